@@ -1,0 +1,95 @@
+/**
+ * Kernels: loop nests before thread mapping. A kernel says what is computed for every point of its parallel axes
+ * and how reductions combine; a target's emitter decides blocks, lanes, tiles, vectors and staging. Both
+ * emitters must accept every kernel; recognised classes (`contract`, `online`) exist so that they can be fast.
+ *
+ * Index variables in a kernel's scalars: 0..p-1 are the parallel axes (p = extents.length), then the reduction
+ * axes in the order the class lists them. Reads name tensors of the program; every tensor a kernel touches lives in memory.
+ */
+import type { Origin, Program, ReduceOperator } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+
+/** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. */
+export interface Store {
+  readonly tensor: TensorId;
+  readonly value: Scalar;
+}
+
+interface KernelBase {
+  /** Unique in its program and stable: `07_f_conv1_y`. */
+  readonly name: string;
+  /** What it was fused from, first to last: names and source lines for comments and reports. */
+  readonly origins: readonly Origin[];
+  /** Sizes of the parallel axes. A scalar result has none: one point. */
+  readonly extents: readonly number[];
+  /** Evaluated at the end for every parallel point; may use `accumulator` slots and further reads. */
+  readonly stores: readonly Store[];
+}
+
+/** One reduction of a reduce or online kernel: `op` over `body`. */
+export interface Reduction {
+  readonly op: ReduceOperator;
+  readonly body: Scalar;
+}
+
+/** Elementwise (and gather): only stores. */
+export interface MapKernel extends KernelBase {
+  readonly kind: 'map';
+}
+
+/** Several reductions over the same axes; `accumulator k` in stores is the result of `reductions[k]`. */
+export interface ReduceKernel extends KernelBase {
+  readonly kind: 'reduce';
+  readonly reduceExtents: readonly number[];
+  readonly reductions: readonly Reduction[];
+}
+
+/**
+ * `accumulator 0 = sum over k of left * right`: matrix products, convolutions and their gradients. Every parallel
+ * axis is in exactly one of: `batch` (in both operands), `rows` (left only), `columns` (right only). Operands are
+ * arbitrary f32 scalars over those axes and the reduction axes: guarded reads make convolutions implicit GEMM.
+ */
+export interface ContractKernel extends KernelBase {
+  readonly kind: 'contract';
+  readonly reduceExtents: readonly number[];
+  readonly batch: readonly number[];
+  readonly rows: readonly number[];
+  readonly columns: readonly number[];
+  readonly left: Scalar;
+  readonly right: Scalar;
+}
+
+/**
+ * A product whose result is consumed on the fly and never stored: for parallel rows i and streamed columns j,
+ * `score(i, j) = sum over inner d of left(i, d) * right(j, d)`; then either reductions over j (`reduce`: bodies see
+ * the score as `accumulator 0`, stores see reduction k as `accumulator k`), or a second product (`contract`:
+ * `accumulator 0` of the stores is `sum over j of weight(i, j, score) * value(j, c)`, with c the `columns`, the parallel axes that
+ * the score does not depend on; `weight` sees the score as `accumulator 0`).
+ * Variables: parallel 0..p-1, then streamed axes, then inner axes.
+ */
+export interface OnlineKernel extends KernelBase {
+  readonly kind: 'online';
+  readonly streamedExtents: readonly number[];
+  readonly innerExtents: readonly number[];
+  readonly rows: readonly number[];
+  readonly columns: readonly number[];
+  readonly left: Scalar;
+  readonly right: Scalar;
+  readonly combine:
+    | { readonly kind: 'reduce'; readonly reductions: readonly Reduction[] }
+    | { readonly kind: 'contract'; readonly weight: Scalar; readonly value: Scalar };
+}
+
+export type Kernel = MapKernel | ReduceKernel | ContractKernel | OnlineKernel;
+
+/**
+ * A program as kernels in execution order. Updates have become stores into their sources (in place where that is
+ * safe, else through a copy kernel at the end). `program` still describes every tensor; `materialized` lists
+ * those that need memory: sources, kernel outputs, and the windows and packs over them.
+ */
+export interface KernelProgram {
+  readonly name: string;
+  readonly program: Program;
+  readonly kernels: readonly Kernel[];
+  readonly materialized: readonly TensorId[];
+}

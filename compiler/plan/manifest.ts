@@ -1,0 +1,57 @@
+/** What a compiled model is made of, in words the runtime, the report and checkpoints need. Plain data. */
+
+/** A named weight inside a flat arena. */
+export interface ParameterEntry {
+  /** `f.conv1.w`: net or parameter name, then layers numbered as they are applied. */
+  readonly path: string;
+  /** Name of the flat source that holds it: `parameters`, or `target.NAME` for an EMA copy. */
+  readonly arena: string;
+  /** In elements. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+}
+
+/** A tensor of the run's state with a source of its own: running statistics, queues, optimizer moments. */
+export interface StateEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+export interface ModelInput {
+  readonly name: string;
+  readonly element: 'f32' | 'i32' | 'u8' | 'bool';
+  /** Of one example. */
+  readonly shape: readonly number[];
+}
+
+/** `minimize NAME: ...` and `regularize NAME: ...`, in order. */
+export interface ObjectiveEntry {
+  readonly name: string;
+  readonly role: 'minimize' | 'regularize';
+}
+
+/**
+ * Conventions between a compiled model and the runtime.
+ * Sources: `clock.seed`, `clock.step` (i32 scalars); `data.INPUT` (u8 or other, [examples, ...shape], resident data);
+ * `batch.order` (i32[batch], rows of the resident data), `batch.example` (i32[batch], example numbers that key the draws),
+ * `batch.INPUT` when inputs are streamed; `parameters`, `target.NAME`, `state.PATH`, `memory.NAME`, `optimizer.NAME`;
+ * `embed.INPUT` ([embedBatch, ...shape]) feeds entry `embed`.
+ * Entries: `init` (draws parameters, fills states; reads `clock.seed`), `step` (one training step; output `reports`, f32[n]
+ * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws).
+ */
+export interface Manifest {
+  readonly model: string;
+  readonly settings: Readonly<Record<string, number | boolean | string>>;
+  readonly inputs: readonly ModelInput[];
+  readonly parameters: readonly ParameterEntry[];
+  readonly states: readonly StateEntry[];
+  readonly objectives: readonly ObjectiveEntry[];
+  /** Names of the scalars a step reports: `loss`, then each objective, then `rate` and other schedules. */
+  readonly reports: readonly string[];
+  readonly batch: number;
+  readonly embedBatch: number;
+  /** Size of one embedding, flattened. */
+  readonly embeddingSize: number;
+  /** Steps the schedules were made for. */
+  readonly steps: number;
+}

@@ -1,0 +1,102 @@
+/**
+ * The tensor program: the language's index notation made explicit. Shapes are static. Tensors are numbered in
+ * the order they can be computed; a tensor only reads tensors before it.
+ */
+import type { Span } from '../../grammar/span.js';
+import type { ElementType, Scalar, TensorId } from './scalar.js';
+
+/** Where a tensor comes from: for error messages, kernel comments and reports. */
+export interface Origin {
+  readonly span: Span | null;
+  /** A short name a person recognises: `f.conv1.y`, `contrast`, `grad f.conv1.w`. */
+  readonly name: string;
+}
+
+interface TensorBase {
+  readonly id: TensorId;
+  readonly element: ElementType;
+  readonly shape: readonly number[];
+  readonly origin: Origin;
+}
+
+/**
+ * Memory that outlives a run of the program, or that the host fills before it. `name` is the key by which
+ * programs of one plan share it and by which the host finds it. The roles say who may write it and what goes
+ * into a checkpoint: `parameters` (flat arena of trainable weights), `state` (running statistics, optimizer
+ * moments, queues, targets), `data` (a data set on the device), `batch` (written by the host before each step:
+ * example numbers, streamed inputs), `clock` (seed and step, i32 scalars).
+ */
+export interface Source extends TensorBase {
+  readonly kind: 'source';
+  readonly name: string;
+  readonly role: 'parameters' | 'state' | 'data' | 'batch' | 'clock';
+}
+
+export type ReduceOperator = 'sum' | 'max' | 'min' | 'prod' | 'any' | 'all' | 'logsumexp' | 'argmax';
+
+/**
+ * `out[o...] = reduce over r...: body(o, r)`, or `body(o)` when `reduce` is null. Indices 0..rank-1 are output
+ * axes, rank.. the reduction axes. `argmax` gives the i32 row-major position of the first largest element.
+ * Masked elements are written by the body itself: a `select` of the operator's neutral value (for logsumexp and
+ * max -1e30: a large finite number, never infinity).
+ */
+export interface Comprehension extends TensorBase {
+  readonly kind: 'comprehension';
+  readonly reduce: { readonly op: ReduceOperator; readonly extents: readonly number[] } | null;
+  readonly body: Scalar;
+}
+
+/** A zero-copy part of a flat tensor: elements offset .. offset + size(shape) of `of`, row-major. */
+export interface Window extends TensorBase {
+  readonly kind: 'window';
+  readonly of: TensorId;
+  readonly offset: number;
+}
+
+/**
+ * A flat tensor made of others laid side by side, zero-copy where the planner can place the parts inside it.
+ * Gaps between parts are zero. Each part starts at `offsets[i]` (a multiple of 64 elements).
+ */
+export interface Pack extends TensorBase {
+  readonly kind: 'pack';
+  readonly parts: readonly TensorId[];
+  readonly offsets: readonly number[];
+}
+
+export type Tensor = Source | Comprehension | Window | Pack;
+
+/**
+ * A program: tensors, what the host may read by name, and which sources take a new value once everything has
+ * been computed (all updates read the values from before).
+ */
+export interface Program {
+  readonly name: string;
+  readonly tensors: readonly Tensor[];
+  readonly outputs: readonly { readonly name: string; readonly tensor: TensorId }[];
+  readonly updates: readonly { readonly source: TensorId; readonly value: TensorId }[];
+}
+
+/** Elements of a shape: the product of its sizes; 1 for a scalar. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** Bytes of one stored element. */
+export function bytesOf(element: ElementType): number {
+  return element === 'u8' ? 1 : 4;
+}
+
+/** The tensor an id names. */
+export function tensorOf(program: { readonly tensors: readonly Tensor[] }, id: TensorId): Tensor {
+  return program.tensors[id];
+}
+
+/** The neutral element of a reduction; logsumexp and max use a large finite number, never infinity. */
+export function neutralOf(op: ReduceOperator): number {
+  switch (op) {
+    case 'sum': case 'any': return 0;
+    case 'prod': case 'all': return 1;
+    case 'max': case 'logsumexp': case 'argmax': return -1e30;
+    case 'min': return 1e30;
+  }
+}

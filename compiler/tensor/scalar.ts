@@ -1,0 +1,238 @@
+/**
+ * Scalar expressions: the body of a comprehension, the indices of its reads, and the epilogues of kernels.
+ * Immutable; a shared object is a shared computation (emitters and the interpreter memoize by identity).
+ *
+ * Index variables are numbers. Inside a comprehension of rank n with m reduction axes, 0..n-1 are its output
+ * indices and n..n+m-1 its reduction indices. While a program is being built, any other numbers may be used and
+ * are renumbered with `substitute`.
+ */
+import { bug } from '../../grammar/diagnostics/report.js';
+
+export type ScalarType = 'f32' | 'i32' | 'bool';
+
+/** The element types a tensor can be stored in. A `u8` read gives an i32 of 0..255; `bool` is stored as i32 0 or 1. */
+export type ElementType = 'f32' | 'i32' | 'u8' | 'bool';
+
+/** Index of a tensor in its program. */
+export type TensorId = number & { readonly __brand: 'TensorId' };
+
+export type UnaryOperator =
+  | 'neg' | 'abs' | 'exp' | 'log' | 'log1p' | 'sqrt' | 'sin' | 'cos' | 'tanh' | 'erf' | 'floor' | 'ceil' | 'round' | 'not'
+  /** Identity whose derivative is zero: stop-gradient. Removed after differentiation. */
+  | 'stop';
+
+/** `idiv` and `mod` floor (like Python's); on f32, `mod(a, b) = a - b * floor(a / b)`. `round` is half to even. */
+export type BinaryOperator =
+  | 'add' | 'sub' | 'mul' | 'div' | 'idiv' | 'mod' | 'pow' | 'min' | 'max' | 'atan2'
+  | 'lt' | 'le' | 'gt' | 'ge' | 'eq' | 'ne' | 'and' | 'or';
+
+export type Scalar =
+  | { readonly kind: 'const'; readonly type: ScalarType; readonly value: number }
+  /** The value of an index variable, an i32. */
+  | { readonly kind: 'index'; readonly type: 'i32'; readonly axis: number }
+  /**
+   * `tensor[at...]`, `at` i32 scalars. With `otherwise`, a read outside gives that value; without it the read is
+   * known to lie inside, or its index comes from data (emitters clamp such indices, so memory is always safe).
+   */
+  | { readonly kind: 'read'; readonly type: ScalarType; readonly tensor: TensorId; readonly at: readonly Scalar[]; readonly otherwise: Scalar | null }
+  | { readonly kind: 'unary'; readonly type: ScalarType; readonly op: UnaryOperator; readonly x: Scalar }
+  | { readonly kind: 'binary'; readonly type: ScalarType; readonly op: BinaryOperator; readonly a: Scalar; readonly b: Scalar }
+  /** Both branches may be evaluated; reads in the branch not taken must still be guarded. */
+  | { readonly kind: 'select'; readonly type: ScalarType; readonly condition: Scalar; readonly a: Scalar; readonly b: Scalar }
+  /** f32 to i32 truncates toward zero; bool to a number is 0 or 1; a number to bool is `!= 0`. */
+  | { readonly kind: 'cast'; readonly type: ScalarType; readonly x: Scalar }
+  /**
+   * A uniform f32 in [0, 1) with 24 bits: word `lane` (0..3) of Philox4x32-10 with key (seed, site) and counter
+   * (step, example, element, 0), as (word >>> 8) * 2^-24. Salmon et al., 2011.
+   */
+  | { readonly kind: 'draw'; readonly type: 'f32'; readonly site: number; readonly lane: 0 | 1 | 2 | 3; readonly seed: Scalar; readonly step: Scalar; readonly example: Scalar; readonly element: Scalar }
+  /** In a kernel's epilogue only: the finished value of reduction number `slot`. */
+  | { readonly kind: 'accumulator'; readonly type: ScalarType; readonly slot: number };
+
+export const float = (value: number): Scalar => ({ kind: 'const', type: 'f32', value });
+export const int = (value: number): Scalar => ({ kind: 'const', type: 'i32', value });
+export const boolean = (value: boolean): Scalar => ({ kind: 'const', type: 'bool', value: value ? 1 : 0 });
+export const index = (axis: number): Scalar => ({ kind: 'index', type: 'i32', axis });
+
+/** The scalar type that reading an element of this type gives. */
+export function scalarTypeOf(element: ElementType): ScalarType {
+  return element === 'u8' ? 'i32' : element;
+}
+
+export function read(tensor: TensorId, at: readonly Scalar[], type: ScalarType, otherwise: Scalar | null = null): Scalar {
+  return { kind: 'read', type, tensor, at, otherwise };
+}
+
+const isConst = (s: Scalar, v?: number): s is Extract<Scalar, { kind: 'const' }> => s.kind === 'const' && (v === undefined || s.value === v);
+
+export function unary(op: UnaryOperator, x: Scalar): Scalar {
+  if (op === 'not') return isConst(x) ? boolean(x.value === 0) : { kind: 'unary', type: 'bool', op, x };
+  if (op === 'neg' && isConst(x)) return { ...x, value: -x.value };
+  if (op === 'neg' && x.kind === 'unary' && x.op === 'neg') return x.x;
+  return { kind: 'unary', type: x.type, op, x };
+}
+
+const comparisons: ReadonlySet<BinaryOperator> = new Set<BinaryOperator>(['lt', 'le', 'gt', 'ge', 'eq', 'ne']);
+
+/** Evaluates one operator on numbers: the meaning every target must agree with. Comparisons give 0 or 1. */
+export function applyBinary(op: BinaryOperator, a: number, b: number): number {
+  switch (op) {
+    case 'add': return a + b;
+    case 'sub': return a - b;
+    case 'mul': return a * b;
+    case 'div': return a / b;
+    case 'idiv': return Math.floor(a / b);
+    case 'mod': return a - b * Math.floor(a / b);
+    case 'pow': return Math.pow(a, b);
+    case 'min': return Math.min(a, b);
+    case 'max': return Math.max(a, b);
+    case 'atan2': return Math.atan2(a, b);
+    case 'lt': return a < b ? 1 : 0;
+    case 'le': return a <= b ? 1 : 0;
+    case 'gt': return a > b ? 1 : 0;
+    case 'ge': return a >= b ? 1 : 0;
+    case 'eq': return a === b ? 1 : 0;
+    case 'ne': return a !== b ? 1 : 0;
+    case 'and': return a !== 0 && b !== 0 ? 1 : 0;
+    case 'or': return a !== 0 || b !== 0 ? 1 : 0;
+  }
+}
+
+/** A binary operation; operands have one type. Folds constants and the identities that are exact in floats. */
+export function binary(op: BinaryOperator, a: Scalar, b: Scalar): Scalar {
+  if (a.type !== b.type) return bug(`operands of ${op} are ${a.type} and ${b.type}`);
+  const type: ScalarType = comparisons.has(op) || op === 'and' || op === 'or' ? 'bool' : a.type;
+  if (isConst(a) && isConst(b)) return { kind: 'const', type, value: applyBinary(op, a.value, b.value) };
+  switch (op) {
+    case 'add': if (isConst(a, 0)) return b; if (isConst(b, 0)) return a; break;
+    case 'sub': if (isConst(b, 0)) return a; if (isConst(a, 0)) return unary('neg', b); break;
+    case 'mul': if (isConst(a, 1)) return b; if (isConst(b, 1)) return a; if (isConst(a, 0)) return a; if (isConst(b, 0)) return b; break;
+    case 'div': case 'idiv': if (isConst(b, 1)) return a; break;
+    case 'mod': if (type === 'i32' && isConst(b, 1)) return int(0); break;
+    case 'and': if (isConst(a)) return a.value === 0 ? a : b; if (isConst(b)) return b.value === 0 ? b : a; break;
+    case 'or': if (isConst(a)) return a.value === 0 ? b : a; if (isConst(b)) return b.value === 0 ? a : b; break;
+    default: break;
+  }
+  return { kind: 'binary', type, op, a, b };
+}
+
+export const add = (a: Scalar, b: Scalar): Scalar => binary('add', a, b);
+export const sub = (a: Scalar, b: Scalar): Scalar => binary('sub', a, b);
+export const mul = (a: Scalar, b: Scalar): Scalar => binary('mul', a, b);
+export const div = (a: Scalar, b: Scalar): Scalar => binary('div', a, b);
+
+export function select(condition: Scalar, a: Scalar, b: Scalar): Scalar {
+  if (a.type !== b.type) return bug(`branches of a select are ${a.type} and ${b.type}`);
+  if (isConst(condition)) return condition.value !== 0 ? a : b;
+  return a === b ? a : { kind: 'select', type: a.type, condition, a, b };
+}
+
+export function cast(type: ScalarType, x: Scalar): Scalar {
+  if (x.type === type) return x;
+  if (isConst(x)) {
+    const value = type === 'i32' ? Math.trunc(x.value) : type === 'bool' ? (x.value !== 0 ? 1 : 0) : x.value;
+    return { kind: 'const', type, value };
+  }
+  return { kind: 'cast', type, x };
+}
+
+/** The direct operands of a scalar, in a fixed order (a read's `at`, then its `otherwise`). */
+export function operands(s: Scalar): readonly Scalar[] {
+  switch (s.kind) {
+    case 'const': case 'index': case 'accumulator': return [];
+    case 'read': return s.otherwise === null ? s.at : [...s.at, s.otherwise];
+    case 'unary': case 'cast': return [s.x];
+    case 'binary': return [s.a, s.b];
+    case 'select': return [s.condition, s.a, s.b];
+    case 'draw': return [s.seed, s.step, s.example, s.element];
+  }
+}
+
+/** Rebuilds a scalar with other operands (same order as `operands`), folding again. */
+export function rebuild(s: Scalar, ops: readonly Scalar[]): Scalar {
+  switch (s.kind) {
+    case 'const': case 'index': case 'accumulator': return s;
+    case 'read': return { ...s, at: ops.slice(0, s.at.length), otherwise: s.otherwise === null ? null : ops[s.at.length] };
+    case 'unary': return unary(s.op, ops[0]);
+    case 'cast': return cast(s.type, ops[0]);
+    case 'binary': return binary(s.op, ops[0], ops[1]);
+    case 'select': return select(ops[0], ops[1], ops[2]);
+    case 'draw': return { ...s, seed: ops[0], step: ops[1], example: ops[2], element: ops[3] };
+  }
+}
+
+/**
+ * Rewrites bottom-up: `f` sees each node after its operands were rewritten and returns its replacement (or the
+ * node). Shared nodes are visited once.
+ */
+export function rewrite(root: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar, Scalar> = new Map()): Scalar {
+  const known = memo.get(root);
+  if (known !== undefined) return known;
+  const before = operands(root);
+  const after = before.map((o) => rewrite(o, f, memo));
+  const changed = after.some((o, i) => o !== before[i]);
+  const result = f(changed ? rebuild(root, after) : root);
+  memo.set(root, result);
+  return result;
+}
+
+/** Replaces index variables: `map(axis)` gives an i32 scalar, or null to keep the variable. */
+export function substitute(root: Scalar, map: (axis: number) => Scalar | null): Scalar {
+  return rewrite(root, (s) => (s.kind === 'index' ? (map(s.axis) ?? s) : s));
+}
+
+/** Visits every distinct node once, operands first. */
+export function visit(root: Scalar, f: (s: Scalar) => void, seen: Set<Scalar> = new Set()): void {
+  if (seen.has(root)) return;
+  seen.add(root);
+  for (const o of operands(root)) visit(o, f, seen);
+  f(root);
+}
+
+/** The index variables that occur. */
+export function indexVariables(root: Scalar): ReadonlySet<number> {
+  const found = new Set<number>();
+  visit(root, (s) => { if (s.kind === 'index') found.add(s.axis); });
+  return found;
+}
+
+/** An affine form: constant + sum of coefficient * index variable (no zero coefficients). */
+export interface Affine {
+  readonly constant: number;
+  readonly coefficients: ReadonlyMap<number, number>;
+}
+
+/** The affine form of an i32 scalar, or null when it has none (data, mod, division). */
+export function affineOf(s: Scalar): Affine | null {
+  switch (s.kind) {
+    case 'const': return { constant: s.value, coefficients: new Map() };
+    case 'index': return { constant: 0, coefficients: new Map([[s.axis, 1]]) };
+    case 'unary': {
+      const x = s.op === 'neg' ? affineOf(s.x) : null;
+      return x === null ? null : scaleAffine(x, -1);
+    }
+    case 'binary': {
+      if (s.type !== 'i32' || (s.op !== 'add' && s.op !== 'sub' && s.op !== 'mul')) return null;
+      const a = affineOf(s.a);
+      const b = affineOf(s.b);
+      if (a === null || b === null) return null;
+      if (s.op === 'mul') {
+        if (a.coefficients.size === 0) return scaleAffine(b, a.constant);
+        return b.coefficients.size === 0 ? scaleAffine(a, b.constant) : null;
+      }
+      const sign = s.op === 'add' ? 1 : -1;
+      const coefficients = new Map(a.coefficients);
+      for (const [v, c] of b.coefficients) {
+        const sum = (coefficients.get(v) ?? 0) + sign * c;
+        if (sum === 0) coefficients.delete(v); else coefficients.set(v, sum);
+      }
+      return { constant: a.constant + sign * b.constant, coefficients };
+    }
+    default: return null;
+  }
+}
+
+function scaleAffine(a: Affine, k: number): Affine {
+  if (k === 0) return { constant: 0, coefficients: new Map() };
+  return { constant: a.constant * k, coefficients: new Map([...a.coefficients].map(([v, c]) => [v, c * k])) };
+}

@@ -1,0 +1,11 @@
+/** SSL4: lowering, limits, and what cannot run yet. */
+import { entry } from '../diagnostic.js';
+
+export const loweringCodes = {
+  SSL4001: entry<{ feature: string; help: string | null }>({
+    severity: 'error',
+    title: (a) => `${a.feature} cannot be compiled yet`,
+    label: () => 'a known limitation',
+    help: (a) => a.help,
+  }),
+};
