@@ -1,0 +1,115 @@
+/**
+ * What the command line and the runtime ask of the compiler. Types only; `pipeline.ts` implements the functions.
+ * Everything is a pure function of these arguments: files come through the `Reader`, data sets as `DataInfo`.
+ *
+ *   loadProgram(path, reader)                     parses the file and its imports, resolves names
+ *   readTraining(loaded, { model, set })          the `train` block as data, before any data set is opened
+ *   compileTraining(loaded, options)              programs init, step and embed, fused, planned and emitted
+ *   compileCall(loaded, options)                  one function, model, layer ... on given tensors (`sslc call`)
+ */
+import type { Diagnostic } from '../grammar/diagnostics/diagnostic.js';
+import type { Module } from '../grammar/ast.js';
+import type { SourceFile } from '../grammar/span.js';
+import type { KernelProgram } from './fuse/kernel.js';
+import type { Manifest, ModelInput } from './plan/manifest.js';
+import type { Plan } from './plan/plan.js';
+import type { Program } from './tensor/program.js';
+
+/** The compiler's only window to files. Paths are opaque to the compiler. */
+export interface Reader {
+  /** The text of a file, or null when there is none. Throws a `DiagnosticError` for what may not be read. */
+  read(path: string): string | null;
+  /** `use "./x.ssl"` or `use "@scope/pkg"` seen from file `from`: the path to read, or null when nothing is there. */
+  resolve(from: string, request: string): string | null;
+  /** The file of a library module: `std.vision`. */
+  library(name: string): string | null;
+}
+
+export interface LoadedProgram {
+  readonly main: string;
+  readonly modules: ReadonlyMap<string, { readonly source: SourceFile; readonly module: Module }>;
+  /** Errors and warnings so far. With an error among them nothing can be compiled. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** `data idx(images: "...", labels: "...")`, evaluated: which loader, with which arguments. */
+export interface DataDescription {
+  readonly kind: string;
+  readonly arguments: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What the compiler needs to know of a data set. Inputs bind to a model's by name, else by position. */
+export interface DataInfo {
+  readonly examples: number;
+  readonly inputs: readonly ModelInput[];
+  readonly classes: number | null;
+}
+
+/** A period: `every 5 epochs`, `every 100 steps`. */
+export interface Period {
+  readonly count: number;
+  readonly unit: 'epochs' | 'steps';
+}
+
+/** A `train` block, evaluated, with overrides applied. */
+export interface TrainingSpec {
+  readonly model: string;
+  readonly settings: Readonly<Record<string, number | boolean | string>>;
+  readonly data: DataDescription | null;
+  readonly batch: number;
+  readonly epochs: number | null;
+  readonly steps: number | null;
+  readonly seed: number;
+  /** `every 5 epochs { knn(k: 200); checkpoint }`. */
+  readonly every: readonly { readonly period: Period; readonly actions: readonly { readonly name: string; readonly arguments: Readonly<Record<string, number | string | boolean>> }[] }[];
+}
+
+/** Limits a plan must respect, from the device. */
+export interface TargetOptions {
+  readonly target: 'wasm' | 'wgsl';
+  readonly maxBindingBytes: number;
+  readonly maxBindings: number;
+  readonly maxWorkgroupInvocations: number;
+  readonly maxWorkgroupStorageBytes: number;
+  readonly subgroups: boolean;
+  readonly software: boolean;
+  /** CPU: worker threads, main thread included, and whether relaxed SIMD may be used. */
+  readonly threads: number;
+  readonly relaxedSimd: boolean;
+  /** Optimizations to leave out, by pass name: tests compare on with off. */
+  readonly disabled: readonly string[];
+}
+
+export interface CompiledModel {
+  readonly training: TrainingSpec;
+  readonly manifest: Manifest;
+  /** By entry: init, step, embed. Before fusion. */
+  readonly programs: Readonly<Record<string, Program>>;
+  readonly kernels: Readonly<Record<string, KernelProgram>>;
+  readonly plan: Plan;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface CompileTrainingOptions {
+  /** Which model or train block, when the file has several. */
+  readonly model: string | null;
+  /** `--set name=value`: model settings, train entries, or `optimizer.rate`-like paths; unknown names are errors. */
+  readonly set: Readonly<Record<string, string>>;
+  readonly data: DataInfo;
+  /** Total steps, from --steps or epochs. */
+  readonly steps: number;
+  /** The data set lies on the device; else inputs are written before each step. */
+  readonly resident: boolean;
+  readonly embedBatch: number;
+  readonly target: TargetOptions;
+}
+
+export interface CompiledCall {
+  /** One entry `call`; inputs are sources `input.NAME`, parameters `parameters`; outputs by name, and `grad.NAME`, `grad.param.PATH`. */
+  readonly program: Program;
+  readonly kernels: KernelProgram;
+  readonly plan: Plan;
+  readonly parameters: Manifest['parameters'];
+  readonly outputs: readonly string[];
+  readonly diagnostics: readonly Diagnostic[];
+}
