@@ -1,0 +1,163 @@
+/**
+ * Turns a scalar expression into closures over the current values of its index variables. A node shared in the
+ * expression, or one that does not change with the innermost loop it is used in, is computed once into a
+ * register when the loop it belongs to moves on; everything else is a closure called in place.
+ */
+import { bug } from '../../grammar/diagnostics/report.js';
+import { unaryFunctions } from './elementary.js';
+import { uniformDraw } from './philox.js';
+import { rangeOf } from './ranges.js';
+import type { BinaryOperator, Scalar, TensorId } from './scalar.js';
+import { applyBinary, indexVariables, operands, visit } from './scalar.js';
+
+/** A tensor's elements, row-major. */
+export interface StoredTensor {
+  readonly shape: readonly number[];
+  readonly value: Float64Array;
+}
+
+export interface CompiledScalar {
+  /** Sets index variable `axis` and recomputes what depends on it; -1 for what depends on none. Outer axes first. */
+  readonly enter: (axis: number, value: number) => void;
+  /** The value at the current indices. */
+  readonly value: () => number;
+}
+
+type Thunk = () => number;
+
+/** Compiles `root`; its index variables are 0..extents.length-1, entered in that order. */
+export function compileScalar(root: Scalar, extents: readonly number[], tensorOf: (id: TensorId) => StoredTensor): CompiledScalar {
+  const at = new Int32Array(extents.length);
+  const uses = new Map<Scalar, number>();
+  visit(root, (s) => { for (const o of operands(s)) uses.set(o, (uses.get(o) ?? 0) + 1); });
+  const levels = new Map<Scalar, number>();
+  visit(root, (s) => {
+    let level = s.kind === 'index' ? s.axis : -1;
+    for (const o of operands(s)) level = Math.max(level, levels.get(o) ?? -1);
+    levels.set(s, level);
+  });
+  const levelOf = (s: Scalar): number => levels.get(s) ?? -1;
+  const steps: (() => void)[][] = Array.from({ length: extents.length + 1 }, () => []);
+  const thunks = new Map<Scalar, Thunk>();
+  visit(root, (s) => {
+    const parents = uses.get(s) ?? 0;
+    const thunk = compileNode(s, (o) => thunks.get(o) ?? bug('operand not compiled'), at, extents, tensorOf);
+    const trivial = s.kind === 'const' || s.kind === 'index';
+    if (trivial || (parents <= 1 && levelOf(s) === extents.length - 1)) {
+      thunks.set(s, thunk);
+    } else {
+      // Registers of a level are computed in visiting order: operands before the nodes that use them.
+      let register = 0;
+      steps[levelOf(s) + 1].push(() => { register = thunk(); });
+      thunks.set(s, () => register);
+    }
+  });
+  return {
+    enter: (axis, value) => {
+      if (axis >= 0) at[axis] = value;
+      const list = steps[axis + 1];
+      for (let i = 0; i < list.length; i++) list[i]();
+    },
+    value: thunks.get(root) ?? bug('root not compiled'),
+  };
+}
+
+function compileNode(s: Scalar, thunkOf: (s: Scalar) => Thunk, at: Int32Array, extents: readonly number[], tensorOf: (id: TensorId) => StoredTensor): Thunk {
+  switch (s.kind) {
+    case 'const': { const value = s.value; return () => value; }
+    case 'index': {
+      const axis = s.axis;
+      if (axis < 0 || axis >= extents.length) return bug(`index variable ${axis} in a body of ${extents.length} axes`);
+      return () => at[axis];
+    }
+    case 'unary': {
+      const x = thunkOf(s.x);
+      if (s.op === 'stop') return x;
+      if (s.op === 'neg') return () => -x();
+      const f = unaryFunctions[s.op];
+      return () => f(x());
+    }
+    case 'binary': return compileBinary(s.op, s.type === 'i32', thunkOf(s.a), thunkOf(s.b));
+    case 'select': {
+      const condition = thunkOf(s.condition);
+      const a = thunkOf(s.a);
+      const b = thunkOf(s.b);
+      return () => (condition() !== 0 ? a() : b());
+    }
+    case 'cast': {
+      const x = thunkOf(s.x);
+      if (s.type === 'i32') return () => Math.trunc(x()) | 0;
+      return s.type === 'bool' ? () => (x() !== 0 ? 1 : 0) : x;
+    }
+    case 'draw': {
+      const [seed, step, example, element] = [s.seed, s.step, s.example, s.element].map(thunkOf);
+      const { site, lane } = s;
+      return () => uniformDraw(site, lane, seed(), step(), example(), element());
+    }
+    case 'read': return compileRead(s, thunkOf, extents, tensorOf);
+    case 'accumulator': return bug('an accumulator outside a kernel');
+  }
+}
+
+function compileBinary(op: BinaryOperator, integer: boolean, a: Thunk, b: Thunk): Thunk {
+  if (integer) {
+    switch (op) {
+      case 'add': return () => (a() + b()) | 0;
+      case 'sub': return () => (a() - b()) | 0;
+      case 'mul': return () => Math.imul(a(), b());
+      default: break;
+    }
+  }
+  switch (op) {
+    case 'add': return () => a() + b();
+    case 'sub': return () => a() - b();
+    case 'mul': return () => a() * b();
+    case 'div': return integer ? () => Math.floor(a() / b()) | 0 : () => a() / b();
+    case 'and': return () => (a() !== 0 && b() !== 0 ? 1 : 0);
+    case 'or': return () => (a() !== 0 || b() !== 0 ? 1 : 0);
+    default: return integer ? () => applyBinary(op, a(), b()) | 0 : () => applyBinary(op, a(), b());
+  }
+}
+
+function compileRead(s: Extract<Scalar, { kind: 'read' }>, thunkOf: (s: Scalar) => Thunk, extents: readonly number[], tensorOf: (id: TensorId) => StoredTensor): Thunk {
+  const { shape, value } = tensorOf(s.tensor);
+  if (shape.length !== s.at.length) return bug(`%${s.tensor} has ${shape.length} axes and is read with ${s.at.length} indices`);
+  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((x, y) => x * y, 1));
+  const otherwise = s.otherwise === null ? null : thunkOf(s.otherwise);
+  const indices = s.at.map(thunkOf);
+  const inside = s.at.every((i, axis) => {
+    const range = rangeOf(i, (v) => extents[v]);
+    return range.low >= 0 && range.high < shape[axis];
+  });
+  if (inside) {
+    // Every index is proven to lie inside: no checks, and constant axes cost nothing.
+    const [i, j, k] = indices;
+    const [si, sj, sk] = strides;
+    switch (indices.length) {
+      case 0: return () => value[0];
+      case 1: return () => value[i()];
+      case 2: return () => value[i() * si + j()];
+      case 3: return () => value[i() * si + j() * sj + k() * sk];
+      default:
+        return () => {
+          let flat = 0;
+          for (let axis = 0; axis < indices.length; axis++) flat += indices[axis]() * strides[axis];
+          return value[flat];
+        };
+    }
+  }
+  const data = s.at.map((i) => { let found = false; visit(i, (n) => { found ||= n.kind === 'read' || n.kind === 'draw'; }); return found; });
+  return () => {
+    let flat = 0;
+    for (let axis = 0; axis < indices.length; axis++) {
+      let i = indices[axis]();
+      if (!(i >= 0 && i < shape[axis])) {
+        if (otherwise !== null) return otherwise();
+        if (!data[axis]) return bug(`%${s.tensor} is read at ${i} on axis ${axis} of size ${shape[axis]} (indices ${[...indexVariables(s.at[axis])].join(', ')})`);
+        i = i < 0 || Number.isNaN(i) ? 0 : shape[axis] - 1;
+      }
+      flat += i * strides[axis];
+    }
+    return value[flat];
+  };
+}
