@@ -1,0 +1,33 @@
+/** Sums of products with rows and columns become `contract` kernels: matrix products, convolutions, their gradients. */
+import { sizeOf } from '../tensor/program.js';
+import { rewrite } from '../tensor/scalar.js';
+import type { Draft } from './draft.js';
+import type { Kernel, ReduceKernel } from './kernel.js';
+import { splitProduct } from './split-product.js';
+
+/** A contraction must have at least this many rows, columns and summands to beat a plain reduction. */
+const least = { rows: 8, columns: 8, summands: 4 } as const;
+
+/** The one rule of what is worth a tiled product. */
+export function worthContracting(rows: number, columns: number, summands: number): boolean {
+  return rows >= least.rows && columns >= least.columns && summands >= least.summands;
+}
+
+export function classifyContractions(draft: Draft): Draft {
+  return { ...draft, kernels: draft.kernels.map((k) => (k.kind === 'reduce' ? contractionOf(k) : k)) };
+}
+
+/** The reduce kernel as a contraction, or as it is. */
+export function contractionOf(kernel: ReduceKernel): Kernel {
+  if (kernel.reductions.length !== 1 || kernel.reductions[0].op !== 'sum') return kernel;
+  const product = splitProduct(kernel.reductions[0].body, kernel.extents, (v) => v >= kernel.extents.length);
+  if (product === null) return kernel;
+  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * kernel.extents[a], 1);
+  if (!worthContracting(count(product.rows), count(product.columns), sizeOf(kernel.reduceExtents))) return kernel;
+  const { left, right, wrap, batch, rows, columns } = product;
+  const stores = kernel.stores.map((s) => ({
+    tensor: s.tensor,
+    value: rewrite(s.value, (n) => (n.kind === 'accumulator' ? wrap(n) : n)),
+  }));
+  return { kind: 'contract', name: kernel.name, origins: kernel.origins, extents: kernel.extents, stores, reduceExtents: kernel.reduceExtents, batch, rows, columns, left, right };
+}

@@ -1,0 +1,109 @@
+/**
+ * What the fusion passes work on: a program and kernels in an order that can be run, not yet named. Every pass
+ * takes a draft and gives a draft that computes the same outputs and updates. The helpers here answer what passes ask
+ * about kernels: which scalars they hold, which tensors they touch, which memory lies behind a tensor.
+ */
+import { bug } from '../../grammar/diagnostics/report.js';
+import type { Comprehension, Origin, Program, Source, Tensor } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { visit } from '../tensor/scalar.js';
+import type { Kernel } from './kernel.js';
+
+export interface Draft {
+  readonly program: Program;
+  readonly kernels: readonly Kernel[];
+}
+
+/** What a pass may know besides the draft. */
+export interface FuseContext {
+  /** Storage ranges one kernel may bind. */
+  readonly maxBindings: number;
+  readonly target: 'wasm' | 'wgsl';
+}
+
+export interface FusePass {
+  /** The name by which it can be switched off. */
+  readonly name: string;
+  readonly description: string;
+  readonly run: (draft: Draft, context: FuseContext) => Draft;
+}
+
+/** The scalars a kernel evaluates, in a fixed order (the order `mapScalars` rebuilds them in). */
+export function scalarsOf(kernel: Kernel): readonly Scalar[] {
+  return [...innerScalarsOf(kernel), ...kernel.stores.map((s) => s.value)];
+}
+
+/** The scalars evaluated inside the reduction: all but the stores' values. */
+export function innerScalarsOf(kernel: Kernel): readonly Scalar[] {
+  switch (kernel.kind) {
+    case 'map': return [];
+    case 'reduce': return kernel.reductions.map((r) => r.body);
+    case 'contract': return [kernel.left, kernel.right];
+    case 'online': return [kernel.left, kernel.right, ...(kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value])];
+  }
+}
+
+/** The kernel with every scalar replaced. */
+export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
+  const stores = kernel.stores.map((s) => ({ tensor: s.tensor, value: f(s.value) }));
+  switch (kernel.kind) {
+    case 'map': return { ...kernel, stores };
+    case 'reduce': return { ...kernel, stores, reductions: kernel.reductions.map((r) => ({ op: r.op, body: f(r.body) })) };
+    case 'contract': return { ...kernel, stores, left: f(kernel.left), right: f(kernel.right) };
+    case 'online': return {
+      ...kernel, stores, left: f(kernel.left), right: f(kernel.right),
+      combine: kernel.combine.kind === 'reduce'
+        ? { kind: 'reduce', reductions: kernel.combine.reductions.map((r) => ({ op: r.op, body: f(r.body) })) }
+        : { kind: 'contract', weight: f(kernel.combine.weight), value: f(kernel.combine.value) },
+    };
+  }
+}
+
+/** The tensors the scalars read, in order of first use. */
+export function tensorsIn(scalars: readonly Scalar[]): ReadonlySet<TensorId> {
+  const found = new Set<TensorId>();
+  const seen = new Set<Scalar>();
+  for (const s of scalars) visit(s, (n) => { if (n.kind === 'read') found.add(n.tensor); }, seen);
+  return found;
+}
+
+/** The tensors a kernel reads. */
+export function tensorsRead(kernel: Kernel): ReadonlySet<TensorId> {
+  return tensorsIn(scalarsOf(kernel));
+}
+
+/** Every tensor a kernel touches: one binding each. */
+export function tensorsTouched(kernel: Kernel): ReadonlySet<TensorId> {
+  return new Set([...tensorsRead(kernel), ...kernel.stores.map((s) => s.tensor)]);
+}
+
+/** The sources and comprehensions whose memory a tensor lies in: itself, or what its window or pack is made of. */
+export function basesOf(program: Program, id: TensorId): readonly (Source | Comprehension)[] {
+  const tensor = program.tensors[id];
+  switch (tensor.kind) {
+    case 'source': case 'comprehension': return [tensor];
+    case 'window': return basesOf(program, tensor.of);
+    case 'pack': return tensor.parts.flatMap((p) => basesOf(program, p));
+  }
+}
+
+/** The comprehension an id must name. */
+export function comprehensionOf(program: Program, id: TensorId): Comprehension {
+  const tensor = program.tensors[id];
+  return tensor.kind === 'comprehension' ? tensor : bug(`tensor ${id} (${tensor.origin.name}) is a ${tensor.kind}, not computed`);
+}
+
+/** Adds a tensor at the end of a program. */
+export function appendTensor(program: Program, make: (id: TensorId) => Tensor): { readonly program: Program; readonly id: TensorId } {
+  const id = program.tensors.length as TensorId;
+  return { program: { ...program, tensors: [...program.tensors, make(id)] }, id };
+}
+
+/** Origins without repeats, first to last. */
+export function mergeOrigins(...lists: readonly (readonly Origin[])[]): readonly Origin[] {
+  const seen = new Set<string>();
+  return lists.flat().filter((o) => {
+    const key = `${o.name} ${o.span?.file ?? ''}:${o.span?.start ?? ''}`;
+    return seen.has(key) ? false : (seen.add(key), true);
+  });
+}

@@ -1,0 +1,62 @@
+/**
+ * Fusion: a tensor program becomes few kernels. The passes run in the order of the list below, each on a draft in
+ * which every step is a correct program; each can be left out by name.
+ */
+import type { Program } from '../tensor/program.js';
+import type { TensorId } from '../tensor/scalar.js';
+import { classifyContractions } from './classify-contractions.js';
+import type { Draft, FuseContext, FusePass } from './draft.js';
+import { tensorsTouched } from './draft.js';
+import type { Kernel, KernelProgram } from './kernel.js';
+import { lowerKernels } from './lower-kernels.js';
+import { placeUpdates } from './place-updates.js';
+import { verifyKernels } from './verify-kernels.js';
+
+export interface FuseOptions extends FuseContext {
+  /** Passes to leave out, by name. */
+  readonly disabled: readonly string[];
+}
+
+/** The passes, in order. */
+export const fusePasses: readonly FusePass[] = [
+  { name: 'contractions', description: 'sums of products become contract kernels', run: classifyContractions },
+];
+
+/** Makes kernels of a program. */
+export function fuse(program: Program, options: FuseOptions): KernelProgram {
+  let draft: Draft = lowerKernels(program);
+  for (const pass of fusePasses) {
+    if (!options.disabled.includes(pass.name)) draft = pass.run(draft, options);
+  }
+  draft = placeUpdates(draft, !options.disabled.includes('updates'));
+  const result: KernelProgram = { name: program.name, program: draft.program, kernels: nameKernels(draft.kernels), materialized: materializedTensors(draft) };
+  verifyKernels(result);
+  return result;
+}
+
+/** `07_f_conv1_y`: the position, then what the kernel's last stage is for. */
+function nameKernels(kernels: readonly Kernel[]): readonly Kernel[] {
+  const digits = Math.max(2, String(kernels.length - 1).length);
+  return kernels.map((k, i) => {
+    const words = (k.origins[k.origins.length - 1]?.name ?? k.kind).replace(/[^A-Za-z0-9]+/g, '_').replace(/^_+|_+$/g, '');
+    return { ...k, name: `${String(i).padStart(digits, '0')}_${words === '' ? k.kind : words.slice(0, 48)}` };
+  });
+}
+
+/** Sources, what kernels store, and the windows and packs that kernels or outputs see them through. */
+function materializedTensors(draft: Draft): readonly TensorId[] {
+  const found = new Set<TensorId>();
+  const add = (id: TensorId): void => {
+    if (found.has(id)) return;
+    found.add(id);
+    const tensor = draft.program.tensors[id];
+    if (tensor.kind === 'window') add(tensor.of);
+    if (tensor.kind === 'pack') tensor.parts.forEach(add);
+  };
+  for (const t of draft.program.tensors) if (t.kind === 'source') add(t.id);
+  for (const k of draft.kernels) for (const id of tensorsTouched(k)) add(id);
+  for (const o of draft.program.outputs) add(o.tensor);
+  // A part lies inside its pack, so the pack's memory exists whenever a part's does.
+  for (const t of draft.program.tensors) if (t.kind === 'pack' && t.parts.some((p) => found.has(p))) add(t.id);
+  return [...found].sort((a, b) => a - b);
+}

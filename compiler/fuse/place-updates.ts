@@ -1,0 +1,140 @@
+/**
+ * Turns updates into stores. Where it is safe the kernel that computes the new value writes it over the source: the
+ * value is a tensor of its own, every other kernel that reads the source can run before, and the kernel itself
+ * reads it only at the element it writes. Otherwise a copy kernel at the end moves the value. A value or output that is
+ * itself (part of) an updated source is saved at the start, so that everybody sees the values from before.
+ */
+import type { Program, Tensor } from '../tensor/program.js';
+import { sizeOf } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { index, read, rewrite, scalarTypeOf, visit } from '../tensor/scalar.js';
+import type { Draft } from './draft.js';
+import { appendTensor, basesOf, innerScalarsOf, mapScalars, tensorsIn, tensorsRead } from './draft.js';
+import type { Kernel, Store } from './kernel.js';
+import { dependencies, topologicalOrder } from './schedule-kernels.js';
+
+/** Places every update; afterwards the kernels' order is final. With `inPlace` false all of them are copied. */
+export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
+  const last = new Map<TensorId, TensorId>();
+  for (const u of draft.program.updates) last.set(u.source, u.value);
+  const saved = saveOldValues(draft, last);
+  let { program } = saved;
+  const kernels = [...saved.kernels];
+  const before = dependencies(program, kernels).map((s) => new Set(s));
+  const renamed = new Map<TensorId, TensorId>();
+  const copies: [TensorId, TensorId][] = [];
+  for (const [source, value] of saved.updates) {
+    const producer = kernels.findIndex((k) => k.stores.some((s) => s.tensor === value));
+    const rival = renamed.has(value) || isPacked(program, value);
+    if (inPlace && !rival && producer >= 0 && mayOverwrite(program, kernels[producer], source, value)) {
+      const readers = kernels.flatMap((k, i) => (i !== producer && readsSource(program, k, source) ? [i] : []));
+      const held = readers.filter((r) => !before[producer].has(r));
+      for (const r of held) before[producer].add(r);
+      const sorted = sortStores(program, kernels[producer], new Map([...renamed, [value, source]]));
+      if (sorted !== null && topologicalOrder(before) !== null) {
+        renamed.set(value, source);
+        kernels[producer] = sorted;
+        continue;
+      }
+      for (const r of held) before[producer].delete(r);
+    }
+    copies.push([source, value]);
+  }
+  // A reader of the new value now reads the source itself, and must come after the store: `before` says so already.
+  const order = topologicalOrder(before) ?? [];
+  const ordered = order.map((i) => renameKernel(kernels[i], renamed));
+  program = renameProgram(program, renamed);
+  for (const [source, value] of copies) ordered.push(copyKernel(program, value, source, renamed.get(value) ?? value));
+  return { program, kernels: ordered };
+}
+
+function isPacked(program: Program, id: TensorId): boolean {
+  return program.tensors.some((t) => t.kind === 'pack' && t.parts.includes(id));
+}
+
+function readsSource(program: Program, kernel: Kernel, source: TensorId): boolean {
+  return [...tensorsRead(kernel)].some((id) => basesOf(program, id).some((b) => b.id === source));
+}
+
+/** Whether the kernel reads the source only where it would write it, and sizes agree. */
+function mayOverwrite(program: Program, kernel: Kernel, source: TensorId, value: TensorId): boolean {
+  const [s, v] = [program.tensors[source], program.tensors[value]];
+  if (v.kind !== 'comprehension' || s.element !== v.element || sizeOf(s.shape) !== sizeOf(v.shape)) return false;
+  const touches = (scalars: readonly Scalar[]): boolean => [...tensorsIn(scalars)].some((id) => basesOf(program, id).some((b) => b.id === source));
+  if (touches(innerScalarsOf(kernel))) return false;
+  return kernel.stores.every((store) => {
+    let safe = true;
+    visit(store.value, (n) => {
+      if (n.kind !== 'read' || !basesOf(program, n.tensor).some((b) => b.id === source)) return;
+      if (n.tensor !== source || !isIdentity(n, kernel.extents, s.shape)) safe = false;
+    });
+    return safe;
+  });
+}
+
+/** A read at the kernel's own point of a tensor of the same shape (axes of size 1 may be read at 0). */
+export function isIdentity(s: Extract<Scalar, { kind: 'read' }>, extents: readonly number[], shape: readonly number[]): boolean {
+  return shape.length === extents.length && shape.every((n, i) => {
+    const at = s.at[i];
+    return n === extents[i] && ((at.kind === 'index' && at.axis === i) || (n === 1 && at.kind === 'const' && at.value === 0));
+  });
+}
+
+/** Orders the stores so that one over a source comes after those whose values read that source; null if impossible. */
+function sortStores(program: Program, kernel: Kernel, renamed: ReadonlyMap<TensorId, TensorId>): Kernel | null {
+  const reads = kernel.stores.map((s) => new Set([...tensorsIn([s.value])].flatMap((id) => basesOf(program, id).map((b) => b.id))));
+  const before = kernel.stores.map((s, i) => {
+    const source = renamed.get(s.tensor);
+    return new Set(source === undefined ? [] : kernel.stores.flatMap((_, j) => (j !== i && reads[j].has(source) ? [j] : [])));
+  });
+  const order = topologicalOrder(before);
+  return order === null ? null : { ...kernel, stores: order.map((i) => kernel.stores[i]) };
+}
+
+function renameKernel(kernel: Kernel, renamed: ReadonlyMap<TensorId, TensorId>): Kernel {
+  if (renamed.size === 0) return kernel;
+  const memo = new Map<Scalar, Scalar>();
+  const replace = (s: Scalar): Scalar => {
+    const to = s.kind === 'read' ? renamed.get(s.tensor) : undefined;
+    return s.kind === 'read' && to !== undefined ? { ...s, tensor: to } : s;
+  };
+  const mapped = mapScalars(kernel, (s) => rewrite(s, replace, memo));
+  const stores: Store[] = mapped.stores.map((s) => ({ tensor: renamed.get(s.tensor) ?? s.tensor, value: s.value }));
+  return { ...mapped, stores };
+}
+
+function renameProgram(program: Program, renamed: ReadonlyMap<TensorId, TensorId>): Program {
+  const to = (id: TensorId): TensorId => renamed.get(id) ?? id;
+  return {
+    ...program,
+    tensors: program.tensors.map((t): Tensor => (t.kind === 'window' ? { ...t, of: to(t.of) } : t)),
+    outputs: program.outputs.map((o) => ({ name: o.name, tensor: to(o.tensor) })),
+  };
+}
+
+function copyKernel(program: Program, value: TensorId, source: TensorId, from: TensorId): Kernel {
+  const tensor = program.tensors[from];
+  const origin = { span: program.tensors[value].origin.span, name: `update ${program.tensors[source].origin.name}` };
+  const at = tensor.shape.map((_, i) => index(i));
+  return { kind: 'map', name: '', origins: [origin], extents: tensor.shape, stores: [{ tensor: source, value: read(from, at, scalarTypeOf(tensor.element)) }] };
+}
+
+/** Copies, at the start, every output and new value that is itself memory of a source about to change. */
+function saveOldValues(draft: Draft, updates: ReadonlyMap<TensorId, TensorId>): Draft & { readonly updates: ReadonlyMap<TensorId, TensorId> } {
+  let program = draft.program;
+  const first: Kernel[] = [];
+  const save = (id: TensorId): TensorId => {
+    if (!basesOf(program, id).some((b) => updates.has(b.id))) return id;
+    const tensor = program.tensors[id];
+    const at = tensor.shape.map((_, i) => index(i));
+    const value = read(id, at, scalarTypeOf(tensor.element));
+    const origin = { span: tensor.origin.span, name: `${tensor.origin.name} before` };
+    const added = appendTensor(program, (copy) => ({ kind: 'comprehension', id: copy, element: tensor.element, shape: tensor.shape, reduce: null, body: value, origin }));
+    program = added.program;
+    first.push({ kind: 'map', name: '', origins: [origin], extents: tensor.shape, stores: [{ tensor: added.id, value }] });
+    return added.id;
+  };
+  const outputs = program.outputs.map((o) => ({ name: o.name, tensor: save(o.tensor) }));
+  const values = new Map([...updates].filter(([s, v]) => s !== v).map(([s, v]) => [s, save(v)]));
+  return { program: { ...program, outputs }, kernels: [...first, ...draft.kernels], updates: values };
+}

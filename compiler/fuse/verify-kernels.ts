@@ -1,0 +1,120 @@
+/**
+ * Checks that a kernel program is legal: variables in range, types agree, each tensor written once before it is
+ * read (sources may be overwritten, once), the axes of contractions and online products split as their class says, and updates done.
+ */
+import { bug } from '../../grammar/diagnostics/report.js';
+import type { Program } from '../tensor/program.js';
+import { sizeOf } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { indexVariables, scalarTypeOf, visit } from '../tensor/scalar.js';
+import { basesOf, tensorsRead } from './draft.js';
+import type { Kernel, KernelProgram } from './kernel.js';
+
+/** Throws a bug that names the kernel when something is wrong. */
+export function verifyKernels(kernels: KernelProgram): void {
+  const { program } = kernels;
+  const written = new Set<TensorId>();
+  const names = new Set<string>();
+  const materialized = new Set(kernels.materialized);
+  for (const kernel of kernels.kernels) {
+    const fail = (what: string): never => bug(`kernel ${kernel.name} of ${kernels.name}: ${what}`);
+    if (names.has(kernel.name)) fail('its name is taken');
+    names.add(kernel.name);
+    verifyKernel(program, kernel, fail);
+    for (const id of tensorsRead(kernel)) {
+      if (!materialized.has(id)) fail(`reads tensor ${id}, which has no memory`);
+      for (const base of basesOf(program, id)) {
+        if (base.kind !== 'source' && !written.has(base.id)) fail(`reads ${base.origin.name} before it is written`);
+      }
+    }
+    for (const s of kernel.stores) {
+      if (written.has(s.tensor)) fail(`writes ${program.tensors[s.tensor].origin.name} again`);
+      if (!materialized.has(s.tensor)) fail(`writes tensor ${s.tensor}, which has no memory`);
+      written.add(s.tensor);
+    }
+  }
+  for (const o of program.outputs) {
+    for (const base of basesOf(program, o.tensor)) {
+      if (base.kind !== 'source' && !written.has(base.id)) bug(`output ${o.name} of ${kernels.name} is never written`);
+    }
+  }
+  for (const u of program.updates) {
+    if (u.source !== u.value && !written.has(u.source)) bug(`update of ${program.tensors[u.source].origin.name} in ${kernels.name} is missing`);
+  }
+}
+
+/** What holds of one kernel by itself. */
+export function verifyKernel(program: Program, kernel: Kernel, fail: (what: string) => never): void {
+  const p = kernel.extents.length;
+  const points = sizeOf(kernel.extents);
+  if (kernel.stores.length === 0) fail('it stores nothing');
+  const limits = variableLimits(kernel);
+  const check = (what: string, s: Scalar, variables: (v: number) => boolean, accumulators: number): void => {
+    for (const v of indexVariables(s)) if (!variables(v)) fail(`${what} uses variable ${v}`);
+    visit(s, (n) => {
+      if (n.kind === 'accumulator' && (n.slot < 0 || n.slot >= accumulators)) fail(`${what} uses accumulator ${n.slot}`);
+      if (n.kind === 'read' && n.at.length !== program.tensors[n.tensor].shape.length) fail(`${what} reads ${program.tensors[n.tensor].origin.name} with ${n.at.length} indices`);
+      if (n.kind === 'read' && n.type !== scalarTypeOf(program.tensors[n.tensor].element)) fail(`${what} reads ${program.tensors[n.tensor].origin.name} as ${n.type}`);
+    });
+  };
+  const parallel = (v: number): boolean => v < p;
+  const all = (v: number): boolean => v < limits.all;
+  for (const s of kernel.stores) {
+    const tensor = program.tensors[s.tensor];
+    if (tensor.kind !== 'source' && tensor.kind !== 'comprehension') fail(`it stores to a ${tensor.kind}`);
+    if (sizeOf(tensor.shape) !== points) fail(`it has ${points} points for the ${sizeOf(tensor.shape)} elements of ${tensor.origin.name}`);
+    if (scalarTypeOf(tensor.element) !== s.value.type) fail(`it stores ${s.value.type} to ${tensor.origin.name}`);
+    check('a store', s.value, parallel, limits.accumulators);
+  }
+  switch (kernel.kind) {
+    case 'map': return;
+    case 'reduce':
+      for (const r of kernel.reductions) check('a reduction', r.body, all, 0);
+      return;
+    case 'contract': {
+      checkAxes(kernel.extents.length, [...kernel.batch, ...kernel.rows, ...kernel.columns], fail);
+      check('left', kernel.left, (v) => all(v) && !kernel.columns.includes(v), 0);
+      check('right', kernel.right, (v) => all(v) && !kernel.rows.includes(v), 0);
+      if (kernel.left.type !== 'f32' || kernel.right.type !== 'f32') fail('its operands are not f32');
+      return;
+    }
+    case 'online': {
+      const streamed = (v: number): boolean => v >= p && v < p + kernel.streamedExtents.length;
+      const inner = (v: number): boolean => v >= p + kernel.streamedExtents.length && v < limits.all;
+      checkAxes(kernel.extents.length, [...kernel.rows, ...kernel.columns], fail);
+      check('left', kernel.left, (v) => kernel.rows.includes(v) || inner(v), 0);
+      check('right', kernel.right, (v) => streamed(v) || inner(v), 0);
+      if (kernel.combine.kind === 'reduce') {
+        if (kernel.columns.length > 0) fail('an online reduction has columns');
+        for (const r of kernel.combine.reductions) check('a reduction', r.body, (v) => parallel(v) || streamed(v), 1);
+      } else {
+        check('weight', kernel.combine.weight, (v) => kernel.rows.includes(v) || streamed(v), 1);
+        check('value', kernel.combine.value, (v) => kernel.columns.includes(v) || streamed(v), 0);
+      }
+      return;
+    }
+  }
+}
+
+function checkAxes(count: number, axes: readonly number[], fail: (what: string) => never): void {
+  if (axes.length !== count || new Set(axes).size !== count) fail(`its axes ${axes.join(', ')} are not a split of ${count}`);
+}
+
+function variableLimits(kernel: Kernel): { readonly all: number; readonly accumulators: number } {
+  const p = kernel.extents.length;
+  switch (kernel.kind) {
+    case 'map': return { all: p, accumulators: 0 };
+    case 'reduce': return { all: p + kernel.reduceExtents.length, accumulators: kernel.reductions.length };
+    case 'contract': return { all: p + kernel.reduceExtents.length, accumulators: 1 };
+    case 'online': return {
+      all: p + kernel.streamedExtents.length + kernel.innerExtents.length,
+      accumulators: kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length : 1,
+    };
+  }
+}
+
+/** Tensors that hold every element of a shape: for tests that nothing of a size exists. */
+export function materializedOfSize(kernels: KernelProgram, elements: number): readonly TensorId[] {
+  return kernels.materialized.filter((id) => sizeOf(kernels.program.tensors[id].shape) >= elements && kernels.program.tensors[id].kind === 'comprehension');
+}
+

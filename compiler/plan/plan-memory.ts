@@ -1,0 +1,121 @@
+/**
+ * Plans the memory of a model: where every materialized tensor of every entry lies. Sources are placed once, by name,
+ * and shared by the entries; so that a pack's gaps stay zero and the host may read an output at leisure, packs and
+ * outputs have memory of their own as well. Everything else reuses memory by lifetime.
+ */
+import { bug } from '../../grammar/diagnostics/report.js';
+import type { KernelProgram } from '../fuse/kernel.js';
+import type { Source } from '../tensor/program.js';
+import type { TensorId } from '../tensor/scalar.js';
+import type { Allocations, Lifetime } from './lifetimes.js';
+import { findAllocations, tensorBytes } from './lifetimes.js';
+import { liveBound, packIntervals, roundUp } from './pack-intervals.js';
+import type { Arena, Slot } from './plan.js';
+
+export interface MemoryOptions {
+  /** Every slot starts at a multiple of this many bytes (a window starts where its offset says). */
+  readonly alignment: number;
+  /** Most bytes of an arena, for devices that bind no more; null for as few arenas as possible. */
+  readonly arenaLimit: number | null;
+}
+
+export interface EntryMemory {
+  readonly name: string;
+  readonly placements: ReadonlyMap<TensorId, Slot>;
+  /** Bytes of transient memory the entry uses, and the most alive at once: the least any plan needs. */
+  readonly peakBytes: number;
+  readonly liveBytes: number;
+}
+
+export interface MemoryPlan {
+  readonly arenas: readonly Arena[];
+  /** In the order of the entries given. */
+  readonly entries: readonly EntryMemory[];
+  readonly sources: Readonly<Record<string, Slot & { readonly role: Source['role'] }>>;
+}
+
+interface Block {
+  bytes: number;
+  readonly persistent: boolean;
+}
+
+type Place = { readonly arena: number; readonly offset: number };
+
+export function planMemory(entries: readonly KernelProgram[], options: MemoryOptions): MemoryPlan {
+  const arenas: Block[] = [];
+  const found = entries.map(findAllocations);
+  const sources = new Map<string, Slot & { readonly role: Source['role'] }>();
+  const owners = entries.map(() => new Map<TensorId, Place>());
+  entries.forEach((entry, e) => {
+    for (const id of found[e].persistent) {
+      const tensor = entry.program.tensors[id];
+      const known = tensor.kind === 'source' ? sources.get(tensor.name) : undefined;
+      if (tensor.kind === 'source' && known !== undefined) {
+        if (known.element !== tensor.element || known.shape.join() !== tensor.shape.join()) {
+          bug(`source ${tensor.name} is ${known.element}[${known.shape.join()}] in one entry and ${tensor.element}[${tensor.shape.join()}] in ${entry.name}`);
+        }
+        owners[e].set(id, known);
+        continue;
+      }
+      const bytes = tensorBytes(entry.program, id);
+      const place = append(arenas, bytes, options);
+      owners[e].set(id, place);
+      if (tensor.kind === 'source') sources.set(tensor.name, { ...place, bytes, element: tensor.element, shape: tensor.shape, role: tensor.role });
+    }
+  });
+  const firstTransient = arenas.length;
+  const peaks = entries.map((_, e) => placeTransients(arenas, firstTransient, found[e], owners[e], options));
+  return {
+    arenas: arenas.map((a) => ({ bytes: a.bytes, persistent: a.persistent })),
+    entries: entries.map((entry, e) => ({
+      name: entry.name,
+      placements: new Map(entry.materialized.map((id) => [id, slotOf(entry, found[e], owners[e], id)])),
+      peakBytes: peaks[e],
+      liveBytes: liveBound(found[e].transients, options.alignment),
+    })),
+    sources: Object.fromEntries([...sources].sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}
+
+function slotOf(entry: KernelProgram, allocations: Allocations, owners: ReadonlyMap<TensorId, Place>, id: TensorId): Slot {
+  const tensor = entry.program.tensors[id];
+  const { owner, byteOffset } = allocations.locate(id);
+  const place = owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
+  return { arena: place.arena, offset: place.offset + byteOffset, bytes: tensorBytes(entry.program, id), element: tensor.element, shape: tensor.shape };
+}
+
+/** A new range at the end of the first persistent arena that has room. */
+function append(arenas: Block[], bytes: number, { alignment, arenaLimit }: MemoryOptions): Place {
+  const size = roundUp(bytes, alignment);
+  let arena = arenas.findIndex((a) => arenaLimit === null || a.bytes + size <= arenaLimit);
+  if (arena < 0) arena = arenas.push({ bytes: 0, persistent: true }) - 1;
+  const offset = arenas[arena].bytes;
+  arenas[arena].bytes += size;
+  return { arena, offset };
+}
+
+/**
+ * Places an entry's transients; entries share the arenas after `first`, since one runs at a time. Without a limit all
+ * lie in one arena. With one, the largest tensors choose first, each the first arena in which everything still fits.
+ */
+function placeTransients(arenas: Block[], first: number, found: Allocations, owners: Map<TensorId, Place>, { alignment, arenaLimit }: MemoryOptions): number {
+  const whole = packIntervals(found.transients, alignment);
+  let groups: Lifetime[][] = [[...found.transients]];
+  if (arenaLimit !== null && whole.bytes > arenaLimit) {
+    groups = [];
+    for (const l of [...found.transients].sort((a, b) => b.bytes - a.bytes || a.id - b.id)) {
+      const home = groups.find((g) => packIntervals([...g, l], alignment).bytes <= arenaLimit);
+      if (home === undefined) groups.push([l]); else home.push(l);
+    }
+  }
+  let peak = 0;
+  groups.filter((g) => g.length > 0).forEach((group, g) => {
+    const packing = packIntervals(group, alignment);
+    const arena = first + g;
+    if (arenas.length <= arena) arenas.push({ bytes: 0, persistent: false });
+    arenas[arena].bytes = Math.max(arenas[arena].bytes, packing.bytes);
+    group.forEach((l, i) => owners.set(l.id, { arena, offset: packing.offsets[i] }));
+    peak += packing.bytes;
+  });
+  return peak;
+}
