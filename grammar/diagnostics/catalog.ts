@@ -8,6 +8,7 @@ import { typeCodes } from './catalog/types.js';
 import { meaningCodes } from './catalog/meaning.js';
 import { loweringCodes } from './catalog/lowering.js';
 import { runningCodes } from './catalog/running.js';
+import { sharingCodes } from './catalog/sharing.js';
 
 export const catalog = {
   ...syntaxCodes,
@@ -16,4 +17,5 @@ export const catalog = {
   ...meaningCodes,
   ...loweringCodes,
   ...runningCodes,
+  ...sharingCodes,
 };

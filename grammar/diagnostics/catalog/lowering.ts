@@ -8,4 +8,9 @@ export const loweringCodes = {
     label: () => 'a known limitation',
     help: (a) => a.help,
   }),
+  SSL4002: entry<{ what: string; limit: number }>({
+    severity: 'error',
+    title: (a) => `more than ${a.limit} ${a.what}`,
+    help: () => 'a function may not call itself, directly or through others',
+  }),
 };

@@ -7,4 +7,14 @@ export const meaningCodes = {
     title: (a) => `${a.role} ${a.problem}`,
     help: (a) => a.help,
   }),
+  SSL3003: entry<{ model: string }>({
+    severity: 'error',
+    title: (a) => `model \`${a.model}\` has nothing to minimize`,
+    help: () => 'add `minimize NAME: ...`',
+  }),
+  SSL3004: entry<{ model: string }>({
+    severity: 'error',
+    title: (a) => `model \`${a.model}\` does not say what represents an example`,
+    help: () => 'add `represent f(x)`: evaluation and export use it',
+  }),
 };

@@ -10,4 +10,40 @@ export const nameCodes = {
     label: () => 'unknown name',
     help: (a) => suggest(a.suggestion),
   }),
+  SSL1002: entry<{ path: string }>({
+    severity: 'error',
+    title: (a) => `there is no module \`${a.path}\``,
+    label: () => 'imported here',
+    help: () => 'library modules are written `std.vision`, files `"./losses.ssl"`, packages `"@scope/name"`',
+  }),
+  SSL1003: entry<{ name: string; module: string; suggestion: string | null }>({
+    severity: 'error',
+    title: (a) => `\`${a.module}\` has no \`${a.name}\``,
+    help: (a) => suggest(a.suggestion),
+  }),
+  SSL1004: entry<{ cycle: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `modules import each other: ${a.cycle.join(' -> ')}`,
+    help: () => 'move what both need into a third file',
+  }),
+  SSL1005: entry<{ name: string }>({
+    severity: 'error',
+    title: (a) => `\`${a.name}\` is declared twice`,
+    help: () => 'rename one of them',
+  }),
+  SSL1006: entry<{ callee: string; name: string; suggestion: string | null; known: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `\`${a.callee}\` has no setting \`${a.name}\``,
+    help: (a) => suggest(a.suggestion) ?? (a.known.length === 0 ? 'it has no settings' : `its settings are ${a.known.join(', ')}`),
+  }),
+  SSL1007: entry<{ name: string; suggestion: string | null; known: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `\`--set ${a.name}\` matches nothing`,
+    help: (a) => suggest(a.suggestion) ?? `what can be set: ${a.known.join(', ')}`,
+  }),
+  SSL1008: entry<{ name: string; what: string; known: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `${a.what} \`${a.name}\` is not in this file`,
+    help: (a) => (a.known.length === 0 ? null : `there is ${a.known.join(', ')}`),
+  }),
 };
