@@ -1,0 +1,36 @@
+/** What training tells its caller while it runs. The command line turns these into lines; nothing here prints. */
+import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
+
+export type TrainEvent =
+  | { readonly kind: 'started'; readonly step: number; readonly steps: number; readonly stepsPerEpoch: number; readonly resumedFrom: string | null }
+  /** After a step, possibly a few steps late. Steps are counted from 1. */
+  | {
+      readonly kind: 'step';
+      readonly step: number;
+      readonly steps: number;
+      readonly epoch: number;
+      readonly loss: number;
+      readonly reports: Readonly<Record<string, number>>;
+      /** Training examples a second, over the latest steps. */
+      readonly examplesPerSecond: number;
+      readonly secondsLeft: number;
+      /** The latest measures of the embeddings of a fixed batch. */
+      readonly embedding: { readonly std: number; readonly rank: number; readonly size: number } | null;
+    }
+  | { readonly kind: 'embedding'; readonly step: number; readonly std: number; readonly rank: number; readonly size: number }
+  | { readonly kind: 'knn'; readonly step: number; readonly accuracy: number; readonly protocol: string; readonly seconds: number }
+  | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string }
+  | { readonly kind: 'warning'; readonly diagnostic: Diagnostic | null; readonly message: string }
+  /** A report is not a finite number: training stops, the checkpoint before it is kept. */
+  | { readonly kind: 'not-finite'; readonly step: number; readonly name: string; readonly value: number; readonly checkpoint: string | null; readonly diagnostic: Diagnostic }
+  | { readonly kind: 'device'; readonly event: string; readonly message: string; readonly checkpoint: string | null }
+  | { readonly kind: 'interrupted'; readonly step: number; readonly checkpoint: string }
+  | { readonly kind: 'finished'; readonly step: number; readonly checkpoint: string; readonly seconds: number };
+
+export interface TrainResult {
+  readonly outcome: 'finished' | 'interrupted' | 'not-finite';
+  readonly step: number;
+  readonly checkpoint: string | null;
+  /** Seconds spent in this call. */
+  readonly seconds: number;
+}
