@@ -133,6 +133,8 @@ function foldInteger(s: Extract<Scalar, { kind: 'binary' }>, extentOf: ExtentOf,
         if (s.a.kind === 'binary' && s.a.op === 'idiv' && s.a.b.kind === 'const' && s.a.b.value > 0) {
           return foldInteger({ ...s, a: s.a.a, b: int(s.a.b.value * n) }, extentOf, interner);
         }
+        const smaller = divideOut(linear, n, extentOf);
+        if (smaller !== null) return foldInteger({ ...s, a: scalarOfLinear(smaller.linear), b: int(smaller.n) }, extentOf, interner);
         if (whole.terms.length === 0) return s;
         return add(scalarOfLinear({ constant: 0, terms: whole.terms }), binary('idiv', scalarOfLinear(plain), int(n)));
       }
@@ -149,6 +151,23 @@ function foldInteger(s: Extract<Scalar, { kind: 'binary' }>, extentOf: ExtentOf,
     }
     default: return s;
   }
+}
+
+/** floor((g e + r) / (g m)) = floor(e / m) when 0 <= r < g: the smaller e and m, or null. */
+function divideOut(linear: Linear, n: number, extentOf: ExtentOf): { readonly linear: Linear; readonly n: number } | null {
+  for (const g of new Set(linear.terms.map((t) => greatestCommonDivisor(Math.abs(t.coefficient), n)))) {
+    if (g === 1 || g === n) continue;
+    const rest: Linear = { constant: modulo(linear.constant, g), terms: linear.terms.filter((t) => t.coefficient % g !== 0) };
+    const range = rangeOfLinear(rest, extentOf);
+    if (!(range.low >= 0 && range.high < g)) continue;
+    const terms = linear.terms.flatMap((t) => (t.coefficient % g === 0 ? [{ atom: t.atom, coefficient: t.coefficient / g }] : []));
+    return { linear: { constant: Math.floor(linear.constant / g), terms }, n: n / g };
+  }
+  return null;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 function modulo(a: number, n: number): number {
