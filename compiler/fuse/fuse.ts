@@ -7,9 +7,12 @@ import type { TensorId } from '../tensor/scalar.js';
 import { classifyContractions } from './classify-contractions.js';
 import type { Draft, FuseContext, FusePass } from './draft.js';
 import { tensorsTouched } from './draft.js';
+import { inlineMaps } from './inline-maps.js';
 import type { Kernel, KernelProgram } from './kernel.js';
 import { lowerKernels } from './lower-kernels.js';
+import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { placeUpdates } from './place-updates.js';
+import { tidyKernels } from './tidy-kernels.js';
 import { verifyKernels } from './verify-kernels.js';
 
 export interface FuseOptions extends FuseContext {
@@ -20,6 +23,14 @@ export interface FuseOptions extends FuseContext {
 /** The passes, in order. */
 export const fusePasses: readonly FusePass[] = [
   { name: 'contractions', description: 'sums of products become contract kernels', run: classifyContractions },
+  // Before the merges: what can disappear into its users leaves less to merge.
+  { name: 'inline', description: 'maps move into the kernels that read them', run: inlineMaps },
+  { name: 'hidden contractions', description: 'products that inlining brought to light', run: classifyContractions },
+  { name: 'epilogues', description: 'maps join the kernel whose results they read', run: mergeEpilogues },
+  { name: 'siblings', description: 'reductions and maps over the same data become one kernel', run: mergeSiblings },
+  // Siblings bring together what a map needs from several kernels.
+  { name: 'late epilogues', description: 'maps join merged kernels', run: mergeEpilogues },
+  { name: 'tidy', description: 'index arithmetic folds, equal scalars become one', run: tidyKernels },
 ];
 
 /** Makes kernels of a program. */

@@ -102,7 +102,8 @@ function axesOf(left: readonly Factor[], right: readonly Factor[], extents: read
   const axes = extents.map((_, i) => i);
   return {
     batch: axes.filter((a) => inLeft(a) && inRight(a)),
-    rows: axes.filter((a) => inLeft(a) && !inRight(a)),
+    // An axis of size 1 may have vanished from the scalars; it counts as a row.
+    rows: axes.filter((a) => (inLeft(a) && !inRight(a)) || (extents[a] === 1 && !inLeft(a) && !inRight(a))),
     columns: axes.filter((a) => !inLeft(a) && inRight(a)),
   };
 }

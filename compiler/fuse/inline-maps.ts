@@ -1,0 +1,110 @@
+/**
+ * Inlines maps into their consumers, so that they never reach memory: always when each element is used at most once, and
+ * when computing it again costs less than storing and loading it. All consumers or none: a tensor that must exist
+ * anyway is cheaper to load. Operands of contractions, which are evaluated again in every tile, take casts, scales and
+ * bounds only.
+ */
+import { sizeOf } from '../tensor/program.js';
+import type { Program } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { indexVariables, visit } from '../tensor/scalar.js';
+import type { Draft, FuseContext } from './draft.js';
+import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsTouched } from './draft.js';
+import { costOf, inlineInto } from './inline-scalar.js';
+import type { Kernel } from './kernel.js';
+import { wantedTensors } from './schedule-kernels.js';
+
+/** Beyond this many operations a body is not grown further: compilers of kernels slow down, registers run out. */
+const largestBody = 400;
+
+/** Tensors that cannot disappear: the host, an update, a window or a pack sees their memory. */
+export function pinnedTensors(program: Program): Set<TensorId> {
+  const pinned = new Set(wantedTensors(program));
+  for (const t of program.tensors) {
+    if (t.kind === 'window') pinned.add(t.of);
+    if (t.kind === 'pack') for (const p of t.parts) pinned.add(p);
+  }
+  return pinned;
+}
+
+/** The extents of all index variables of a kernel, in order. */
+export function loopExtents(kernel: Kernel): readonly number[] {
+  switch (kernel.kind) {
+    case 'map': return kernel.extents;
+    case 'reduce': case 'contract': return [...kernel.extents, ...kernel.reduceExtents];
+    case 'online': return [...kernel.extents, ...kernel.streamedExtents, ...kernel.innerExtents];
+  }
+}
+
+/** A map with a single store to a tensor of exactly its extents, that may disappear. */
+export function inlinable(draft: Draft, kernel: Kernel, pinned: ReadonlySet<TensorId>): { readonly tensor: TensorId; readonly body: Scalar } | null {
+  if (kernel.kind !== 'map' || kernel.stores.length !== 1) return null;
+  const [{ tensor, value }] = kernel.stores;
+  const { shape, kind } = draft.program.tensors[tensor];
+  if (kind !== 'comprehension' || pinned.has(tensor) || shape.join() !== kernel.extents.join()) return null;
+  return { tensor, body: value };
+}
+
+/** The kernel with a map's body in place of the reads of its tensor. */
+export function inlineKernel(program: Program, consumer: Kernel, producer: Kernel, tensor: TensorId, body: Scalar): Kernel {
+  const extents = loopExtents(consumer);
+  const inlined = mapScalars(consumer, (s) => inlineInto(s, tensor, body, program, (v) => extents[v]));
+  return { ...inlined, origins: mergeOrigins(producer.origins, consumer.origins) };
+}
+
+export function inlineMaps(draft: Draft, context: FuseContext): Draft {
+  const pinned = pinnedTensors(draft.program);
+  const kernels: (Kernel | null)[] = [...draft.kernels];
+  for (let i = 0; i < kernels.length; i++) {
+    const producer = kernels[i];
+    const found = producer === null ? null : inlinable(draft, producer, pinned);
+    if (producer === null || found === null) continue;
+    const consumers = kernels.flatMap((k, j) => (k !== null && j !== i && reads(k, found.tensor) ? [j] : []));
+    const targets = consumers.map((j) => kernels[j]).filter((k): k is Kernel => k !== null);
+    if (!worthInlining(draft.program, found.tensor, found.body, targets)) continue;
+    const inlined = targets.map((k) => inlineKernel(draft.program, k, producer, found.tensor, found.body));
+    if (inlined.some((k, n) => tensorsTouched(k).size > Math.max(context.maxBindings, tensorsTouched(targets[n]).size))) continue;
+    if (inlined.some((k) => scalarsOf(k).reduce((sum, s) => sum + costOf(s).operations, 0) > largestBody)) continue;
+    consumers.forEach((j, n) => { kernels[j] = inlined[n]; });
+    kernels[i] = null;
+  }
+  return { ...draft, kernels: kernels.filter((k): k is Kernel => k !== null) };
+}
+
+function reads(kernel: Kernel, tensor: TensorId): boolean {
+  let found = false;
+  for (const s of scalarsOf(kernel)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === tensor) found = true; });
+  return found;
+}
+
+function worthInlining(program: Program, tensor: TensorId, body: Scalar, consumers: readonly Kernel[]): boolean {
+  const cost = costOf(body);
+  const points = sizeOf(program.tensors[tensor].shape);
+  const passes = cost.reads.filter((r) => sizeOf(program.tensors[r.tensor].shape) * 2 > points).length;
+  let evaluations = 0;
+  let uses = 0;
+  for (const consumer of consumers) {
+    const operands = consumer.kind === 'contract' || consumer.kind === 'online' ? innerScalarsOf(consumer) : [];
+    const extents = loopExtents(consumer);
+    for (const s of scalarsOf(consumer)) {
+      const isOperand = operands.includes(s);
+      const isInner = innerScalarsOf(consumer).includes(s);
+      visit(s, (n) => {
+        if (n.kind !== 'read' || n.tensor !== tensor) return;
+        uses += 1;
+        if (isOperand) evaluations = cost.expensive || cost.operations > 4 || passes > 1 ? Infinity : evaluations + points;
+        else evaluations += isInner || consumer.kind === 'map' ? sizeOf(extents) : sizeOf(consumer.extents);
+      });
+    }
+  }
+  if (evaluations <= points) return true;
+  if (cost.expensive || evaluations === Infinity) return false;
+  // Broadcasting: a body of a few operations on small tensors stays in cache and costs little again.
+  if (evaluations > 4 * points * Math.max(1, uses)) return cost.operations <= 3 && (passes <= 1 || points <= 1);
+  return cost.operations <= 16 && uses * passes <= passes + 1 + uses;
+}
+
+/** Whether the value of a scalar depends on these variables only. */
+export function dependsOnlyOn(s: Scalar, allowed: (v: number) => boolean): boolean {
+  return [...indexVariables(s)].every(allowed);
+}

@@ -1,0 +1,128 @@
+/**
+ * Three ways for two kernels over the same points to become one:
+ * - an epilogue: a map that reads another kernel's results at its own points joins that kernel;
+ * - sibling reductions over the same axes of the same data become one reduction with several results;
+ * - sibling maps over the same points that load the same data become one map with several stores.
+ * Two kernels merge only when no third must run between them, and when the result binds few enough tensors.
+ */
+import type { Program } from '../tensor/program.js';
+import { sizeOf } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { rewrite } from '../tensor/scalar.js';
+import { scalarTypeOf } from '../tensor/scalar.js';
+import type { Draft, FuseContext } from './draft.js';
+import { mergeOrigins, tensorsRead } from './draft.js';
+import type { Kernel, MapKernel, ReduceKernel } from './kernel.js';
+import { bindingsOf, KernelGraph } from './kernel-graph.js';
+import { isIdentity } from './place-updates.js';
+import { dropUnused, orderKernels, wantedTensors } from './schedule-kernels.js';
+import { pinnedTensors } from './inline-maps.js';
+
+/** Kernels this small cost their launch, so they merge even when they share no data. */
+const smallPoints = 4096;
+
+export function mergeEpilogues(draft: Draft, context: FuseContext): Draft {
+  const graph = new KernelGraph(draft.program, draft.kernels);
+  const pinned = pinnedTensors(draft.program);
+  for (let i = 0; i < graph.size; i++) {
+    for (let again = true; again;) {
+      again = false;
+      const consumer = graph.at(i);
+      if (consumer === null || consumer.kind !== 'map') break;
+      for (const p of [...graph.needsOf(i)].sort((a, b) => b - a)) {
+        const producer = graph.at(p);
+        if (producer === null || producer.extents.join() !== consumer.extents.join()) continue;
+        const merged = withEpilogue(draft.program, producer, consumer);
+        if (merged === null || !graph.canMerge(i, p)) continue;
+        const gone = new Set(producer.stores.map((s) => s.tensor).filter((t) => !pinned.has(t) && !graph.isReadOutside(t, [i, p])));
+        const slim = { ...merged, stores: merged.stores.filter((s) => !gone.has(s.tensor)) };
+        if (bindingsOf(draft.program, slim) > Math.max(context.maxBindings, bindingsOf(draft.program, producer))) continue;
+        // The merged kernel stays where the consumer was: a map may then take part in further merges.
+        graph.merge(i, p, slim);
+        again = slim.kind === 'map';
+        break;
+      }
+    }
+  }
+  return finish(draft, graph);
+}
+
+/** The producer with the consumer's stores added, or null when the consumer looks at other points of its results. */
+function withEpilogue(program: Program, producer: Kernel, consumer: MapKernel): Kernel | null {
+  const values = new Map(producer.stores.map((s) => [s.tensor, s.value]));
+  for (const id of tensorsRead(consumer)) {
+    const tensor = program.tensors[id];
+    // Results seen through a window or a pack are not at the same points.
+    if (tensor.kind === 'window' || tensor.kind === 'pack') {
+      const stack: TensorId[] = [id];
+      for (let t = stack.pop(); t !== undefined; t = stack.pop()) {
+        if (values.has(t)) return null;
+        const inner = program.tensors[t];
+        if (inner.kind === 'window') stack.push(inner.of);
+        if (inner.kind === 'pack') stack.push(...inner.parts);
+      }
+    }
+  }
+  let legal = true;
+  const memo = new Map<Scalar, Scalar>();
+  const replace = (s: Scalar): Scalar => rewrite(s, (n) => {
+    if (n.kind !== 'read') return n;
+    const value = values.get(n.tensor);
+    if (value === undefined) return n;
+    const tensor = program.tensors[n.tensor];
+    if (!isIdentity(n, consumer.extents, tensor.shape) || tensor.element === 'u8' || value.type !== scalarTypeOf(tensor.element)) legal = false;
+    return value;
+  }, memo);
+  const stores = consumer.stores.map((s) => ({ tensor: s.tensor, value: replace(s.value) }));
+  if (!legal) return null;
+  return { ...producer, stores: [...producer.stores, ...stores], origins: mergeOrigins(producer.origins, consumer.origins) };
+}
+
+export function mergeSiblings(draft: Draft, context: FuseContext): Draft {
+  const graph = new KernelGraph(draft.program, draft.kernels);
+  const groups = new Map<string, number[]>();
+  for (let i = 0; i < graph.size; i++) {
+    const k = graph.at(i);
+    if (k === null || (k.kind !== 'map' && k.kind !== 'reduce')) continue;
+    const key = `${k.kind} ${k.extents.join()} ${k.kind === 'reduce' ? k.reduceExtents.join() : ''}`;
+    groups.set(key, [...(groups.get(key) ?? []), i]);
+  }
+  for (const members of groups.values()) {
+    for (let m = 0; m < members.length; m++) {
+      for (let n = m + 1; n < members.length; n++) {
+        const [i, j] = [members[m], members[n]];
+        const [a, b] = [graph.at(i), graph.at(j)];
+        if (a === null || b === null || !shareData(draft.program, a, b)) continue;
+        const merged = a.kind === 'reduce' && b.kind === 'reduce' ? besides(a, b) : a.kind === 'map' && b.kind === 'map' ? mapsBesides(a, b) : null;
+        if (merged === null || graph.related(i, j)) continue;
+        if (bindingsOf(draft.program, merged) > context.maxBindings) continue;
+        graph.merge(i, j, merged);
+      }
+    }
+  }
+  return finish(draft, graph);
+}
+
+/** Whether merging saves a pass over a tensor as large as the loops, or a launch that costs more than its work. */
+function shareData(program: Program, a: Kernel, b: Kernel): boolean {
+  const work = sizeOf(a.extents) * (a.kind === 'reduce' ? sizeOf(a.reduceExtents) : 1);
+  if (work <= smallPoints) return true;
+  const inA = tensorsRead(a);
+  return [...tensorsRead(b)].some((t) => inA.has(t) && sizeOf(program.tensors[t].shape) * 2 > work);
+}
+
+function besides(a: ReduceKernel, b: ReduceKernel): ReduceKernel {
+  const shift = a.reductions.length;
+  const memo = new Map<Scalar, Scalar>();
+  const moved = b.stores.map((s) => ({ tensor: s.tensor, value: rewrite(s.value, (n) => (n.kind === 'accumulator' ? { ...n, slot: n.slot + shift } : n), memo) }));
+  return { ...a, reductions: [...a.reductions, ...b.reductions], stores: [...a.stores, ...moved], origins: mergeOrigins(a.origins, b.origins) };
+}
+
+function mapsBesides(a: MapKernel, b: MapKernel): MapKernel {
+  return { ...a, stores: [...a.stores, ...b.stores], origins: mergeOrigins(a.origins, b.origins) };
+}
+
+function finish(draft: Draft, graph: KernelGraph): Draft {
+  const ordered = orderKernels(draft.program, graph.kernels());
+  return { ...draft, kernels: dropUnused(draft.program, ordered, wantedTensors(draft.program)) };
+}
