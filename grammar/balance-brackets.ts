@@ -25,8 +25,6 @@ const statementWords = new Set(['let', 'param', 'state', 'memory', 'table', 'upd
 export interface Balanced {
   readonly tokens: readonly IToken[];
   readonly diagnostics: readonly Diagnostic[];
-  /** Nothing further should be read: nesting is past the limit. */
-  readonly tooDeep: boolean;
 }
 
 /** A token of no width at `offset`. */
@@ -37,13 +35,15 @@ export function virtualToken(type: TokenType, offset: number, image = ''): IToke
 export function balanceBrackets(tokens: readonly IToken[], source: SourceFile): Balanced {
   const stack: IToken[] = [];
   let balanced = true;
+  // Conditions nest without brackets: `if if if ...`.
+  let conditions = 0;
   for (const token of tokens) {
+    if (token.image === 'if') conditions++;
+    else if (token.tokenType === t.BraceOpen) conditions = 0;
+    if (conditions > maximumNesting) return tooDeep(source, token);
     if (closers.has(token.tokenType)) {
       stack.push(token);
-      if (stack.length > maximumNesting) {
-        const span = { file: source.name, start: token.startOffset, end: token.startOffset + 1 };
-        return { tokens: [], diagnostics: [diagnostic('SSL0009', span, { limit: maximumNesting, what: 'brackets' })], tooDeep: true };
-      }
+      if (stack.length > maximumNesting) return tooDeep(source, token);
     } else if (closing.has(token.tokenType)) {
       const open = stack.pop();
       if (open === undefined || closers.get(open.tokenType) !== token.tokenType) {
@@ -52,7 +52,13 @@ export function balanceBrackets(tokens: readonly IToken[], source: SourceFile): 
       }
     }
   }
-  return balanced && stack.length === 0 ? { tokens, diagnostics: [], tooDeep: false } : repair(tokens, source);
+  return balanced && stack.length === 0 ? { tokens, diagnostics: [] } : repair(tokens, source);
+}
+
+/** Nothing further is read: what nests too deeply would be reported again and again. */
+function tooDeep(source: SourceFile, token: IToken): Balanced {
+  const span = { file: source.name, start: token.startOffset, end: token.startOffset + token.image.length };
+  return { tokens: [], diagnostics: [diagnostic('SSL0009', span, { limit: maximumNesting, what: 'brackets' })] };
 }
 
 function repair(tokens: readonly IToken[], source: SourceFile): Balanced {
@@ -115,5 +121,5 @@ function repair(tokens: readonly IToken[], source: SourceFile): Balanced {
     end = token.startOffset + token.image.length;
   }
   while (stack.length > 0) closeTop();
-  return { tokens: out, diagnostics, tooDeep: false };
+  return { tokens: out, diagnostics };
 }

@@ -71,7 +71,7 @@ export function buildExpression(build: Build, node: CstNode | undefined, at: num
       return buildOperand(build, operand, span.end, piped);
     }
     const inner = climb(prefix.tokenType === t.Not ? prefixNot : prefixMinus, skip + 1);
-    return build.made({ kind: 'unary', operator: prefix.tokenType === t.Not ? 'not' : '-', operand: inner, span: cover(build.spanOf(prefix), inner.span) }, inner);
+    return build.made({ kind: 'unary', operator: prefix.tokenType === t.Not ? 'not' : '-', operand: inner, span: cover(build.spanOf(prefix), inner.span) }, [inner]);
   }
 
   function climb(least: number, skip: number): Expression {
@@ -96,17 +96,17 @@ function joined(build: Build, operator: Infix['operator'], left: Expression, rig
   const span = cover(left.span, right.span);
   switch (operator) {
     case '|>':
-      return build.made({ kind: 'pipe', left, right, span }, left, right);
+      return build.made({ kind: 'pipe', left, right, span }, [left, right]);
     case '..':
-      return build.made({ kind: 'range', low: left, high: right, span }, left, right);
+      return build.made({ kind: 'range', low: left, high: right, span }, [left, right]);
     case 'over':
-      return build.made({ kind: 'over', value: left, source: right, span }, left, right);
+      return build.made({ kind: 'over', value: left, source: right, span }, [left, right]);
     case 'else':
-      if (left.kind === 'index' && left.otherwise === null) return build.made({ ...left, otherwise: right, span }, left, right);
+      if (left.kind === 'index' && left.otherwise === null) return build.made({ ...left, otherwise: right, span }, [left, right]);
       build.report('SSL0013', token === undefined ? span : build.spanOf(token), {});
       return left;
     default:
-      return build.made({ kind: 'binary', operator, left, right, span }, left, right);
+      return build.made({ kind: 'binary', operator, left, right, span }, [left, right]);
   }
 }
 
@@ -125,7 +125,7 @@ function buildOperand(build: Build, node: CstNode | undefined, at: number, piped
     if (call !== undefined) value = callOf(build, value, call, span);
     else if (brackets === undefined) {
       const name = build.identifier(tokensOf(postfix, 'Word')[0], span.end);
-      value = build.made({ kind: 'member', object: value, name, span }, value);
+      value = build.made({ kind: 'member', object: value, name, span }, [value]);
     } else {
       const body = nodesOf(postfixes[i + 1], 'callArguments')[0];
       const plain = i === 0 && value.kind === 'name' && tokensOf(primary, 'Word').length > 0;
@@ -143,7 +143,7 @@ function buildOperand(build: Build, node: CstNode | undefined, at: number, piped
         if (body !== undefined) i++;
         const whole = body === undefined ? span : cover(span, build.span(body, span.end));
         const parts = [...(args ?? []).map((a) => a.value), ...(where === null ? [] : [where]), ...binders.flatMap((b) => [b.extent, b.source].filter((e) => e !== null))];
-        value = build.made({ kind: 'along', name, binders, where, arguments: args, span: whole }, ...parts);
+        value = build.made({ kind: 'along', name, binders, where, arguments: args, span: whole }, parts);
       } else value = indexOf(build, value, brackets, span);
     }
   }
@@ -152,7 +152,7 @@ function buildOperand(build: Build, node: CstNode | undefined, at: number, piped
 
 function callOf(build: Build, callee: Expression, node: CstNode, span: Span): Expression {
   const args = buildArguments(build, node);
-  return build.made({ kind: 'call', callee, arguments: args, span }, callee, ...args.map((a) => a.value));
+  return build.made({ kind: 'call', callee, arguments: args, span }, [callee, ...args.map((a) => a.value)]);
 }
 
 function indexOf(build: Build, object: Expression, brackets: CstNode, span: Span): Expression {
@@ -167,7 +167,7 @@ function indexOf(build: Build, object: Expression, brackets: CstNode, span: Span
   if (guard !== undefined) {
     build.report('SSL0014', build.span(guard, span.end), { problem: 'only a reduction can have a `where`', help: 'write `sum[i where ...](...)`' });
   }
-  return build.made({ kind: 'index', object, indices, otherwise: null, span }, object, ...indices);
+  return build.made({ kind: 'index', object, indices, otherwise: null, span }, [object, ...indices]);
 }
 
 /** The arguments of a call. */
@@ -228,7 +228,7 @@ function buildPrimary(build: Build, node: CstNode | undefined, at: number): Expr
     const items = nodesOf(parenthesized, 'expression').map((item) => buildExpression(build, item, span.end));
     const only = items[0];
     if (items.length === 1 && only !== undefined) return build.moved(only, { ...only, span });
-    return build.made({ kind: 'tuple', items, span }, ...items);
+    return build.made({ kind: 'tuple', items, span }, items);
   }
   const list = nodesOf(node, 'list')[0];
   if (list !== undefined) return buildList(build, list, span);
@@ -252,12 +252,12 @@ function deepened(build: Build, make: () => Expression): Expression {
 function buildList(build: Build, node: CstNode, span: Span): Expression {
   const items = nodesOf(node, 'item').map((item) => buildExpression(build, item, span.end));
   const element = items[0];
-  if (tokensOf(node, 'Keyword_for').length === 0 || element === undefined) return build.made({ kind: 'list', items, span }, ...items);
+  if (tokensOf(node, 'Keyword_for').length === 0 || element === undefined) return build.made({ kind: 'list', items, span }, items);
   const variable = build.identifier(tokensOf(node, 'Word')[0], span.end);
   const source = buildExpression(build, nodesOf(node, 'source')[0], span.end);
   const guard = nodesOf(node, 'where')[0];
   const where = guard === undefined ? null : buildExpression(build, guard, span.end);
-  return build.made({ kind: 'listComprehension', element, variable, source, where, span }, element, source, ...(where === null ? [] : [where]));
+  return build.made({ kind: 'listComprehension', element, variable, source, where, span }, where === null ? [element, source] : [element, source, where]);
 }
 
 function buildIf(build: Build, node: CstNode, span: Span): Expression {

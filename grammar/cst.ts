@@ -21,6 +21,7 @@ export const maximumDepth = 256;
 /** What building needs besides the tree: the file, the reports so far, and how deep expressions have become. */
 export class Build {
   readonly diagnostics: Diagnostic[] = [];
+  private deep = false;
   private readonly heights = new WeakMap<Expression, number>();
   /** The height of the deepest expression since it was last reset. */
   peak = 0;
@@ -54,8 +55,8 @@ export class Build {
     return token === undefined ? { text: '', span: this.place(fallback, fallback) } : { text: token.image, span: this.spanOf(token) };
   }
 
-  /** Records how deep `node` is; past the limit, one report and a leaf in its place. */
-  made(node: Expression, ...parts: readonly Expression[]): Expression {
+  /** Records how deep `node` is; past the limit, one report in a file and a leaf in its place. */
+  made(node: Expression, parts: readonly Expression[]): Expression {
     let height = 0;
     for (const part of parts) height = Math.max(height, this.heights.get(part) ?? 1);
     return this.record(node, height + 1);
@@ -64,7 +65,8 @@ export class Build {
   /** As `made`, for a node around blocks, whose depth is the peak since they were begun. */
   record(node: Expression, height: number): Expression {
     if (height > maximumDepth) {
-      this.report('SSL0009', node.span, { limit: maximumDepth, what: 'operators' });
+      if (!this.deep) this.report('SSL0009', node.span, { limit: maximumDepth, what: 'levels' });
+      this.deep = true;
       return { kind: 'name', name: '', span: node.span };
     }
     this.heights.set(node, height);

@@ -71,11 +71,22 @@ const closing = new Set<TokenType>([t.ParenClose, t.BracketClose, t.BraceClose])
 
 const endOf = (token: IToken): number => token.startOffset + token.image.length;
 
+/** A file longer than any person writes would only be slow to refuse. */
+export const maximumCharacters = 4_000_000;
+export const maximumTokens = 100_000;
+
 export function markTokens(source: SourceFile): Marked {
+  const tooLong = (limit: string): Marked => ({
+    tokens: [],
+    comments: [],
+    diagnostics: [diagnostic('SSL0019', { file: source.name, start: 0, end: 0 }, { limit })],
+  });
+  if (source.text.length > maximumCharacters) return tooLong('4 million characters');
   const lexed = t.lexer.tokenize(source.text);
   const diagnostics: Diagnostic[] = [];
   const span = (start: number, end: number) => ({ file: source.name, start, end });
 
+  if (lexed.tokens.length > maximumTokens) return tooLong('100,000 words and signs');
   for (const error of lexed.errors) {
     const characters = source.text.slice(error.offset, error.offset + error.length);
     const help = unknownCharacterHelp(characters);

@@ -52,9 +52,9 @@ export const syntaxCodes = {
     title: (a) => `expected a declaration, found ${a.found}`,
     help: () => 'values and statements stand inside a declaration such as `fn`, `layer` or `model`',
   }),
-  SSL0009: entry<{ limit: number; what: 'brackets' | 'operators' }>({
+  SSL0009: entry<{ limit: number; what: 'brackets' | 'operators' | 'levels' }>({
     severity: 'error',
-    title: (a) => (a.what === 'brackets' ? `brackets nest deeper than ${a.limit}` : `this expression has more than ${a.limit} levels`),
+    title: (a) => (a.what === 'brackets' ? `brackets nest deeper than ${a.limit}` : `this expression has more than ${a.limit} ${a.what}`),
     help: () => 'name the inner parts with `let`',
   }),
   SSL0010: entry<Record<string, never>>({
@@ -104,5 +104,10 @@ export const syntaxCodes = {
     severity: 'error',
     title: (a) => `the setting \`${a.name}\` has the type of a tensor`,
     help: () => 'settings are `int`, `float`, `bool`, `string`, `range` or `net`; tensors go in the list of inputs after them',
+  }),
+  SSL0019: entry<{ limit: string }>({
+    severity: 'error',
+    title: (a) => `this file has more than ${a.limit}`,
+    help: () => 'split it into several files and join them with `use`; data belongs in data files',
   }),
 };
