@@ -8,7 +8,7 @@
  *   compileCall(loaded, options)                  one function, model, layer ... on given tensors (`sslc call`)
  */
 import type { Diagnostic } from '../grammar/diagnostics/diagnostic.js';
-import type { Module } from '../grammar/ast.js';
+import type { Module, Use } from '../grammar/ast.js';
 import type { SourceFile } from '../grammar/span.js';
 import type { KernelProgram } from './fuse/kernel.js';
 import type { Manifest, ModelInput } from './plan/manifest.js';
@@ -27,7 +27,10 @@ export interface Reader {
 
 export interface LoadedProgram {
   readonly main: string;
-  readonly modules: ReadonlyMap<string, { readonly source: SourceFile; readonly module: Module }>;
+  /** By path. `imports` maps each `use` to the path of the module it names. */
+  readonly modules: ReadonlyMap<string, { readonly source: SourceFile; readonly module: Module; readonly imports: ReadonlyMap<Use, string> }>;
+  /** Path of the library module whose names are in scope everywhere. */
+  readonly prelude: string | null;
   /** Errors and warnings so far. With an error among them nothing can be compiled. */
   readonly diagnostics: readonly Diagnostic[];
 }

@@ -1,0 +1,96 @@
+/**
+ * The state of one elaboration: the program being built, the parameters and states met so far, and the clock.
+ * A frame is one activation of a function body.
+ */
+import type { Span } from '../../grammar/span.js';
+import { diagnostic, DiagnosticError } from '../../grammar/diagnostics/report.js';
+import type { ArgumentsOf, Code, Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
+import type { ProgramBuilder } from '../tensor/builder.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import type { Expression } from '../../grammar/ast.js';
+import type { Scope } from './scope.js';
+import type { Axis, CallSite, IndexVariable, TargetInfo, TensorValue, Value } from './value.js';
+
+/** A parameter as discovered: its path, shape, and whether an optimizer may decay it. */
+export interface ParameterInfo {
+  readonly path: string;
+  readonly shape: readonly number[];
+  /** Name of the layer that declares it (`batch_norm`), for `skip: [norm]`. */
+  readonly layer: string;
+}
+
+/** Memory a model owns beside parameters: `state.PATH`, `memory.NAME`, `optimizer.NAME`. */
+export interface StateInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly element: 'f32' | 'i32';
+}
+
+/**
+ * How a program gets at owned memory. The discovering elaboration draws initial values; later ones read the
+ * sources laid out from what was discovered.
+ */
+export interface Store {
+  parameter(info: ParameterInfo, target: TargetInfo | null, initial: () => TensorValue, span: Span): TensorValue;
+  state(info: StateInfo, initial: () => TensorValue, span: Span): TensorValue;
+  updateState(name: string, value: TensorValue, span: Span): void;
+  /** Targets met, by name, in order. */
+  target(info: TargetInfo): void;
+}
+
+export interface Context {
+  readonly builder: ProgramBuilder;
+  readonly training: boolean;
+  readonly store: Store;
+  /** i32 scalars; null where a program has no clock (then draws are an error). */
+  readonly seed: TensorId;
+  readonly step: TensorId;
+  /** i32[batch]: the example number of each position of the batch, and the batch variable; null without a batch. */
+  readonly batch: { readonly variable: IndexVariable; readonly example: TensorId } | null;
+  /** Numbers for index variables, far from any position. */
+  counter: number;
+  /** Scalar values reported by name, in order: schedules, momentum. */
+  readonly warnings: Diagnostic[];
+  readonly calls: CallSite[];
+  /** How often each network was applied: draws inside differ by application. */
+  readonly applications: Map<string, number>;
+  /** What data declares beside tensors. */
+  readonly epochSteps: number | null;
+}
+
+export interface Frame {
+  readonly scope: Scope;
+  /** Prefix of parameter paths, and of draw sites (which also counts applications). */
+  readonly path: string;
+  readonly site: string;
+  /** Implicit index variables that a draw here is independent over. */
+  readonly lifts: readonly IndexVariable[];
+  /** Numbers of layers applied so far, by callee; shared by the blocks of one body. */
+  readonly counters: Map<string, number>;
+  readonly target: TargetInfo | null;
+  /** Name of the function whose body this is. */
+  readonly callee: string;
+  readonly role: string;
+  /** Sizes of the declared result, for definitions whose ranges use does not give. */
+  readonly declaredResult: readonly (number | null)[] | null;
+  /** Values of subexpressions computed early, while ranges were inferred. */
+  readonly early: Map<Expression, Value>;
+  /** True inside brackets: `/` on integers rounds down. */
+  readonly indexing: boolean;
+}
+
+/** Reports an error with the calls that led here, and gives up on the current statement. */
+export function fail<C extends Code>(c: Context | null, code: C, span: Span, args: ArgumentsOf<C>): never {
+  const related = (c?.calls ?? []).slice().reverse().slice(0, 6).map((s) => ({ span: s.span, message: `in this call of \`${s.callee}\`` }));
+  throw new DiagnosticError([diagnostic(code, span, args, related)]);
+}
+
+export function newVariable(c: Context, name: string, axis: Axis, implicit: boolean): IndexVariable {
+  c.counter += 1;
+  return { id: 1_000_000 + c.counter, name, axis, implicit };
+}
+
+/** Thrown when a value that already failed is used: nothing more to say. */
+export class Poisoned extends Error {}
+
+export type { Scalar };

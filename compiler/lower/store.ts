@@ -1,0 +1,187 @@
+/**
+ * Owned memory, twice: while discovering (the `init` program) parameters are their initial draws; afterwards they are windows of
+ * flat sources laid out from what was discovered.
+ */
+import { bug } from '../../grammar/diagnostics/report.js';
+import { alignElements } from '../tensor/builder.js';
+import type { ProgramBuilder } from '../tensor/builder.js';
+import { sizeOf } from '../tensor/program.js';
+import type { TensorId } from '../tensor/scalar.js';
+import type { Context, ParameterInfo, StateInfo, Store } from './context.js';
+import { fail } from './context.js';
+import { ensureRead, tensorOfNode } from './tensor-value.js';
+import type { TargetInfo, TensorValue } from './value.js';
+import type { Span } from '../../grammar/span.js';
+
+/** Where a parameter lies in the flat arena `parameters`, or a target's. */
+export interface PlacedParameter extends ParameterInfo {
+  readonly offset: number;
+}
+
+export interface Layout {
+  readonly parameters: readonly PlacedParameter[];
+  /** Elements of the flat arena, and of its leading part that an optimizer may decay. */
+  readonly size: number;
+  readonly decayed: number;
+  readonly targets: readonly { readonly info: TargetInfo; readonly parameters: readonly PlacedParameter[]; readonly size: number }[];
+  readonly states: readonly StateInfo[];
+}
+
+/** The path under the followed network of a parameter path under its target. */
+export function followedPath(path: string, target: TargetInfo): string {
+  return target.of + path.slice(target.name.length);
+}
+
+/** Whole node of a tensor value that is a plain read of one. */
+export function nodeOf(v: TensorValue): TensorId {
+  const s = v.at(v.axes.map((_, k) => ({ kind: 'index', type: 'i32', axis: k })));
+  return s.kind === 'read' ? s.tensor : bug('expected a tensor in memory');
+}
+
+/** Evaluates initial values and remembers what exists. */
+export class DiscoveringStore implements Store {
+  readonly parameters = new Map<string, { info: ParameterInfo; initial: TensorId }>();
+  readonly states = new Map<string, { info: StateInfo; initial: TensorId }>();
+  readonly targets = new Map<string, TargetInfo>();
+  context: Context | null = null;
+
+  parameter(info: ParameterInfo, target: TargetInfo | null, initial: () => TensorValue, span: Span): TensorValue {
+    const c = this.need();
+    const path = target === null ? info.path : followedPath(info.path, target);
+    const known = this.parameters.get(path);
+    if (known !== undefined) {
+      if (known.info.shape.join() !== info.shape.join()) {
+        return fail(c, 'SSL2003', span, { name: path, expected: `[${known.info.shape.join(', ')}] as in its first use`, found: `[${info.shape.join(', ')}]` });
+      }
+      return tensorOfNode(c, known.initial);
+    }
+    const value = ensureRead(c, initial(), path, span);
+    this.parameters.set(path, { info: { ...info, path }, initial: nodeOf(value) });
+    return value;
+  }
+
+  state(info: StateInfo, initial: () => TensorValue, span: Span): TensorValue {
+    const c = this.need();
+    const known = this.states.get(info.name);
+    if (known !== undefined) return tensorOfNode(c, known.initial);
+    const value = ensureRead(c, initial(), info.name, span);
+    this.states.set(info.name, { info, initial: nodeOf(value) });
+    return value;
+  }
+
+  updateState(): void {
+    // Nothing is updated while discovering.
+  }
+
+  target(info: TargetInfo): void {
+    this.targets.set(info.name, info);
+  }
+
+  private need(): Context {
+    return this.context ?? bug('store without a context');
+  }
+
+  /** Decayed parameters first, so that one comparison separates the groups; otherwise in order of discovery. */
+  layout(isDecayed: (info: ParameterInfo) => boolean): Layout {
+    const all = [...this.parameters.values()].map((p) => p.info);
+    const ordered = [...all.filter(isDecayed), ...all.filter((p) => !isDecayed(p))];
+    const parameters = place(ordered);
+    const firstKept = parameters.find((p) => !isDecayed(p));
+    const size = extent(parameters);
+    return {
+      parameters, size,
+      decayed: firstKept === undefined ? size : firstKept.offset,
+      targets: [...this.targets.values()].map((info) => {
+        const mine = place(parameters.filter((p) => p.path === info.of || p.path.startsWith(`${info.of}.`)));
+        return { info, parameters: mine, size: extent(mine) };
+      }),
+      states: [...this.states.values()].map((s) => s.info),
+    };
+  }
+}
+
+function place(parameters: readonly ParameterInfo[]): PlacedParameter[] {
+  let offset = 0;
+  return parameters.map((p) => {
+    const at = offset;
+    offset = alignElements(offset + sizeOf(p.shape));
+    return { ...p, offset: at };
+  });
+}
+
+const extent = (ps: readonly PlacedParameter[]): number => (ps.length === 0 ? 0 : alignElements(ps[ps.length - 1].offset + sizeOf(ps[ps.length - 1].shape)));
+
+/** Reads parameters and states from sources, and collects the states' new values in order. */
+export class PlacedStore implements Store {
+  readonly windows = new Map<string, TensorId>();
+  private readonly sources = new Map<string, TensorId>();
+  private readonly current = new Map<string, TensorValue>();
+  readonly updates = new Map<string, TensorValue>();
+  readonly targetsSeen: TargetInfo[] = [];
+  context: Context | null = null;
+
+  constructor(private readonly builder: ProgramBuilder, private readonly layout: Layout, private readonly updating: boolean) {}
+
+  source(name: string, shape: readonly number[], role: 'parameters' | 'state'): TensorId {
+    const known = this.sources.get(name);
+    if (known !== undefined) return known;
+    const id = this.builder.source(name, role, 'f32', shape, { span: null, name });
+    this.sources.set(name, id);
+    return id;
+  }
+
+  flat(): TensorId {
+    return this.source('parameters', [this.layout.size], 'parameters');
+  }
+
+  parameter(info: ParameterInfo, target: TargetInfo | null, _initial: () => TensorValue, span: Span): TensorValue {
+    const key = info.path;
+    const c = this.context ?? bug('store without a context');
+    const known = this.windows.get(key);
+    if (known !== undefined) return tensorOfNode(c, known);
+    const path = target === null ? key : followedPath(key, target);
+    const arena = target === null ? null : this.layout.targets.find((t) => t.info.name === target.name);
+    const placed = (arena === null ? this.layout.parameters : arena?.parameters)?.find((p) => p.path === path);
+    if (placed === undefined) return bug(`parameter ${path} was not discovered`);
+    const flat = target === null || arena === null || arena === undefined ? this.flat() : this.source(`target.${target.name}`, [arena.size], 'state');
+    const id = this.builder.window(flat, placed.offset, placed.shape, { span, name: key });
+    this.windows.set(key, id);
+    return tensorOfNode(c, id);
+  }
+
+  state(info: StateInfo, _initial: () => TensorValue): TensorValue {
+    const c = this.context ?? bug('store without a context');
+    const now = this.current.get(info.name);
+    if (now !== undefined) return now;
+    const value = tensorOfNode(c, this.source(info.name, info.shape, 'state'));
+    this.current.set(info.name, value);
+    return value;
+  }
+
+  updateState(name: string, value: TensorValue, span: Span): void {
+    if (!this.updating) return;
+    const c = this.context ?? bug('store without a context');
+    const source = this.sources.get(name);
+    if (source === undefined) return bug(`state ${name} has no source`);
+    const shape = c.builder.tensor(source).shape;
+    if (value.axes.map((a) => a.size).join() !== shape.join() || value.free.size > 0) {
+      const implicit = [...value.free.values()].some((v) => v.implicit);
+      return fail(c, 'SSL2003', span, { name, expected: `[${shape.join(', ')}]`, found: implicit ? 'a value for every example' : `[${value.axes.map((a) => a.size).join(', ')}]` });
+    }
+    const stored = ensureRead(c, value, name, span);
+    this.current.set(name, stored);
+    this.updates.set(name, stored);
+  }
+
+  target(info: TargetInfo): void {
+    this.targetsSeen.push(info);
+  }
+
+  /** Writes the collected new values back to their sources. */
+  commit(): void {
+    for (const [name, value] of this.updates) {
+      const source = this.sources.get(name);
+      if (source !== undefined) this.builder.update(source, nodeOf(value));
+    }
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * Builds the programs of a training run: `init` draws what is owned, `step` is one update, `embed` represents examples.
+ * The first elaboration discovers parameters and states; the others read them where the layout puts them.
+ */
+import type { CompileTrainingOptions, LoadedProgram } from '../api.js';
+import type { Manifest, ModelInput } from '../plan/manifest.js';
+import { differentiate } from '../tensor/differentiate.js';
+import { ProgramBuilder } from '../tensor/builder.js';
+import type { Program } from '../tensor/program.js';
+import { sizeOf } from '../tensor/program.js';
+import { add, binary, cast, float, index, int, mul, select } from '../tensor/scalar.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import type { Input } from '../../grammar/ast.js';
+import type { Context, ParameterInfo, Store } from './context.js';
+import { fail } from './context.js';
+import { elaborateModel, rootFrame } from './model.js';
+import type { ElaboratedModel } from './model.js';
+import { moduleScopes } from './module-scopes.js';
+import { applyOptimizer, optimizerOf } from './optimizer.js';
+import { Scope } from './scope.js';
+import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
+import type { Layout } from './store.js';
+import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
+import { entryOf, modelSettings, readTraining, selectModel, settingNames, sortOverrides } from './training-spec.js';
+import type { Overrides, TrainingSource } from './training-spec.js';
+import type { FunctionValue, TensorValue, Value } from './value.js';
+import { axisOf } from './value.js';
+
+export interface TrainingPrograms {
+  readonly programs: { readonly init: Program; readonly step: Program; readonly embed: Program };
+  readonly manifest: Manifest;
+}
+
+/** One elaboration: a builder, a context and the scopes of all modules over it. */
+interface Session {
+  readonly c: Context;
+  readonly scope: Scope;
+  readonly root: Scope;
+}
+
+const origin = (name: string): { span: null; name: string } => ({ span: null, name });
+
+export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOptions): TrainingPrograms {
+  const source = selectModel(loaded, options.model);
+  const spec = readTraining(loaded, options);
+  const batch = Math.min(spec.batch, options.data.examples);
+  const lengths = { batch, steps: options.steps, epochSteps: Math.max(1, Math.floor(options.data.examples / batch)), examples: options.data.examples };
+
+  // init: discover everything that is owned, and draw it
+  const discovering = new DiscoveringStore();
+  const init = open(loaded, 'init', discovering, lengths, batch, true);
+  discovering.context = init.c;
+  const overrides = overridesOf(init, source, options);
+  const settings = modelSettings(init.c, rootFrame(init.c, init.scope, 'train'), source, overrides);
+  const inputs = (s: Session, kind: 'resident' | 'batch' | 'embed') => (input: Input, k: number): TensorValue => inputTensor(s.c, options.data.inputs, input, k, kind, lengths.examples);
+  elaborateModel(init.c, source.model, init.scope, settings, inputs(init, options.resident ? 'resident' : 'batch'));
+  const quiet = reopen(init, loaded, lengths, options.embedBatch);
+  elaborateModel(quiet.c, source.model, quiet.scope, settings, inputs(quiet, 'embed'));
+  const optimizer = source.train === null ? null : optimizerFor(init, source, overrides);
+  const layout = discovering.layout((p) => !(optimizer?.skips(p) ?? false));
+  if (optimizer !== null) discoverOptimizer(init, optimizer.fn, layout);
+  const full: Layout = { ...layout, states: [...discovering.states.values()].map((s) => s.info) };
+  finishInit(init.c.builder, discovering, full);
+
+  // step
+  const builder = new ProgramBuilder('step');
+  const store = new PlacedStore(builder, full, true);
+  const step = openWith(loaded, builder, store, lengths, batch, true);
+  store.context = step.c;
+  const model = elaborateModel(step.c, source.model, step.scope, settings, inputs(step, options.resident ? 'resident' : 'batch'));
+  const reports = finishStep(step, model, source, overrides, full, store);
+
+  // embed
+  const embedBuilder = new ProgramBuilder('embed');
+  const embedStore = new PlacedStore(embedBuilder, full, false);
+  const embed = openWith(loaded, embedBuilder, embedStore, lengths, options.embedBatch, false);
+  embedStore.context = embed.c;
+  const represented = elaborateModel(embed.c, source.model, embed.scope, settings, inputs(embed, 'embed'));
+  const embeddingSize = finishEmbed(embed.c, represented, source);
+
+  const manifest: Manifest = {
+    model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
+    parameters: [
+      ...full.parameters.map((p) => ({ path: p.path, arena: 'parameters', offset: p.offset, shape: p.shape })),
+      ...full.targets.flatMap((t) => t.parameters.map((p) => ({ path: t.info.name + p.path.slice(t.info.of.length), arena: `target.${t.info.name}`, offset: p.offset, shape: p.shape }))),
+    ],
+    states: full.states.map((s) => ({ name: s.name, shape: s.shape })),
+    objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
+    reports,
+  };
+  return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build() }, manifest };
+}
+
+interface Lengths {
+  readonly batch: number;
+  readonly steps: number;
+  readonly epochSteps: number;
+  readonly examples: number;
+}
+
+function open(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
+  return openWith(loaded, new ProgramBuilder(name), store, lengths, batch, training);
+}
+
+function openWith(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
+  const seed = builder.source('clock.seed', 'clock', 'i32', [], origin('seed'));
+  const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
+  const example = builder.source(training ? 'batch.example' : 'embed.example', 'batch', 'i32', [batch], origin('example'));
+  const variable = { id: 1_000_000, name: 'batch', axis: axisOf(batch, 'B'), implicit: true };
+  const c: Context = {
+    builder, training, store, seed, step, batch: { variable, example }, counter: 0, warnings: [], calls: [], applications: new Map(), epochSteps: lengths.epochSteps,
+  };
+  return sessionOf(loaded, c, lengths);
+}
+
+function sessionOf(loaded: LoadedProgram, c: Context, lengths: Lengths): Session {
+  const whole = (value: number): Value => ({ kind: 'number', value, integer: Number.isInteger(value) });
+  const globals = new Map<string, Value>([
+    ['training', { kind: 'boolean', value: c.training }],
+    ['pi', { kind: 'number', value: Math.PI, integer: false }],
+    ['step', constantTensor(cast('f32', c.builder.read(c.step, [])))],
+    ['steps', whole(lengths.steps)],
+    ['epochs', whole(lengths.steps / lengths.epochSteps)],
+    ['batch', whole(lengths.batch)],
+    ['examples', whole(lengths.examples)],
+    ['decayed', whole(1)],
+  ]);
+  const scopes = moduleScopes(loaded, globals);
+  return { c, scope: scopes.main, root: scopes.root };
+}
+
+/** The same program under evaluation conditions (`training` false), so that what only `represent` owns is discovered too. */
+function reopen(s: Session, loaded: LoadedProgram, lengths: Lengths, batch: number): Session {
+  const variable = { id: 1_500_000, name: 'batch', axis: axisOf(batch, 'B'), implicit: true };
+  const example = s.c.builder.source('embed.example', 'batch', 'i32', [batch], origin('example'));
+  return sessionOf(loaded, { ...s.c, training: false, batch: { variable, example }, counter: 600_000, applications: new Map() }, lengths);
+}
+
+function inputTensor(c: Context, inputs: readonly ModelInput[], input: Input, k: number, kind: 'resident' | 'batch' | 'embed', examples: number): TensorValue {
+  const batch = c.batch;
+  const info = inputs.find((i) => i.name === input.name.text) ?? inputs[k];
+  if (info === undefined || batch === null) {
+    return fail(c, 'SSL2002', input.span, { callee: 'the data set', expected: `${inputs.length} inputs (${inputs.map((i) => i.name).join(', ')}) at most`, found: k + 1 });
+  }
+  const size = batch.variable.axis.size;
+  const at = index(batch.variable.id);
+  const free = new Map([[batch.variable.id, batch.variable]]);
+  const axes = info.shape.map((n) => axisOf(n));
+  const source = (name: string, role: 'data' | 'batch', rows: number): TensorId => sourceOnce(c.builder, name, role, info.element, [rows, ...info.shape]);
+  if (kind === 'resident') {
+    const data = source(`data.${info.name}`, 'data', examples);
+    const order = sourceOnce(c.builder, 'batch.order', 'batch', 'i32', [size]);
+    return { kind: 'tensor', element: info.element, axes, free, at: (i) => c.builder.read(data, [c.builder.read(order, [at]), ...i]) };
+  }
+  const rows = source(`${kind}.${info.name}`, 'batch', size);
+  return { kind: 'tensor', element: info.element, axes, free, at: (i) => c.builder.read(rows, [at, ...i]) };
+}
+
+function sourceOnce(b: ProgramBuilder, name: string, role: 'data' | 'batch', element: 'f32' | 'i32' | 'u8' | 'bool', shape: readonly number[]): TensorId {
+  const known = b.tensors.find((t) => t.kind === 'source' && t.name === name);
+  return known?.id ?? b.source(name, role, element, shape, origin(name));
+}
+
+function overridesOf(s: Session, source: TrainingSource, options: CompileTrainingOptions): Overrides {
+  const frame = rootFrame(s.c, s.scope, 'train');
+  return sortOverrides(source, options.set, settingNames(s.c, frame, entryOf(source.train, 'optimizer')), settingNames(s.c, frame, entryOf(source.train, 'schedule')));
+}
+
+function optimizerFor(s: Session, source: TrainingSource, overrides: Overrides): { fn: FunctionValue; rate: Value; skips: (p: ParameterInfo) => boolean } | null {
+  const e = entryOf(source.train, 'optimizer');
+  const schedule = entryOf(source.train, 'schedule');
+  return e === null ? null : optimizerOf(s.c, rootFrame({ ...s.c, batch: null }, s.scope, 'train'), e, schedule, overrides);
+}
+
+/** Elaborates the optimizer once on dummies, so that its states are known and start at their declared values. */
+function discoverOptimizer(s: Session, fn: FunctionValue, layout: Layout): void {
+  const zero = (n: readonly number[]): TensorValue => tensorOfNode(s.c, s.c.builder.comprehension('f32', n, null, float(0), origin('zero')));
+  applyOptimizer(s.c, s.root, fn, layout, {
+    flat: () => ({ w: zero([layout.size]), g: zero([layout.size]) }),
+    part: (p) => ({ w: zero(p.shape), g: zero(p.shape) }),
+  });
+}
+
+function finishInit(b: ProgramBuilder, store: DiscoveringStore, layout: Layout): void {
+  const initial = (path: string): TensorId => store.parameters.get(path)?.initial ?? (0 as TensorId);
+  if (layout.parameters.length > 0) {
+    const flat = b.source('parameters', 'parameters', 'f32', [layout.size], origin('parameters'));
+    b.update(flat, b.pack(layout.parameters.map((p) => initial(p.path)), origin('parameters'), layout.parameters.map((p) => p.offset)));
+  }
+  for (const t of layout.targets) {
+    const flat = b.source(`target.${t.info.name}`, 'state', 'f32', [t.size], origin(t.info.name));
+    b.update(flat, b.pack(t.parameters.map((p) => copy(b, initial(p.path))), origin(t.info.name), t.parameters.map((p) => p.offset)));
+  }
+  for (const [name, s] of store.states) {
+    b.update(b.source(name, 'state', s.info.element, s.info.shape, origin(name)), s.initial);
+  }
+}
+
+function copy(b: ProgramBuilder, id: TensorId): TensorId {
+  return b.comprehension('f32', b.tensor(id).shape, null, b.identity(id), b.tensor(id).origin);
+}
+
+function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore): string[] {
+  const { c } = s;
+  const b = c.builder;
+  if (model.objectives.length === 0) return fail(c, 'SSL3003', source.model.name.span, { model: source.model.name.text });
+  const total = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, source.model.name.span, x, y)), 'loss', source.model.name.span);
+  const loss = nodeOf(total);
+  const reported: { name: string; value: TensorValue }[] = [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value }))];
+
+  const wrt = layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
+  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
+  const optimizer = optimizerFor(s, source, overrides);
+  if (optimizer !== null && layout.parameters.length > 0) {
+    const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
+    const next = applyOptimizer(c, s.root, optimizer.fn, layout, {
+      flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, packed) }),
+      part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, gradients[k]) }),
+    });
+    b.update(store.flat(), next);
+    moveTargets(c, layout, store, next);
+    if (optimizer.rate.kind === 'tensor') reported.push({ name: 'rate', value: materialize(c, optimizer.rate, 'rate', source.model.name.span) });
+    else if (optimizer.rate.kind === 'number') reported.push({ name: 'rate', value: constantTensor(float(optimizer.rate.value)) });
+  }
+  store.commit();
+  const values = reported.map((r) => r.value.at([]));
+  const body = values.reduce<Scalar>((rest, v, k) => (k === 0 ? v : select(binary('eq', index(0), int(k)), v, rest)), float(0));
+  b.output('reports', b.comprehension('f32', [values.length], null, body, origin('reports')));
+  return reported.map((r) => r.name);
+}
+
+/** target <- momentum * target + (1 - momentum) * followed, after the step. */
+function moveTargets(c: Context, layout: Layout, store: PlacedStore, next: TensorId): void {
+  const b = c.builder;
+  for (const t of layout.targets) {
+    const source = store.source(`target.${t.info.name}`, [t.size], 'state');
+    const live = store.targetsSeen.find((x) => x.name === t.info.name) ?? t.info;
+    const momentum = live.momentum.kind === 'tensor' ? live.momentum.at([]) : float(live.momentum.kind === 'number' ? live.momentum.value : 0);
+    const parts = runs(t.parameters, layout).map((run) => {
+      const followed = b.window(next, run.from, [run.size], origin(t.info.of));
+      const slow = b.window(source, run.to, [run.size], origin(t.info.name));
+      const body = add(mul(momentum, b.read(slow, [index(0)])), mul(binary('sub', float(1), momentum), b.read(followed, [index(0)])));
+      return { offset: run.to, node: b.comprehension('f32', [run.size], null, body, origin(t.info.name)) };
+    });
+    b.update(source, parts.length === 1 ? parts[0].node : b.pack(parts.map((p) => p.node), origin(t.info.name), parts.map((p) => p.offset)));
+  }
+}
+
+/** Maximal ranges in which a target's layout and the parameters' differ by a constant. */
+function runs(target: Layout['targets'][number]['parameters'], layout: Layout): { from: number; to: number; size: number }[] {
+  const result: { from: number; to: number; size: number }[] = [];
+  for (const p of target) {
+    const from = layout.parameters.find((x) => x.path === p.path)?.offset ?? 0;
+    const size = Math.ceil(sizeOf(p.shape) / 64) * 64;
+    const last = result[result.length - 1];
+    if (last !== undefined && last.from + last.size === from && last.to + last.size === p.offset) last.size += size;
+    else result.push({ from, to: p.offset, size });
+  }
+  return result;
+}
+
+function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource): number {
+  const r = model.representation;
+  const span = source.model.name.span;
+  if (r === null || c.batch === null) return fail(c, 'SSL3004', span, { model: source.model.name.text });
+  const size = r.axes.reduce((n, a) => n * a.size, 1);
+  const flat = r.axes.length === 1 ? r : reshape(c, span, r, [size]);
+  const whole = close({ ...flat, free: new Map([[c.batch.variable.id, c.batch.variable], ...flat.free]) }, [c.batch.variable]);
+  if (orderedFree(whole).length > 0) return fail(c, 'SSL2001', span, { expected: 'one embedding for each example', found: 'more' });
+  c.builder.output('embedding', nodeOf(ensureRead(c, whole, 'embedding', span)));
+  return size;
+}
