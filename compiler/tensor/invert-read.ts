@@ -105,10 +105,17 @@ export function invertRead(at: readonly Scalar[], extents: readonly number[], sh
       const variables = unknown.terms.map((t, i) => ({ variable: atoms.filter((a) => a !== null)[i] ?? 0, coefficient: t.coefficient }))
         .map((t) => ({ ...t, extent: loopExtents.get(t.variable) ?? 0 }));
       if (!decode(variables, value, solve)) solveForLargest(variables, value, solve);
+    } else if (decodeAtoms(linear, right, extentOf, (equation) => equations.push(equation))) {
+      continue;
     } else if (left.kind === 'binary' && left.op === 'idiv' && left.b.kind === 'const' && left.b.value > 0) {
       equations.push({ left: left.a, right: add(mul(right, left.b), index(newLoop(left.b.value))) });
     } else if (left.kind === 'binary' && left.op === 'mod' && left.b.kind === 'const' && left.b.value > 0) {
       const n = left.b.value;
+      const digits = splitRemainder(linearOf(left.a, interner), n, extentOf);
+      if (digits !== null) {
+        equations.push({ left: digits, right });
+        continue;
+      }
       const r = rangeOf(right, extentOf);
       if (!(r.low >= 0 && r.high < n)) require(binary('and', binary('ge', right, int(0)), binary('lt', right, int(n))));
       const modular = solveModulo(linearOf(left.a, interner), right, n, isUnknown, loopExtents);
@@ -134,6 +141,38 @@ export function invertRead(at: readonly Scalar[], extents: readonly number[], sh
     solved.set(variable, { extent: s.extent, value: s.value, divisible: always ? null : s.divisible, mayLeave: !(range.low >= 0 && range.high < s.extent) });
   }
   return { solved, loops, conditions };
+}
+
+/** mod(g e + r, g m) = g mod(e, m) + r when 0 <= r < g, r not zero; null when there is no such g. */
+function splitRemainder(e: Linear, n: number, extentOf: (v: number) => number | undefined): Scalar | null {
+  for (const { coefficient } of e.terms) {
+    const g = Math.abs(coefficient);
+    if (g === 1 || n % g !== 0 || g === n) continue;
+    const rest: Linear = { constant: e.constant - g * Math.floor(e.constant / g), terms: e.terms.filter((t) => t.coefficient % g !== 0) };
+    const range = rangeOfLinear(rest, extentOf);
+    if (rest.terms.length === 0 || !(range.low >= 0 && range.high < g)) continue;
+    const whole: Linear = { constant: Math.floor(e.constant / g), terms: e.terms.flatMap((t) => (t.coefficient % g === 0 ? [{ atom: t.atom, coefficient: t.coefficient / g }] : [])) };
+    return add(mul(binary('mod', scalarOfLinear(whole), int(n / g)), int(g)), scalarOfLinear(rest));
+  }
+  return null;
+}
+
+/** sum c_j a_j + constant = right over atoms a_j that are the digits of a mixed-radix number: an equation for each. */
+function decodeAtoms(linear: Linear, right: Scalar, extentOf: (v: number) => number | undefined, give: (e: Equation) => void): boolean {
+  const sorted = [...linear.terms].sort((a, b) => b.coefficient - a.coefficient);
+  if (sorted.length < 2 || sorted[sorted.length - 1].coefficient !== 1) return false;
+  let reach = 0;
+  for (const t of [...sorted].reverse()) {
+    const range = rangeOf(t.atom, extentOf);
+    if (range.low < 0 || !Number.isFinite(range.high) || t.coefficient <= reach) return false;
+    reach += t.coefficient * range.high;
+  }
+  let rest = sub(right, int(linear.constant));
+  for (const t of sorted) {
+    give({ left: t.atom, right: binary('idiv', rest, int(t.coefficient)) });
+    rest = binary('mod', rest, int(t.coefficient));
+  }
+  return true;
 }
 
 interface Unknown {
