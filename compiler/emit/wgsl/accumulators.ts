@@ -1,0 +1,79 @@
+/** How each reduction is kept in registers, updated with a value, and merged with another thread's part. */
+import type { ReduceOperator } from '../../tensor/program.js';
+import type { ScalarType } from '../../tensor/scalar.js';
+import type { HelperName } from './functions.js';
+
+export interface Component {
+  readonly suffix: string;
+  readonly type: ScalarType;
+  readonly start: string;
+}
+
+export interface AccumulatorRule {
+  readonly components: readonly Component[];
+  /** Statements that take in `value`; `position` is the row-major place in the reduction. `a(k)` names component k. */
+  readonly update: (a: (component: number) => string, value: string, position: string) => readonly string[];
+  /** Statements that merge `b` into `a`. */
+  readonly merge: (a: (component: number) => string, b: (component: number) => string) => readonly string[];
+  readonly result: (a: (component: number) => string) => string;
+  readonly helpers: readonly HelperName[];
+}
+
+const lowest = '-3.4028234e+38';
+const highest = '3.4028234e+38';
+
+/** The rule for `op` over bodies of `type`. */
+export function accumulatorRule(op: ReduceOperator, type: ScalarType): AccumulatorRule {
+  const simple = (component: Component, join: (a: string, b: string) => string): AccumulatorRule => ({
+    components: [component],
+    update: (a, value) => [`${a(0)} = ${join(a(0), value)};`],
+    merge: (a, b) => [`${a(0)} = ${join(a(0), b(0))};`],
+    result: (a) => a(0),
+    helpers: [],
+  });
+  const zero = type === 'f32' ? '0.0' : '0';
+  const asBool = (x: string): string => (type === 'bool' ? x : `(${x} != ${zero})`);
+  switch (op) {
+    case 'sum': return simple({ suffix: 'sum', type, start: zero }, (a, b) => `${a} + ${b}`);
+    case 'prod': return simple({ suffix: 'product', type, start: type === 'f32' ? '1.0' : '1' }, (a, b) => `${a} * ${b}`);
+    case 'max': return simple({ suffix: 'largest', type, start: type === 'f32' ? lowest : 'i32(-2147483648)' }, (a, b) => `max(${a}, ${b})`);
+    case 'min': return simple({ suffix: 'smallest', type, start: type === 'f32' ? highest : '2147483647' }, (a, b) => `min(${a}, ${b})`);
+    case 'any': return {
+      ...simple({ suffix: 'any', type: 'bool', start: 'false' }, (a, b) => `${a} || ${b}`),
+      update: (a, value) => [`${a(0)} = ${a(0)} || ${asBool(value)};`],
+    };
+    case 'all': return {
+      ...simple({ suffix: 'all', type: 'bool', start: 'true' }, (a, b) => `${a} && ${b}`),
+      update: (a, value) => [`${a(0)} = ${a(0)} && ${asBool(value)};`],
+    };
+    case 'logsumexp': return {
+      components: [{ suffix: 'peak', type: 'f32', start: lowest }, { suffix: 'mass', type: 'f32', start: '0.0' }],
+      // One exponential a value: the mass is kept relative to the largest value so far.
+      update: (a, value) => [
+        `if (${value} > ${a(0)}) {`,
+        `  ${a(1)} = ${a(1)} * exp_f32(${a(0)} - ${value}) + 1.0;`,
+        `  ${a(0)} = ${value};`,
+        `} else { ${a(1)} += exp_f32(${value} - ${a(0)}); }`,
+      ],
+      merge: (a, b) => [
+        `if (${b(0)} > ${a(0)}) {`,
+        `  ${a(1)} = ${a(1)} * exp_f32(${a(0)} - ${b(0)}) + ${b(1)};`,
+        `  ${a(0)} = ${b(0)};`,
+        `} else { ${a(1)} += ${b(1)} * exp_f32(${b(0)} - ${a(0)}); }`,
+      ],
+      result: (a) => `${a(0)} + log_f32(${a(1)})`,
+      helpers: ['exp_f32', 'log_f32'],
+    };
+    case 'argmax': return {
+      components: [{ suffix: 'best', type, start: type === 'f32' ? lowest : 'i32(-2147483648)' }, { suffix: 'place', type: 'i32', start: '2147483647' }],
+      update: (a, value, position) => [
+        `if (${value} > ${a(0)} || (${value} == ${a(0)} && ${position} < ${a(1)})) { ${a(0)} = ${value}; ${a(1)} = ${position}; }`,
+      ],
+      merge: (a, b) => [
+        `if (${b(0)} > ${a(0)} || (${b(0)} == ${a(0)} && ${b(1)} < ${a(1)})) { ${a(0)} = ${b(0)}; ${a(1)} = ${b(1)}; }`,
+      ],
+      result: (a) => `select(${a(1)}, 0, ${a(1)} == 2147483647)`,
+      helpers: [],
+    };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Which ranges of memory a kernel binds. Ranges of one arena that overlap become one binding (a dispatch may not bind the
+ * same bytes twice for writing), and where a kernel touches more ranges than the adapter can bind, near ranges are joined.
+ */
+import { bug } from '../../../grammar/diagnostics/report.js';
+import type { Kernel } from '../../fuse/kernel.js';
+import type { Slot } from '../../plan/plan.js';
+import type { Program } from '../../tensor/program.js';
+import { tensorOf } from '../../tensor/program.js';
+import type { ElementType, Scalar, TensorId } from '../../tensor/scalar.js';
+import { visit } from '../../tensor/scalar.js';
+import { identifier } from './names.js';
+
+/** One `var<storage>`: the bytes it covers and the type its words are declared with. */
+export interface Binding {
+  readonly name: string;
+  readonly type: 'f32' | 'i32' | 'u32';
+  readonly arena: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** How a tensor is reached: a binding and the element of it where the tensor starts. */
+export interface TensorAccess {
+  readonly binding: Binding;
+  readonly base: number;
+  readonly element: ElementType;
+  readonly shape: readonly number[];
+  /** A short name for variables holding one of its values. */
+  readonly label: string;
+}
+
+export interface KernelBindings {
+  readonly bindings: readonly Binding[];
+  readonly access: ReadonlyMap<TensorId, TensorAccess>;
+}
+
+/** Every scalar a kernel evaluates. */
+export function rootsOf(kernel: Kernel): readonly Scalar[] {
+  const stores = kernel.stores.map((store) => store.value);
+  switch (kernel.kind) {
+    case 'map': return stores;
+    case 'reduce': return [...kernel.reductions.map((r) => r.body), ...stores];
+    case 'contract': return [kernel.left, kernel.right, ...stores];
+    case 'online': {
+      const combine = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value];
+      return [kernel.left, kernel.right, ...combine, ...stores];
+    }
+  }
+}
+
+interface Group {
+  readonly arena: number;
+  low: number;
+  high: number;
+  tensors: TensorId[];
+}
+
+const alignment = 256;
+
+/** Collects the tensors a kernel reads and writes, in the order they are first mentioned, and groups their slots. */
+export function bindTensors(kernel: Kernel, program: Program, placements: ReadonlyMap<TensorId, Slot>, limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): KernelBindings {
+  const touched = new Set<TensorId>();
+  const seen = new Set<Scalar>();
+  for (const root of rootsOf(kernel)) visit(root, (s) => { if (s.kind === 'read') touched.add(s.tensor); }, seen);
+  for (const store of kernel.stores) touched.add(store.tensor);
+  const slotOf = (id: TensorId): Slot => placements.get(id) ?? bug(`tensor ${id} of kernel ${kernel.name} has no memory`);
+  let groups: Group[] = [...touched].map((id) => {
+    const slot = slotOf(id);
+    const low = slot.offset - (slot.offset % alignment);
+    return { arena: slot.arena, low, high: Math.max(slot.offset + Math.ceil(slot.bytes / 4) * 4, low + 4), tensors: [id] };
+  });
+  groups = joinOverlapping(groups);
+  while (groups.length > limits.maxBindings) groups = joinNearest(groups, limits, kernel.name);
+  const taken = new Set<string>();
+  const access = new Map<TensorId, TensorAccess>();
+  const bindings = groups.map((group): Binding => {
+    if (group.high - group.low > limits.maxBindingBytes) {
+      bug(`kernel ${kernel.name} needs ${group.high - group.low} bytes in one binding and the adapter allows ${limits.maxBindingBytes}: use a smaller batch`);
+    }
+    const types = new Set(group.tensors.map((id) => wordType(slotOf(id).element)));
+    const first = tensorOf(program, group.tensors[0]).origin.name;
+    const name = unique(group.tensors.length === 1 || types.size === 1 && sameSlot(group.tensors.map(slotOf)) ? identifier(first) : identifier(`${first}_and_more`), taken);
+    const binding: Binding = { name: `${name}_data`, type: types.size === 1 ? [...types][0] : 'u32', arena: group.arena, offset: group.low, bytes: group.high - group.low };
+    for (const id of group.tensors) {
+      const slot = slotOf(id);
+      const element = tensorOf(program, id).element;
+      const parts = tensorOf(program, id).origin.name.split('.');
+      access.set(id, { binding, base: (slot.offset - group.low) / (element === 'u8' ? 1 : 4), element, shape: tensorOf(program, id).shape, label: identifier(parts[parts.length - 1]) });
+    }
+    return binding;
+  });
+  return { bindings, access };
+}
+
+function wordType(element: ElementType): 'f32' | 'i32' | 'u32' {
+  return element === 'u8' ? 'u32' : element === 'f32' ? 'f32' : 'i32';
+}
+
+function sameSlot(slots: readonly Slot[]): boolean {
+  return slots.every((slot) => slot.offset === slots[0].offset);
+}
+
+function unique(name: string, taken: Set<string>): string {
+  let candidate = name;
+  for (let i = 2; taken.has(candidate); i++) candidate = `${name}_${i}`;
+  taken.add(candidate);
+  return candidate;
+}
+
+function joinOverlapping(groups: readonly Group[]): Group[] {
+  const result: Group[] = [];
+  for (const group of groups) {
+    let joined = group;
+    for (let i = 0; i < result.length;) {
+      const other = result[i];
+      if (other.arena === joined.arena && other.low < joined.high && joined.low < other.high) {
+        joined = { arena: other.arena, low: Math.min(other.low, joined.low), high: Math.max(other.high, joined.high), tensors: [...other.tensors, ...joined.tensors] };
+        result.splice(i, 1);
+        i = 0;
+      } else i++;
+    }
+    result.push(joined);
+  }
+  return result;
+}
+
+function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: number; readonly maxBindingBytes: number }, kernel: string): Group[] {
+  let best: { a: number; b: number; span: number } | null = null;
+  for (let a = 0; a < groups.length; a++) {
+    for (let b = a + 1; b < groups.length; b++) {
+      if (groups[a].arena !== groups[b].arena) continue;
+      const span = Math.max(groups[a].high, groups[b].high) - Math.min(groups[a].low, groups[b].low);
+      if (span <= limits.maxBindingBytes && (best === null || span < best.span)) best = { a, b, span };
+    }
+  }
+  if (best === null) return bug(`kernel ${kernel} touches ${groups.length} separate ranges of memory and the adapter binds at most ${limits.maxBindings}`);
+  const a = groups[best.a];
+  const b = groups[best.b];
+  const joined: Group = { arena: a.arena, low: Math.min(a.low, b.low), high: Math.max(a.high, b.high), tensors: [...a.tensors, ...b.tensors] };
+  return joinOverlapping([...groups.filter((g) => g !== a && g !== b), joined]);
+}

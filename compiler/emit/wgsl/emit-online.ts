@@ -1,0 +1,75 @@
+/**
+ * Products consumed on the fly: for every row, the scores against streamed columns are reduced (a softmax's logsumexp) or
+ * weigh a second product (attention, and the gradients of similarity losses) without ever being stored.
+ */
+import type { OnlineKernel } from '../../fuse/kernel.js';
+import { sizeOf } from '../../tensor/program.js';
+import { accumulatorRule } from './accumulators.js';
+import { countFrame, openLoops, pointOf } from './emit-contract.js';
+import { linearIndex } from './emit-reduce.js';
+import type { Emitter } from './kernel-text.js';
+import { writeStores } from './kernel-text.js';
+import { scheduleOnline } from './schedule.js';
+
+export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
+  const schedule = scheduleOnline(kernel, limits);
+  const rank = kernel.extents.length;
+  const rowExtents = kernel.rows.map((a) => kernel.extents[a]);
+  const columnExtents = kernel.columns.map((a) => kernel.extents[a]);
+  const rows = sizeOf(rowExtents);
+  const columns = sizeOf(columnExtents);
+  const chunk = schedule.columns;
+  const chunks = Math.ceil(columns / chunk);
+  const { threads } = schedule;
+  const body = writer.root.body;
+  body.items.push(`let strip = group * ${threads} + thread;`, `if (strip >= ${rows * chunks}) { return; }`, `let column_base = (strip % ${chunks}) * ${chunk};`);
+  const row = countFrame(writer, body, 'row', `strip / ${chunks}`, null, kernel.rows, rowExtents);
+
+  const { combine } = kernel;
+  const rules = combine.kind === 'reduce' ? combine.reductions.map((r) => accumulatorRule(r.op, r.body.type)) : [];
+  rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
+  const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_acc`;
+  rules.forEach((rule, k) => rule.components.forEach((c, i) => body.items.push(`var ${nameOf(k)(i)} = ${c.start};`)));
+  if (combine.kind === 'contract') body.items.push(`var sums: array<f32, ${chunk}>;`);
+
+  const streamed = openLoops(writer, body, kernel.streamedExtents, rank, 'r');
+  streamed.block.items.push('var score_sum = 0.0;');
+  const inner = openLoops(writer, streamed.block, kernel.innerExtents, rank + kernel.streamedExtents.length, 'd');
+  const products = writer.environment(row, ...streamed.loops, ...inner.loops);
+  const left = writer.value(kernel.left, products);
+  const right = writer.value(kernel.right, products);
+  inner.block.items.push(`score_sum += (${left}) * (${right});`);
+
+  const scored = writer.frame(streamed.block);
+  scored.block.items.push('let score = score_sum;');
+  scored.accumulators.set(0, 'score');
+  const environment = writer.environment(row, ...streamed.loops, scored);
+  if (combine.kind === 'reduce') {
+    const values = combine.reductions.map((r) => writer.variable(r.body, environment, 'value'));
+    combine.reductions.forEach((_, k) => scored.body.items.push(...rules[k].update(nameOf(k), values[k], linearIndex(kernel.streamedExtents))));
+    const last = writer.frame(body);
+    rules.forEach((rule, k) => {
+      last.block.items.push(`let total_${k} = ${rule.result(nameOf(k))};`);
+      last.accumulators.set(k, `total_${k}`);
+    });
+    // A reduction's result does not depend on columns; with column axes in the stores every one is written.
+    const loop = writer.nested(body, `for (var j = 0; j < ${chunk}; j++)`);
+    const column = countFrame(writer, loop.body, 'column', 'column_base + j', null, kernel.columns, columnExtents);
+    column.block.items.splice(1, 0, `if (column >= ${columns}) { break; }`);
+    const place = writer.environment(row, last, column);
+    writeStores(kernel.stores, writer, place, loop.body, writer.value(pointOf(kernel.extents), place));
+  } else {
+    const weight = writer.variable(combine.weight, environment, 'weight');
+    const addLoop = writer.nested(streamed.block, `for (var j = 0; j < ${chunk}; j++)`);
+    const addend = countFrame(writer, addLoop.body, 'column', 'column_base + j', columns % chunk === 0 ? null : columns, kernel.columns, columnExtents);
+    const value = writer.value(combine.value, writer.environment(row, ...streamed.loops, scored, addend));
+    addLoop.body.items.push(`sums[j] += ${weight} * (${value});`);
+    const loop = writer.nested(body, `for (var j = 0; j < ${chunk}; j++)`);
+    const column = countFrame(writer, loop.body, 'column', 'column_base + j', null, kernel.columns, columnExtents);
+    column.block.items.splice(1, 0, `if (column >= ${columns}) { break; }`, 'let total = sums[j];');
+    column.accumulators.set(0, 'total');
+    const place = writer.environment(row, column);
+    writeStores(kernel.stores, writer, place, loop.body, writer.value(pointOf(kernel.extents), place));
+  }
+  return { threads, groups: Math.ceil((rows * chunks) / threads), shared: [], builtins: [], features: [] };
+};

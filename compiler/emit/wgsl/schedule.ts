@@ -1,0 +1,87 @@
+/**
+ * Chooses, from shapes and the adapter, how a kernel's loop nest is laid over workgroups and threads. A schedule is plain
+ * data; the emitters are correct for any schedule. Software adapters get register tiles, a row a thread and no workgroup
+ * memory; GPUs get workgroup tiles and a workgroup (or part of one) a row.
+ */
+import type { TargetOptions } from '../../api.js';
+import type { ContractKernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
+import { sizeOf } from '../../tensor/program.js';
+
+/** What a schedule depends on. */
+export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'software'>;
+
+/** `points` parallel points a workgroup, each reduced by `lanes` threads; `lanes` > 1 uses workgroup memory. */
+export interface ReduceSchedule {
+  readonly points: number;
+  readonly lanes: number;
+}
+
+export type ContractSchedule =
+  /** A thread computes rows x columns and reads its operands directly. */
+  | { readonly kind: 'registers'; readonly rows: number; readonly columns: number; readonly threads: number }
+  /**
+   * A workgroup computes blockRows x blockColumns, staging `depth` steps at a time in workgroup memory; each thread has
+   * rows x columns of it. `split` groups of threads share a tile, each taking every split-th step.
+   */
+  | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number; readonly depth: number; readonly rows: number; readonly columns: number; readonly split: number };
+
+export type OnlineSchedule =
+  | { readonly kind: 'registers'; readonly columns: number; readonly threads: number }
+  | { readonly kind: 'tiles'; readonly block: number; readonly depth: number; readonly columns: number };
+
+const product = (sizes: readonly number[], axes: readonly number[]): number => axes.reduce((n, axis) => n * sizes[axis], 1);
+
+/** Threads a workgroup for elementwise kernels. */
+export function mapThreads(points: number, limits: ScheduleLimits): number {
+  return limits.software || points < 4096 ? 64 : Math.min(256, limits.maxWorkgroupInvocations);
+}
+
+function powerOfTwoBelow(n: number): number {
+  return n < 1 ? 1 : 2 ** Math.floor(Math.log2(n));
+}
+
+/** `bytes`: accumulator bytes a thread keeps in workgroup memory. */
+export function scheduleReduce(kernel: ReduceKernel, bytes: number, limits: ScheduleLimits): ReduceSchedule {
+  const points = sizeOf(kernel.extents);
+  const length = sizeOf(kernel.reduceExtents);
+  const threads = Math.min(256, limits.maxWorkgroupInvocations, powerOfTwoBelow(limits.maxWorkgroupStorageBytes / Math.max(4, bytes)));
+  const alone: ReduceSchedule = { points: limits.software ? 64 : Math.min(64, threads), lanes: 1 };
+  if (threads < 32 || length < 32) return alone;
+  if (limits.software) return points >= 16 || length < 1024 ? alone : { points: 1, lanes: Math.min(64, threads) };
+  // Enough threads to fill a GPU, no more lanes a point than every lane has a few elements for.
+  const wanted = Math.min(powerOfTwoBelow(131072 / points), powerOfTwoBelow(length / 4), threads);
+  const lanes = wanted < 4 ? 1 : wanted;
+  return lanes === 1 ? alone : { points: threads / lanes, lanes };
+}
+
+export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits): ContractSchedule {
+  const rows = product(kernel.extents, kernel.rows);
+  const columns = product(kernel.extents, kernel.columns);
+  const batch = product(kernel.extents, kernel.batch);
+  const depth = sizeOf(kernel.reduceExtents);
+  const small = rows < 8 || columns < 8 || depth < 4;
+  if (limits.software || small || limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) {
+    const most = limits.software ? 8 : 4;
+    const fit = (n: number): number => Math.max(1, Math.min(most, powerOfTwoBelow(n)));
+    const tile = { rows: fit(rows), columns: columns < 4 ? 1 : Math.max(4, fit(columns)) };
+    // Enough tiles that every core, and on a GPU every lane, has work.
+    const enough = limits.software ? 64 : 16384;
+    while (tile.rows > 1 && batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) < enough) tile.rows /= 2;
+    if (tile.columns === 8 && batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / 8) < enough) tile.columns = 4;
+    return { kind: 'registers', ...tile, threads: limits.software ? 8 : 64 };
+  }
+  const tilesOf = (r: number, c: number): number => batch * Math.ceil(rows / r) * Math.ceil(columns / c);
+  const wide = limits.maxWorkgroupInvocations >= 256;
+  if (wide && rows >= 128 && columns >= 128 && tilesOf(128, 128) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 128, depth: 8, rows: 8, columns: 8, split: 1 };
+  if (wide && rows >= 96 && columns >= 48 && tilesOf(128, 64) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 64, depth: 16, rows: 8, columns: 4, split: 1 };
+  if (wide && tilesOf(64, 64) >= 96) return { kind: 'tiles', blockRows: 64, blockColumns: 64, depth: 16, rows: 4, columns: 4, split: 1 };
+  // Few outputs: smaller tiles, and the steps of the reduction shared by groups of threads.
+  const split = wide && depth >= 256 ? 4 : 1;
+  return { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split };
+}
+
+export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): Extract<OnlineSchedule, { kind: "registers" }> {
+  const columns = product(kernel.extents, kernel.columns);
+  void limits;
+  return { kind: 'registers', columns: Math.min(columns, 32), threads: limits.software ? 8 : 64 };
+}

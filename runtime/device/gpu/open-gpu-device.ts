@@ -1,0 +1,66 @@
+/** Opens a GPU (or a software adapter, when it is named) through Dawn as a `Device`. */
+import type { Plan } from '../../../compiler/plan/plan.js';
+import type { Device, Session } from '../device.js';
+import { DeviceError } from '../device.js';
+import { isSoftware, openDawn, requestAdapter } from './dawn.js';
+import { deviceLimits, requiredLimits } from './gpu-limits.js';
+import { GpuFailure } from './gpu-failure.js';
+import { openGpuSession } from './gpu-session.js';
+import type { GpuSession } from './gpu-session.js';
+
+export interface GpuOptions {
+  /** Part of an adapter's name: `NVIDIA`, `llvmpipe`. */
+  readonly adapter?: string;
+  /** `vulkan`, `metal`, `d3d12`, `opengles`. */
+  readonly backend?: string;
+  /** Whether an adapter that computes on the processor is welcome. */
+  readonly software?: boolean;
+}
+
+/** Opens the adapter these options describe; a `DeviceError` `unavailable` says what is missing. */
+export async function openGpuDevice(options: GpuOptions): Promise<Device> {
+  const gpu = await openDawn({ backend: options.backend ?? null, adapter: options.adapter ?? null });
+  const adapter = await requestAdapter(gpu);
+  if (adapter === null) {
+    const named = [options.adapter, options.backend].filter((x) => x !== undefined).join(' on ');
+    throw new DeviceError('unavailable', named === '' ? 'no GPU was found: no driver that WebGPU can use is installed' : `no GPU called \`${named}\` was found`);
+  }
+  const { info } = adapter;
+  if (isSoftware(info) && options.software !== true) {
+    throw new DeviceError('unavailable', `the only adapter found, ${info.description || info.device}, computes on the processor; the CPU target is faster (name it to use it all the same)`);
+  }
+  const features = (['subgroups'] as const).filter((f) => adapter.features.has(f));
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({ requiredFeatures: [...features], requiredLimits: requiredLimits(adapter) });
+  } catch (error) {
+    throw new DeviceError('unavailable', `${nameOf(info)} could not be opened: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const failure = new GpuFailure(device);
+  const sessions = new Set<GpuSession>();
+  return {
+    kind: 'gpu',
+    name: nameOf(info),
+    target: 'wgsl',
+    limits: deviceLimits(adapter),
+    async load(plan: Plan): Promise<Session> {
+      const session = await openGpuSession(device, failure, plan, () => sessions.delete(session));
+      sessions.add(session);
+      return session;
+    },
+    async close(): Promise<void> {
+      for (const session of [...sessions]) await session.close();
+      failure.closing();
+      device.destroy();
+      // Holding the instance and adapter here as well keeps them alive for as long as the device is.
+      void gpu;
+      void adapter;
+    },
+  };
+}
+
+/** `NVIDIA H100 (Vulkan)`, in the words the driver gives. */
+export function nameOf(info: GPUAdapterInfo): string {
+  const name = info.device !== '' && !/^0x/.test(info.device) ? info.device : info.architecture || info.vendor || 'unknown GPU';
+  return info.description === '' ? name : `${name} (${info.description})`;
+}

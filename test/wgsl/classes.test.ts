@@ -1,0 +1,48 @@
+/** Kernels of every class on a software adapter, against the float64 interpreter. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import type { Device } from '../../runtime/device/device.js';
+import { expectAgreement, gpuOptions, numbers, openTestDevice, softwareOptions } from './harness.js';
+import { convolution, product, reduction, similarity } from './kernels.js';
+
+const opened = await openTestDevice();
+const reason = typeof opened === 'string' ? ` (skipped: ${opened})` : '';
+let device: Device;
+
+const programs: readonly (readonly [string, () => KernelProgram])[] = [
+  ['product nn', () => product(1, 17, 19, 13, 'nn')],
+  ['product nt', () => product(2, 33, 9, 40, 'nt')],
+  ['product tn', () => product(1, 64, 64, 300, 'tn')],
+  ['product tt', () => product(3, 5, 70, 31, 'tt')],
+  ['product of size 1', () => product(1, 1, 1, 1, 'nn')],
+  ['matrix times vector', () => product(1, 37, 1, 29, 'nt')],
+  ['vector times matrix', () => product(1, 1, 37, 29, 'nn', false)],
+  ['wide product', () => product(1, 130, 70, 20, 'nt', false)],
+  ['convolution', () => convolution(2, 9, 3, 10, 3, 1, 1)],
+  ['strided convolution', () => convolution(2, 9, 5, 12, 3, 2, 1)],
+  ['1x1 convolution', () => convolution(1, 4, 8, 8, 1, 1, 0)],
+  ['convolution without padding', () => convolution(3, 7, 1, 16, 5, 2, 0)],
+  ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax'] as const).flatMap((op) => [
+    [`${op} of rows`, () => reduction(op, 5, [3, 17], 'rows')] as const,
+    [`${op} of columns`, () => reduction(op, 33, [70], 'columns')] as const,
+  ]),
+  ['sum to one number', () => reduction('sum', 1, [4001], 'rows')],
+  ['logsumexp of one row', () => reduction('logsumexp', 1, [1500], 'rows')],
+  ['argmax of one element', () => reduction('argmax', 3, [1], 'rows')],
+  ['similarity reduced', () => similarity('reduce', 37, 11)],
+  ['similarity reduced, batched', () => similarity('reduce', 20, 8, 2)],
+  ['similarity weighing', () => similarity('contract', 37, 11)],
+  ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
+];
+
+describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reason}`, () => {
+  beforeAll(() => { if (typeof opened !== 'string') device = opened; });
+  afterAll(() => device.close());
+  for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
+    it.each(programs)(`${schedules} schedules: %s`, async (_name, build) => {
+      const kernels = build();
+      await expectAgreement(device, kernels, numbers(kernels.program, 7), options, 1e-4);
+      expect.assertions(kernels.program.outputs.length);
+    });
+  }
+});
