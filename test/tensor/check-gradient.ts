@@ -3,6 +3,9 @@ import { expect } from 'vitest';
 import type { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import { differentiate } from '../../compiler/tensor/differentiate.js';
 import { interpret } from '../../compiler/tensor/interpret.js';
+import { printProgram } from '../../compiler/tensor/print.js';
+import { simplify, simplifyPasses } from '../../compiler/tensor/simplify.js';
+import { verify } from '../../compiler/tensor/verify.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import { add, index, mul, unary, cast, int } from '../../compiler/tensor/scalar.js';
@@ -35,7 +38,9 @@ export function checkGradient(b: ProgramBuilder, y: TensorId, wrt: readonly Tens
   b.output('loss', loss);
   gradients.forEach((g, i) => b.output(`grad${i}`, g));
   const program = b.build();
+  verify(program);
   const { outputs } = interpret(program, inputs);
+  checkSimplified(program, inputs);
   const lossOnly: Program = { ...program, tensors: program.tensors.slice(0, loss + 1), outputs: [{ name: 'loss', tensor: loss }], updates: [] };
   const lossAt = (name: string, i: number, delta: number): number => {
     const moved = [...inputs[name]];
@@ -56,6 +61,23 @@ export function checkGradient(b: ProgramBuilder, y: TensorId, wrt: readonly Tens
     }
   });
   return program;
+}
+
+/** Simplifying, whole and with each pass left out, keeps what the program computes. */
+export function checkSimplified(program: Program, inputs: Readonly<Record<string, readonly number[]>>): void {
+  const expected = interpret(program, inputs);
+  for (const left of [[], ...simplifyPasses.map((p) => [p])]) {
+    const simple = simplify(program, { disabled: left });
+    verify(simple);
+    const actual = interpret(simple, inputs);
+    for (const { name } of program.outputs) {
+      const a = actual.outputs.get(name);
+      expected.outputs.get(name)?.forEach((e, i) => {
+        const difference = Math.abs((a?.[i] ?? NaN) - e);
+        if (!(difference <= 1e-9 * Math.max(1, Math.abs(e)))) throw new Error(`without ${left.join() || 'nothing'}: ${name}[${i}] is ${a?.[i]}, expected ${e}\n${printProgram(program)}\n${printProgram(simple)}`);
+      });
+    }
+  }
 }
 
 function sourceName(program: Program, id: TensorId): string {

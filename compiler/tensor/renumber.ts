@@ -1,0 +1,68 @@
+/** Changing which tensor an id names: substitution of tensors in scalars and programs, and dense numbering. */
+import type { Program, Tensor } from './program.js';
+import type { Scalar, TensorId } from './scalar.js';
+import { rewrite, visit } from './scalar.js';
+
+/** Reads `map(id)` wherever the scalar reads `id`. */
+export function renameReads(root: Scalar, map: (id: TensorId) => TensorId): Scalar {
+  return rewrite(root, (s) => {
+    if (s.kind !== 'read') return s;
+    const to = map(s.tensor);
+    return to === s.tensor ? s : { ...s, tensor: to };
+  });
+}
+
+/** The tensors a tensor is computed from, in order of first use. */
+export function dependencies(tensor: Tensor): readonly TensorId[] {
+  switch (tensor.kind) {
+    case 'source': return [];
+    case 'window': return [tensor.of];
+    case 'pack': return tensor.parts;
+    case 'comprehension': {
+      const found = new Set<TensorId>();
+      visit(tensor.body, (s) => { if (s.kind === 'read') found.add(s.tensor); });
+      return [...found];
+    }
+  }
+}
+
+/** The tensor under another id, with its inputs renamed. */
+export function renameTensor(tensor: Tensor, id: TensorId, map: (id: TensorId) => TensorId): Tensor {
+  switch (tensor.kind) {
+    case 'source': return { ...tensor, id };
+    case 'window': return { ...tensor, id, of: map(tensor.of) };
+    case 'pack': return { ...tensor, id, parts: tensor.parts.map(map) };
+    case 'comprehension': return { ...tensor, id, body: renameReads(tensor.body, map) };
+  }
+}
+
+/** What outputs and updates need, directly or not. */
+export function neededTensors(program: Program): ReadonlySet<TensorId> {
+  const needed = new Set<TensorId>();
+  const pending = [...program.outputs.map((o) => o.tensor), ...program.updates.flatMap((u) => [u.source, u.value])];
+  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+    if (needed.has(id)) continue;
+    needed.add(id);
+    pending.push(...dependencies(program.tensors[id]));
+  }
+  return needed;
+}
+
+/** Numbers the tensors that `keep` accepts 0, 1, 2, ... in their order; nothing kept may need one that is not. */
+export function renumber(program: Program, keep: (id: TensorId) => boolean): Program {
+  const numbers = new Map<TensorId, TensorId>();
+  const tensors: Tensor[] = [];
+  const map = (id: TensorId): TensorId => numbers.get(id) ?? id;
+  for (const tensor of program.tensors) {
+    if (!keep(tensor.id)) continue;
+    const id = tensors.length as TensorId;
+    numbers.set(tensor.id, id);
+    tensors.push(renameTensor(tensor, id, map));
+  }
+  return {
+    name: program.name,
+    tensors,
+    outputs: program.outputs.map((o) => ({ name: o.name, tensor: map(o.tensor) })),
+    updates: program.updates.map((u) => ({ source: map(u.source), value: map(u.value) })),
+  };
+}
