@@ -2,7 +2,7 @@
 import { sizeOf } from '../tensor/program.js';
 import { rewrite } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
-import type { Kernel, ReduceKernel } from './kernel.js';
+import type { ContractKernel, Kernel, ReduceKernel } from './kernel.js';
 import { splitProduct } from './split-product.js';
 
 /** A contraction must have at least this many rows, columns and summands to beat a plain reduction. */
@@ -17,13 +17,19 @@ export function classifyContractions(draft: Draft): Draft {
   return { ...draft, kernels: draft.kernels.map((k) => (k.kind === 'reduce' ? contractionOf(k) : k)) };
 }
 
-/** The reduce kernel as a contraction, or as it is. */
-export function contractionOf(kernel: ReduceKernel): Kernel {
-  if (kernel.reductions.length !== 1 || kernel.reductions[0].op !== 'sum') return kernel;
-  const product = splitProduct(kernel.reductions[0].body, kernel.extents, (v) => v >= kernel.extents.length);
-  if (product === null) return kernel;
+/** The reduce kernel as a contraction where that pays, or as it is. */
+function contractionOf(kernel: ReduceKernel): Kernel {
+  const contract = contractKernelOf(kernel);
+  if (contract === null) return kernel;
   const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * kernel.extents[a], 1);
-  if (!worthContracting(count(product.rows), count(product.columns), sizeOf(kernel.reduceExtents))) return kernel;
+  return worthContracting(count(contract.rows), count(contract.columns), sizeOf(kernel.reduceExtents)) ? contract : kernel;
+}
+
+/** The reduce kernel as a contraction of whatever size, or null when it is no sum of products. */
+export function contractKernelOf(kernel: ReduceKernel): ContractKernel | null {
+  if (kernel.reductions.length !== 1 || kernel.reductions[0].op !== 'sum') return null;
+  const product = splitProduct(kernel.reductions[0].body, kernel.extents, (v) => v >= kernel.extents.length);
+  if (product === null) return null;
   const { left, right, wrap, batch, rows, columns } = product;
   const stores = kernel.stores.map((s) => ({
     tensor: s.tensor,

@@ -11,7 +11,9 @@ import { inlineMaps } from './inline-maps.js';
 import type { Kernel, KernelProgram } from './kernel.js';
 import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
+import { mergeOnline } from './merge-online.js';
 import { placeUpdates } from './place-updates.js';
+import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
 import { verifyKernels } from './verify-kernels.js';
 
@@ -26,7 +28,11 @@ export const fusePasses: readonly FusePass[] = [
   // Before the merges: what can disappear into its users leaves less to merge.
   { name: 'inline', description: 'maps move into the kernels that read them', run: inlineMaps },
   { name: 'hidden contractions', description: 'products that inlining brought to light', run: classifyContractions },
+  // Before epilogues: a map over the matrix must still be free to move into the matrix's users.
+  { name: 'online', description: 'similarity matrices are consumed as they are computed', run: streamProducts },
   { name: 'epilogues', description: 'maps join the kernel whose results they read', run: mergeEpilogues },
+  // After epilogues: the sum of two products is then the second one's store.
+  { name: 'online sums', description: 'sums of streamed products with the same scores become one', run: mergeOnline },
   { name: 'siblings', description: 'reductions and maps over the same data become one kernel', run: mergeSiblings },
   // Siblings bring together what a map needs from several kernels.
   { name: 'late epilogues', description: 'maps join merged kernels', run: mergeEpilogues },
