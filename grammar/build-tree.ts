@@ -9,11 +9,11 @@ import type { Diagnostic } from './diagnostics/diagnostic.js';
 import type { SourceFile, Span } from './span.js';
 import { roleWords } from './tokens.js';
 
-export function buildTree(node: CstNode, source: SourceFile): { readonly module: Module; readonly diagnostics: readonly Diagnostic[] } {
+export function buildTree(node: CstNode | null, source: SourceFile): { readonly module: Module; readonly diagnostics: readonly Diagnostic[] } {
   const build = new Build(source);
   const uses: Use[] = [];
   const declarations: Declaration[] = [];
-  for (const child of nodesOf(node, 'declaration')) {
+  for (const child of nodesOf(node ?? undefined, 'declaration')) {
     const use = nodesOf(child, 'use')[0];
     const model = nodesOf(child, 'model')[0];
     const train = nodesOf(child, 'train')[0];

@@ -12,7 +12,24 @@ export interface Expectation {
 }
 
 const label = (type: TokenType): string => type.LABEL ?? type.name;
-const write = (expectation: Expectation): string => JSON.stringify(expectation);
+
+/** More errors than a person reads at once. Recovery recurses once an error, so there must be an end. */
+export const maximumErrors = 100;
+
+/** Thrown, and caught in `parser.ts`, when there are more errors than that. */
+export class TooManyErrors extends Error {}
+
+let written = 0;
+/** Begins a new count of errors. */
+export function resetErrors(): void {
+  written = 0;
+}
+
+function write(expectation: Expectation): string {
+  written++;
+  if (written > maximumErrors) throw new TooManyErrors();
+  return JSON.stringify(expectation);
+}
 
 export const expectationProvider: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected, ruleName }) => write({ rule: ruleName, expected: [label(expected)], kind: 'token' }),

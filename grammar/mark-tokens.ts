@@ -212,7 +212,7 @@ function mark(tokens: readonly IToken[], source: SourceFile, diagnostics: Diagno
         here.atStart = true;
         continue;
       }
-      if (newline && !here.atStart && !continues(previous, token, here)) {
+      if (newline && !here.atStart && !continues(previous, token, next, here)) {
         pending = virtualToken(t.Separator, previous === undefined ? token.startOffset : endOf(previous));
         here.atStart = true;
       }
@@ -340,8 +340,11 @@ function placeOf(here: Context): Place {
   }
 }
 
-function continues(previous: IToken | undefined, token: IToken, here: Context): boolean {
+function continues(previous: IToken | undefined, token: IToken, next: IToken | undefined, here: Context): boolean {
   if (here.place === 'use') return true;
+  // Two names side by side begin a new line's statement, whatever the line before left open.
+  const isName = (word: IToken | undefined) => word?.tokenType === t.Word && !anywhere.has(t.keywords.get(word.image) ?? t.Word);
+  if (isName(token) && isName(next) && (here.place === 'body' || here.place === 'top') && previous?.tokenType !== t.Comma) return false;
   if (previous !== undefined && (isInfix(previous.tokenType) || unfinished.has(previous.tokenType))) return true;
   if (here.header && token.tokenType === t.ParenOpen) return true;
   const type = token.tokenType === t.Word ? t.keywords.get(token.image) : token.tokenType;

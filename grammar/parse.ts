@@ -7,14 +7,11 @@ import type { Module } from './ast.js';
 import { buildTree } from './build-tree.js';
 import type { Diagnostic } from './diagnostics/diagnostic.js';
 import { diagnostic } from './diagnostics/report.js';
-import type { Expectation } from './expectations.js';
+import { maximumErrors, type Expectation } from './expectations.js';
 import { markTokens } from './mark-tokens.js';
 import { parseTokens } from './parser.js';
 import type { SourceFile, Span } from './span.js';
 import * as t from './tokens.js';
-
-/** More errors than a person reads at once; the rest is dropped. */
-const maximumErrors = 100;
 
 /** Reads a file: the tree, as far as it could be read, and every error met, in the order of the file. */
 export function parse(source: SourceFile): { readonly module: Module; readonly diagnostics: readonly Diagnostic[] } {
@@ -22,8 +19,10 @@ export function parse(source: SourceFile): { readonly module: Module; readonly d
   const parsed = parseTokens(marked.tokens);
   const built = buildTree(parsed.tree, source);
   const diagnostics: Diagnostic[] = [...marked.diagnostics];
-  const lines = new Set(diagnostics.map((d) => lineStart(source.text, d.span.start)));
+  const lines = new Set(diagnostics.flatMap((d) => [d.span, ...d.related.map((r) => r.span)]).map((span) => lineStart(source.text, span.start)));
   for (const error of parsed.errors) {
+    // What begins no declaration was reported while marking; here it only means that recovery lost its place.
+    if (lines.size > 0 && betweenDeclarations(expectationOf(error))) continue;
     const found = worded(error, source);
     const line = lineStart(source.text, found.span.start);
     // One cause, one error: what follows on a line already reported is most often the same mistake.
@@ -44,9 +43,15 @@ function isExpectation(value: unknown): value is Expectation {
   return typeof value === 'object' && value !== null && 'rule' in value && 'expected' in value && 'kind' in value;
 }
 
-function worded(error: IRecognitionException, source: SourceFile): Diagnostic {
+function expectationOf(error: IRecognitionException): Expectation {
   const parsed: unknown = JSON.parse(error.message);
-  const expectation: Expectation = isExpectation(parsed) ? parsed : { rule: '', expected: [], kind: 'token' };
+  return isExpectation(parsed) ? parsed : { rule: '', expected: [], kind: 'token' };
+}
+
+const betweenDeclarations = (expectation: Expectation): boolean => expectation.kind === 'end' || expectation.rule === 'declaration' || expectation.expected.includes('EOF');
+
+function worded(error: IRecognitionException, source: SourceFile): Diagnostic {
+  const expectation = expectationOf(error);
   const previous = 'previousToken' in error && isToken(error.previousToken) ? error.previousToken : undefined;
   return diagnostic('SSL0001', placeOf(error.token, previous, source), { expected: expectedWords(expectation), found: foundWords(error.token, source), help: helpFor(expectation, error.token) });
 }
@@ -81,6 +86,7 @@ const ruleWords: Readonly<Record<string, string>> = {
   dimension: 'a size',
   argument: 'an argument',
   postfix: '`.`, `(` or `[`',
+  viewStatement: 'a drawn view or the declaration of one',
   stageStep: '`name <- value` or `reset name`',
   trainItem: 'an entry such as `batch 256`, or `every 5 epochs { ... }`',
 };
@@ -105,7 +111,7 @@ const closingLabels = new Set(['`)`', '`]`', '`}`']);
 
 function expectedWords(expectation: Expectation): string {
   const { rule, expected, kind } = expectation;
-  if (kind === 'end') return 'a new line before the next declaration';
+  if (kind === 'end' || expected.includes('EOF')) return 'a new line or an operator';
   if (kind === 'token') {
     const only = expected[0] ?? 'something else';
     return (closingLabels.has(only) ? closingWords[rule] : undefined) ?? only;
@@ -117,7 +123,8 @@ function expectedWords(expectation: Expectation): string {
 }
 
 function helpFor(expectation: Expectation, token: IToken): string | null {
-  if (token.tokenType === t.Assign && expectation.expected.includes('`~`')) return 'views are drawn: write `view a ~ crop(x)`';
+  if (expectation.rule === 'viewStatement') return 'write `view a ~ crop(x)` to draw a view, or `view crop(x: [H, W, C]) = ...` to declare one';
+  if (token.tokenType === t.Assign && expectation.rule === 'primary') return 'entries of a `train` block have no `=`: `epochs 200`';
   if (token.tokenType === t.Assign && expectation.kind === 'token' && closingLabels.has(expectation.expected[0] ?? '')) return 'arguments are named with `:`, and `==` compares';
   if (token.tokenType === t.Draw) return '`~` draws a value in a `let`, `view` or `param` line';
   return null;

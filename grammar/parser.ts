@@ -3,8 +3,8 @@
  * (`operand (operator operand)*`) and given their precedence in `build-expression.ts`: the parser then recurses only
  * where brackets nest, so `mark-tokens.ts` can bound its depth.
  */
-import { CstParser, type IToken, type TokenType } from 'chevrotain';
-import { expectationProvider } from './expectations.js';
+import { CstParser, type CstNode, type IRecognitionException, type IToken, type TokenType } from 'chevrotain';
+import { expectationProvider, resetErrors, TooManyErrors } from './expectations.js';
 import * as t from './tokens.js';
 
 /** Closing brackets may be supplied when missing; nothing else is worth inventing. */
@@ -519,12 +519,18 @@ class SslParser extends CstParser {
 
 let shared: SslParser | null = null;
 
-/** Parses marked tokens to a concrete syntax tree and the errors met. */
-export function parseTokens(tokens: IToken[]): { readonly tree: ReturnType<SslParser['module']>; readonly errors: SslParser['errors'] } {
+/** Parses marked tokens to a concrete syntax tree (null after too many errors) and the errors met. */
+export function parseTokens(tokens: IToken[]): { readonly tree: CstNode | null; readonly errors: readonly IRecognitionException[] } {
   shared ??= new SslParser(false);
+  resetErrors();
   shared.input = tokens;
-  const tree = shared.module();
-  return { tree, errors: [...shared.errors] };
+  try {
+    const tree = shared.module();
+    return { tree, errors: shared.errors };
+  } catch (error) {
+    if (!(error instanceof TooManyErrors)) throw error;
+    return { tree: null, errors: shared.errors };
+  }
 }
 
 /** Builds the parser with chevrotain's own checks of the grammar (left recursion, ambiguity); for tests. */
