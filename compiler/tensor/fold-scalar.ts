@@ -4,7 +4,7 @@
  */
 import { unaryFunctions } from './elementary.js';
 import type { Scalar } from './scalar.js';
-import { add, binary, cast, float, mul, rewrite, select, sub, unary } from './scalar.js';
+import { add, binary, cast, float, mul, rewrite, select, sub, unary, visit } from './scalar.js';
 
 /** Folds a scalar bottom-up. Equal operands must be equal objects (interned) to be seen as equal. */
 export function foldScalar(root: Scalar): Scalar {
@@ -17,18 +17,29 @@ function foldNode(s: Scalar): Scalar {
     case 'binary': return foldBinary(s);
     case 'select':
       if (s.condition.kind === 'unary' && s.condition.op === 'not') return select(s.condition.x, s.b, s.a);
-      // if c then (if c then a else _) else b
-      if (s.a.kind === 'select' && s.a.condition === s.condition) return select(s.condition, s.a.a, s.b);
-      if (s.b.kind === 'select' && s.b.condition === s.condition) return select(s.condition, s.a, s.b.b);
       // if p then (if q then a else b) else b
       if (s.a.kind === 'select' && same(s.a.b, s.b)) return select(binary('and', s.condition, s.a.condition), s.a.a, s.b);
-      return same(s.a, s.b) ? s.a : s;
+      return same(s.a, s.b) ? s.a : decided(s);
     case 'cast':
       // A bool read as a number and that as another number is the bool as the other number.
       if (s.x.kind === 'cast' && s.x.x.type === 'bool' && s.x.type !== 'bool') return cast(s.type, s.x.x);
       return s;
     default: return s;
   }
+}
+
+/** In the branches of a select, other selects by the same condition are decided. */
+function decided(s: Extract<Scalar, { kind: 'select' }>): Scalar {
+  const a = decide(s.a, s.condition, true);
+  const b = decide(s.b, s.condition, false);
+  return a === s.a && b === s.b ? s : select(s.condition, a, b);
+}
+
+function decide(branch: Scalar, condition: Scalar, holds: boolean): Scalar {
+  let occurs = false;
+  visit(branch, (n) => { occurs ||= n.kind === 'select' && n.condition === condition; });
+  if (!occurs) return branch;
+  return rewrite(branch, (n) => (n.kind === 'select' && n.condition === condition ? (holds ? n.a : n.b) : n));
 }
 
 function same(a: Scalar, b: Scalar): boolean {

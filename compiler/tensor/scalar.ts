@@ -169,9 +169,13 @@ export function rewrite(root: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar
   const known = memo.get(root);
   if (known !== undefined) return known;
   const before = operands(root);
-  const after = before.map((o) => rewrite(o, f, memo));
-  const changed = after.some((o, i) => o !== before[i]);
-  const result = f(changed ? rebuild(root, after) : root);
+  let after: Scalar[] | null = null;
+  for (let i = 0; i < before.length; i++) {
+    const o = rewrite(before[i], f, memo);
+    if (after === null && o !== before[i]) after = before.slice(0, i);
+    after?.push(o);
+  }
+  const result = f(after === null ? root : rebuild(root, after));
   memo.set(root, result);
   return result;
 }
