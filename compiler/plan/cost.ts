@@ -1,0 +1,94 @@
+/**
+ * What a kernel does, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the
+ * schedule repeats. Bytes: every tensor element touched once; of a window only its range, of a gathered tensor only
+ * as many elements as are gathered.
+ */
+import { innerScalarsOf } from '../fuse/draft.js';
+import { loopExtents } from '../fuse/inline-maps.js';
+import type { Kernel } from '../fuse/kernel.js';
+import type { Program } from '../tensor/program.js';
+import { bytesOf, sizeOf } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { indexVariables, visit } from '../tensor/scalar.js';
+import type { LaunchCost } from './plan.js';
+
+/** The cost of one launch. */
+export function kernelCost(program: Program, kernel: Kernel): LaunchCost {
+  return {
+    flops: flopsOf(kernel),
+    bytesRead: bytesReadBy(program, kernel),
+    bytesWritten: kernel.stores.reduce((n, s) => n + sizeOf(kernel.extents) * bytesOf(program.tensors[s.tensor].element), 0),
+  };
+}
+
+/** The sum of costs. */
+export function totalCost(costs: readonly LaunchCost[]): LaunchCost {
+  return costs.reduce((a, b) => ({ flops: a.flops + b.flops, bytesRead: a.bytesRead + b.bytesRead, bytesWritten: a.bytesWritten + b.bytesWritten }), { flops: 0, bytesRead: 0, bytesWritten: 0 });
+}
+
+const product = (axes: readonly number[], extents: readonly number[]): number => axes.reduce((n, a) => n * extents[a], 1);
+
+/** f32 operations of scalars evaluated together, each shared one and each invariant one as often as it changes. */
+function operationsIn(roots: readonly Scalar[], extents: readonly number[]): number {
+  const seen = new Set<Scalar>();
+  const scoreAxes = extents.map((_, i) => i);
+  let count = 0;
+  for (const root of roots) {
+    const varies = new Map<Scalar, ReadonlySet<number>>();
+    visit(root, (s) => {
+      const isWork = (s.kind === 'unary' && s.type === 'f32' && s.op !== 'stop') || (s.kind === 'binary' && s.a.type === 'f32') || (s.kind === 'select' && s.type === 'f32');
+      if (!isWork) return;
+      let axes = varies.get(s);
+      if (axes === undefined) {
+        let accumulates = false;
+        visit(s, (n) => { if (n.kind === 'accumulator') accumulates = true; });
+        axes = accumulates ? new Set(scoreAxes) : indexVariables(s);
+        varies.set(s, axes);
+      }
+      count += product([...axes], extents);
+    }, seen);
+  }
+  return count;
+}
+
+function flopsOf(kernel: Kernel): number {
+  const points = sizeOf(kernel.extents);
+  const stores = operationsIn(kernel.stores.map((s) => s.value), kernel.extents);
+  const extents = loopExtents(kernel);
+  switch (kernel.kind) {
+    case 'map': return stores;
+    case 'reduce': return stores + operationsIn(kernel.reductions.map((r) => r.body), extents) + kernel.reductions.length * points * sizeOf(kernel.reduceExtents);
+    case 'contract': return stores + operationsIn([kernel.left, kernel.right], extents) + 2 * points * sizeOf(kernel.reduceExtents);
+    case 'online': {
+      const pairs = product(kernel.rows, kernel.extents) * sizeOf(kernel.streamedExtents);
+      const outer = extents.slice(0, kernel.extents.length + kernel.streamedExtents.length);
+      const score = 2 * pairs * sizeOf(kernel.innerExtents) + operationsIn([kernel.left, kernel.right], extents);
+      if (kernel.combine.kind === 'reduce') {
+        return stores + score + operationsIn(kernel.combine.reductions.map((r) => r.body), outer) + kernel.combine.reductions.length * pairs;
+      }
+      // The weight does not vary along the columns.
+      const rowOnly = outer.map((n, a) => (kernel.columns.includes(a) ? 1 : n));
+      return stores + score + operationsIn([kernel.combine.weight], rowOnly) + 2 * points * sizeOf(kernel.streamedExtents);
+    }
+  }
+}
+
+function bytesReadBy(program: Program, kernel: Kernel): number {
+  const extents = loopExtents(kernel);
+  const touched = new Map<TensorId, number>();
+  const seen = new Set<Scalar>();
+  const stored = new Set(kernel.stores.map((s) => s.value));
+  for (const root of [...innerScalarsOf(kernel), ...stored]) {
+    visit(root, (s) => {
+      if (s.kind !== 'read') return;
+      const elements = product([...new Set(s.at.flatMap((i) => [...indexVariables(i)]))], extents);
+      touched.set(s.tensor, (touched.get(s.tensor) ?? 0) + elements);
+    }, seen);
+  }
+  let bytes = 0;
+  for (const [id, elements] of touched) {
+    const tensor = program.tensors[id];
+    bytes += Math.min(elements, sizeOf(tensor.shape)) * bytesOf(tensor.element);
+  }
+  return bytes;
+}

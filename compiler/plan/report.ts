@@ -1,0 +1,107 @@
+/**
+ * The report of a compiled model: per kernel and in total the launches, FLOPs, bytes and intensity, and per entry the
+ * memory. `sslc compile --report` prints the text or, with `--json`, the same as data.
+ */
+import type { KernelProgram } from '../fuse/kernel.js';
+import { sizeOf } from '../tensor/program.js';
+import { totalCost } from './cost.js';
+import type { Entry, LaunchCost, Plan } from './plan.js';
+import { tensorBytes } from './lifetimes.js';
+
+export interface ReportedKernel extends LaunchCost {
+  readonly name: string;
+  readonly class: string;
+  readonly origin: string;
+  /** FLOPs per byte moved. */
+  readonly intensity: number;
+}
+
+export interface ReportedEntry extends LaunchCost {
+  readonly name: string;
+  readonly launches: number;
+  readonly intensity: number;
+  /** Transient memory: what the plan uses, and the most alive at once (the least any plan needs). */
+  readonly peakBytes: number;
+  readonly liveBytes: number;
+  /** The largest tensors that this entry computes and keeps in memory. */
+  readonly largest: readonly { readonly name: string; readonly shape: readonly number[]; readonly bytes: number }[];
+  readonly kernels: readonly ReportedKernel[];
+}
+
+export interface PlanReport {
+  readonly version: 1;
+  readonly memory: { readonly persistentBytes: number; readonly transientBytes: number };
+  readonly entries: readonly ReportedEntry[];
+}
+
+/** A plan and the kernels it was made of. */
+export interface Reported {
+  readonly plan: Plan;
+  readonly kernels: Readonly<Record<string, KernelProgram>>;
+}
+
+const intensityOf = (c: LaunchCost): number => c.flops / Math.max(1, c.bytesRead + c.bytesWritten);
+
+/** The report as data and as text. */
+export function describePlan({ plan, kernels }: Reported): { readonly text: string; readonly json: PlanReport } {
+  const entries = Object.values(plan.entries).map((e) => reportEntry(e, kernels[e.name]));
+  const bytes = (persistent: boolean): number => plan.arenas.filter((a) => a.persistent === persistent).reduce((n, a) => n + a.bytes, 0);
+  const json: PlanReport = { version: 1, memory: { persistentBytes: bytes(true), transientBytes: bytes(false) }, entries };
+  return { json, text: reportText(json) };
+}
+
+function reportEntry(entry: Entry, kernels: KernelProgram | undefined): ReportedEntry {
+  const launches = entry.launches.map((l) => ({ name: l.kernel, class: l.class, origin: l.origin, ...l.cost, intensity: intensityOf(l.cost) }));
+  const total = totalCost(entry.launches.map((l) => l.cost));
+  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => kernels.program.tensors[id].kind === 'comprehension');
+  const largest = kernels === undefined ? [] : [...computed]
+    .sort((a, b) => tensorBytes(kernels.program, b) - tensorBytes(kernels.program, a) || a - b)
+    .slice(0, 8)
+    .map((id) => {
+      const { origin, shape } = kernels.program.tensors[id];
+      return { name: origin.name, shape, bytes: tensorBytes(kernels.program, id) };
+    });
+  return { name: entry.name, launches: launches.length, ...total, intensity: intensityOf(total), peakBytes: entry.peakBytes, liveBytes: entry.liveBytes, largest, kernels: launches };
+}
+
+/** `12.3 M`, `4.56 Gi`: three digits. */
+export function inUnits(n: number, base: 1000 | 1024): string {
+  const units = ['', base === 1024 ? 'K' : 'k', 'M', 'G', 'T', 'P'];
+  let value = n;
+  let unit = 0;
+  while (value >= base && unit < units.length - 1) {
+    value /= base;
+    unit += 1;
+  }
+  const digits = unit === 0 ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${value.toFixed(digits)} ${units[unit]}${base === 1024 && unit > 0 ? 'i' : ''}`.trimEnd();
+}
+
+function reportText(report: PlanReport): string {
+  const lines: string[] = [];
+  for (const e of report.entries) {
+    lines.push(`${e.name}: ${e.launches} launches, ${inUnits(e.flops, 1000)} FLOP, ${inUnits(e.bytesRead, 1024)}B read, ${inUnits(e.bytesWritten, 1024)}B written, ${e.intensity.toFixed(1)} FLOP/B`);
+    lines.push(`  transient memory ${inUnits(e.peakBytes, 1024)}B, least possible ${inUnits(e.liveBytes, 1024)}B`);
+    const rows = [['kernel', 'class', 'FLOP', 'read', 'written', 'FLOP/B', 'from'], ...e.kernels.map((k) => [
+      k.name, k.class, inUnits(k.flops, 1000), `${inUnits(k.bytesRead, 1024)}B`, `${inUnits(k.bytesWritten, 1024)}B`, k.intensity.toFixed(1), shorten(k.origin, 60),
+    ])];
+    lines.push(...table(rows).map((r) => `  ${r}`));
+    if (e.largest.length > 0) {
+      lines.push('  largest tensors');
+      lines.push(...table(e.largest.map((t) => [t.name, `[${t.shape.join(', ')}]`, `${inUnits(t.bytes, 1024)}B`, `${sizeOf(t.shape)} elements`])).map((r) => `    ${r}`));
+    }
+    lines.push('');
+  }
+  lines.push(`memory: ${inUnits(report.memory.persistentBytes, 1024)}B that outlives a run, ${inUnits(report.memory.transientBytes, 1024)}B reused within runs`);
+  return lines.join('\n') + '\n';
+}
+
+function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 3)}...`;
+}
+
+/** Columns as wide as their widest cell; numbers to the right. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows.length === 0 ? [] : rows[0].map((_, c) => Math.max(...rows.map((r) => r[c].length)));
+  return rows.map((r) => r.map((cell, c) => (/^[\d.]+( |$)/.test(cell) ? cell.padStart(widths[c]) : cell.padEnd(widths[c]))).join('  ').trimEnd());
+}
