@@ -1,0 +1,234 @@
+/**
+ * A small WebAssembly encoder: functions, locals, structured control, memory, SIMD and atomics; what the kernels
+ * need and no more. Instructions are appended to a function's bytes; `Module.build` lays the sections out.
+ */
+export const I32 = 0x7f;
+export const F32 = 0x7d;
+export const V128 = 0x7b;
+export type ValueType = typeof I32 | typeof F32 | typeof V128;
+/** Number of a local of a function. */
+export type Local = number;
+
+/** Plain one-byte instructions. */
+export const op = {
+  return: 0x0f, drop: 0x1a, select: 0x1b,
+  i32eqz: 0x45, i32eq: 0x46, i32ne: 0x47, i32ltS: 0x48, i32ltU: 0x49, i32gtS: 0x4a, i32leS: 0x4c, i32geS: 0x4e,
+  f32eq: 0x5b, f32ne: 0x5c, f32lt: 0x5d, f32gt: 0x5e, f32le: 0x5f, f32ge: 0x60,
+  i32add: 0x6a, i32sub: 0x6b, i32mul: 0x6c, i32divS: 0x6d, i32divU: 0x6e, i32remS: 0x6f, i32remU: 0x70,
+  i32and: 0x71, i32or: 0x72, i32xor: 0x73, i32shl: 0x74, i32shrS: 0x75, i32shrU: 0x76,
+  f32abs: 0x8b, f32neg: 0x8c, f32ceil: 0x8d, f32floor: 0x8e, f32nearest: 0x90, f32sqrt: 0x91,
+  f32add: 0x92, f32sub: 0x93, f32mul: 0x94, f32div: 0x95, f32min: 0x96, f32max: 0x97,
+  f32convertI32: 0xb2,
+} as const;
+
+/** Instructions after the SIMD prefix 0xfd. */
+export const simd = {
+  load: 0, load32Splat: 9, store: 11, const: 12, shuffle: 13, load32Lane: 0x56, store32Lane: 0x5a, load32Zero: 0x5c,
+  i32splat: 17, f32splat: 19, i32extract: 27, i32replace: 28, f32extract: 31, f32replace: 32,
+  i32eq: 55, i32ne: 56, i32ltS: 57, i32ltU: 58, i32gtS: 59, i32leS: 61, i32geS: 63,
+  f32eq: 65, f32ne: 66, f32lt: 67, f32gt: 68, f32le: 69, f32ge: 70,
+  not: 77, and: 78, andnot: 79, or: 80, xor: 81, bitselect: 82, anyTrue: 83,
+  f32ceil: 103, f32floor: 104, f32nearest: 106,
+  i16extendLowU8: 137, i32extendLowU16: 169,
+  i32abs: 160, i32neg: 161, i32shl: 171, i32shrS: 172, i32shrU: 173, i32add: 174, i32sub: 177, i32mul: 181,
+  i32minS: 182, i32maxS: 184, i64extmulLowU: 222, i64extmulHighU: 223,
+  f32abs: 224, f32neg: 225, f32sqrt: 227, f32add: 228, f32sub: 229, f32mul: 230, f32div: 231,
+  f32min: 232, f32max: 233, f32pmin: 234, f32pmax: 235, i32truncSatF32: 248, f32convertI32: 250,
+  relaxedMadd: 0x105,
+} as const;
+
+const float32 = new Float32Array(1);
+const float32Bytes = new Uint8Array(float32.buffer);
+
+/** Little-endian base-128 of an unsigned number. */
+function unsigned(n: number): number[] {
+  const bytes: number[] = [];
+  do {
+    const low = n % 128;
+    n = Math.floor(n / 128);
+    bytes.push(n > 0 ? low | 0x80 : low);
+  } while (n > 0);
+  return bytes;
+}
+
+function signed(n: number): number[] {
+  const bytes: number[] = [];
+  n |= 0;
+  for (;;) {
+    const low = n & 0x7f;
+    n >>= 7;
+    if ((n === 0 && (low & 0x40) === 0) || (n === -1 && (low & 0x40) !== 0)) {
+      bytes.push(low);
+      return bytes;
+    }
+    bytes.push(low | 0x80);
+  }
+}
+
+/** One function under construction. */
+export class FunctionBuilder {
+  readonly bytes: number[] = [];
+  private readonly locals: ValueType[] = [];
+
+  constructor(readonly parameters: readonly ValueType[], readonly results: readonly ValueType[]) {}
+
+  local(type: ValueType): Local {
+    this.locals.push(type);
+    return this.parameters.length + this.locals.length - 1;
+  }
+
+  op(code: number): this { this.bytes.push(code); return this; }
+  simd(code: number): this { this.bytes.push(0xfd, ...unsigned(code)); return this; }
+  get(local: Local): this { this.bytes.push(0x20, ...unsigned(local)); return this; }
+  set(local: Local): this { this.bytes.push(0x21, ...unsigned(local)); return this; }
+  tee(local: Local): this { this.bytes.push(0x22, ...unsigned(local)); return this; }
+  global(index: number): this { this.bytes.push(0x23, ...unsigned(index)); return this; }
+  i32(value: number): this { this.bytes.push(0x41, ...signed(value)); return this; }
+  f32(value: number): this {
+    float32[0] = value;
+    this.bytes.push(0x43, ...float32Bytes);
+    return this;
+  }
+  f32x4(value: number): this {
+    float32[0] = value;
+    this.bytes.push(0xfd, simd.const);
+    for (let i = 0; i < 4; i++) this.bytes.push(...float32Bytes);
+    return this;
+  }
+  i32x4(values: readonly number[]): this {
+    this.bytes.push(0xfd, simd.const);
+    for (let i = 0; i < 4; i++) {
+      const v = values[i % values.length];
+      this.bytes.push(v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >> 24) & 255);
+    }
+    return this;
+  }
+  /** Picks 32-bit lanes: 0..3 of the first operand, 4..7 of the second. */
+  shuffle(lanes: readonly [number, number, number, number]): this {
+    this.bytes.push(0xfd, simd.shuffle);
+    for (const l of lanes) this.bytes.push(l * 4, l * 4 + 1, l * 4 + 2, l * 4 + 3);
+    return this;
+  }
+  lane(code: number, lane: number): this { this.bytes.push(0xfd, ...unsigned(code), lane); return this; }
+  private memory(offset: number): void { this.bytes.push(0, ...unsigned(offset)); }
+  loadF32(offset = 0): this { this.op(0x2a).memory(offset); return this; }
+  loadI32(offset = 0): this { this.op(0x28).memory(offset); return this; }
+  loadU8(offset = 0): this { this.op(0x2d).memory(offset); return this; }
+  storeF32(offset = 0): this { this.op(0x38).memory(offset); return this; }
+  storeI32(offset = 0): this { this.op(0x36).memory(offset); return this; }
+  storeU8(offset = 0): this { this.op(0x3a).memory(offset); return this; }
+  loadV(code: number = simd.load, offset = 0): this { this.simd(code).memory(offset); return this; }
+  storeV(offset = 0): this { this.simd(simd.store).memory(offset); return this; }
+  laneMemory(code: number, lane: number, offset = 0): this {
+    this.simd(code).memory(offset);
+    this.bytes.push(lane);
+    return this;
+  }
+  /** Atomic i32 add; gives the value before. */
+  atomicAdd(): this { this.bytes.push(0xfe, 0x1e, 2, 0); return this; }
+  atomicStore(): this { this.bytes.push(0xfe, 0x17, 2, 0); return this; }
+  call(index: number): this { this.bytes.push(0x10, ...unsigned(index)); return this; }
+
+  block(body: () => void): this { this.bytes.push(0x02, 0x40); body(); this.bytes.push(0x0b); return this; }
+  loop(body: () => void): this { this.bytes.push(0x03, 0x40); body(); this.bytes.push(0x0b); return this; }
+  if(body: () => void, otherwise?: () => void): this {
+    this.bytes.push(0x04, 0x40);
+    body();
+    if (otherwise !== undefined) { this.bytes.push(0x05); otherwise(); }
+    this.bytes.push(0x0b);
+    return this;
+  }
+  br(depth: number): this { this.bytes.push(0x0c, ...unsigned(depth)); return this; }
+  brIf(depth: number): this { this.bytes.push(0x0d, ...unsigned(depth)); return this; }
+
+  /** `for (variable = begin; variable < end; variable += step)`; `begin` is already in the variable. */
+  count(variable: Local, pushEnd: () => void, step: number, body: () => void): this {
+    return this.block(() => {
+      this.get(variable);
+      pushEnd();
+      this.op(op.i32geS).brIf(0);
+      this.loop(() => {
+        body();
+        this.get(variable).i32(step).op(op.i32add).tee(variable);
+        pushEnd();
+        this.op(op.i32ltS).brIf(0);
+      });
+    });
+  }
+
+  encode(): number[] {
+    const runs: [number, ValueType][] = [];
+    for (const type of this.locals) {
+      const last = runs.at(-1);
+      if (last !== undefined && last[1] === type) last[0]++; else runs.push([1, type]);
+    }
+    const head = [...unsigned(runs.length), ...runs.flatMap(([n, type]) => [...unsigned(n), type])];
+    return [...unsigned(head.length + this.bytes.length + 1), ...head].concat(this.bytes, 0x0b);
+  }
+}
+
+/** A module of functions over one imported shared memory `env.memory`, with i32 globals that never change. */
+export class Module {
+  private readonly functions: FunctionBuilder[] = [];
+  private readonly exports: { name: string; index: number }[] = [];
+
+  /** Adds a function and gives its index. */
+  add(f: FunctionBuilder): number {
+    this.functions.push(f);
+    return this.functions.length - 1;
+  }
+
+  export(name: string, index: number): void {
+    this.exports.push({ name, index });
+  }
+
+  /** Exports the function exported as `name` as `other` too. */
+  exportAgain(name: string, other: string): void {
+    const found = this.exports.find((e) => e.name === name);
+    if (found !== undefined && found.name !== other) this.exports.push({ name: other, index: found.index });
+  }
+
+  /** The binary. `pages` is the least memory it may be given, in 64 KiB; `globals` are the values of the globals. */
+  build(pages: number, globals: readonly number[]): Uint8Array {
+    const types: string[] = [];
+    const typeBytes: number[][] = [];
+    const typeOf = this.functions.map((f) => {
+      const bytes = [0x60, ...unsigned(f.parameters.length), ...f.parameters, ...unsigned(f.results.length), ...f.results];
+      const key = bytes.join();
+      if (!types.includes(key)) { types.push(key); typeBytes.push(bytes); }
+      return types.indexOf(key);
+    });
+    const sections: number[][] = [];
+    const section = (id: number, items: readonly number[][]): void => {
+      const body = [...unsigned(items.length)];
+      for (const item of items) for (const byte of item) body.push(byte);
+      sections.push([id, ...unsigned(body.length)].concat(body));
+    };
+    const text = (s: string): number[] => { const b = [...new TextEncoder().encode(s)]; return [...unsigned(b.length), ...b]; };
+    section(1, typeBytes);
+    section(2, [[...text('env'), ...text('memory'), 0x02, 0x03, ...unsigned(pages), ...unsigned(65536)]]);
+    section(3, typeOf.map(unsigned));
+    section(6, globals.map((value) => [I32, 0, 0x41, ...signed(value), 0x0b]));
+    section(7, this.exports.map((e) => [...text(e.name), 0, ...unsigned(e.index)]));
+    section(10, this.functions.map((f) => f.encode()));
+    const bytes = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+    const out = new Uint8Array(bytes.length + sections.reduce((n, s) => n + s.length, 0));
+    out.set(bytes);
+    let at = bytes.length;
+    for (const s of sections) { out.set(s, at); at += s.length; }
+    return out;
+  }
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
+/** Base64 without a platform's help, so that plans are the same everywhere. */
+export function base64(bytes: Uint8Array): string {
+  const parts: string[] = [];
+  for (let i = 0; i < bytes.length; i += 3) {
+    const left = bytes.length - i;
+    const n = (bytes[i] << 16) | ((left > 1 ? bytes[i + 1] : 0) << 8) | (left > 2 ? bytes[i + 2] : 0);
+    parts.push(alphabet[n >> 18] + alphabet[(n >> 12) & 63] + (left > 1 ? alphabet[(n >> 6) & 63] : '=') + (left > 2 ? alphabet[n & 63] : '='));
+  }
+  return parts.join('');
+}

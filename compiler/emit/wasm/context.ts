@@ -1,0 +1,57 @@
+/** What the emitters of kernels share: the module, the memory map, and what workers need for themselves. */
+import type { Module } from './binary.js';
+import { FunctionBuilder, I32, op } from './binary.js';
+import type { Local } from './binary.js';
+import type { Memory } from './lower-scalar.js';
+import type { MathFunctions } from './math.js';
+
+export interface Context {
+  readonly module: Module;
+  readonly math: MathFunctions;
+  readonly memory: Memory;
+  /** Fused multiply-add may be used where the machine has it. */
+  readonly relaxed: boolean;
+  /** Shared memory behind the arenas for partial results and their counters, which are zero between kernels. */
+  readonly partialsBase: number;
+  /** Bytes each worker needs for itself, and shared bytes for partial results: the most any kernel asks for. */
+  readonly needs: { scratch: number; partials: number };
+}
+
+/** Bytes kept for counters at the start of the shared part. */
+export const counterBytes = 64 * 1024;
+
+/** Globals of the module: where worker 0's memory starts, and bytes a worker. */
+export const scratchBaseGlobal = 0;
+export const scratchBytesGlobal = 1;
+
+export interface TaskFunction {
+  readonly f: FunctionBuilder;
+  readonly task: Local;
+  /** First byte of the worker's own memory. */
+  readonly scratch: Local;
+}
+
+/** (first, end, worker) -> (): runs `body` for each task. `before` runs once a call. */
+export function taskFunction(context: Context, name: string, body: (t: TaskFunction) => void, before: (t: TaskFunction) => void = () => undefined): void {
+  const f = new FunctionBuilder([I32, I32, I32], []);
+  const scratch = f.local(I32);
+  f.global(scratchBaseGlobal).get(2).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).set(scratch);
+  const t = { f, task: 0, scratch };
+  before(t);
+  f.count(0, () => f.get(1), 1, () => body(t));
+  context.module.export(name, context.module.add(f));
+}
+
+/**
+ * Runs `body` in the last of `parties` tasks to get here, having seen all that they wrote, and sets the counter back.
+ * `pushIndex` pushes the number of the counter.
+ */
+export function whenLast(context: Context, f: FunctionBuilder, pushIndex: () => void, parties: number, body: () => void): void {
+  const address = f.local(I32);
+  pushIndex();
+  f.i32(4).op(op.i32mul).i32(context.partialsBase).op(op.i32add).set(address);
+  f.get(address).i32(1).atomicAdd().i32(parties - 1).op(op.i32eq).if(() => {
+    f.get(address).i32(0).atomicStore();
+    body();
+  });
+}

@@ -1,0 +1,196 @@
+/**
+ * Products: tasks are blocks of rows x columns (x parts of a long sum); each packs its operands, whatever expressions
+ * they are, into the worker's memory and multiplies panels. Parts of a sum meet in shared memory, where the last task
+ * of a block adds them in order.
+ */
+import type { ContractKernel } from '../../fuse/kernel.js';
+import type { Local } from './binary.js';
+import { I32, op, simd } from './binary.js';
+import type { Context } from './context.js';
+import { counterBytes, taskFunction, whenLast } from './context.js';
+import { Expressions } from './expressions.js';
+import { Graph } from './graph.js';
+import type { Node } from './graph.js';
+import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
+import { decodeGroup, product } from './nest.js';
+import { chooseTile, emitPanelProduct, pack, roundUp } from './panels.js';
+
+/** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
+const depthBlock = 256;
+/** Rounds rows of the packed left operand off powers of two. */
+const leftPadding = 4;
+
+export function emitContract(context: Context, name: string, kernel: ContractKernel): number {
+  const { extents, reduceExtents, stores } = kernel;
+  const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
+  const batch = own(kernel.batch);
+  // Columns should hold the axis that neighbours in memory: it has the lanes.
+  const last = Math.max(-1, ...own([...kernel.rows, ...kernel.columns]));
+  const swapped = kernel.rows.includes(last);
+  const rows = own(swapped ? kernel.columns : kernel.rows);
+  const columns = own(swapped ? kernel.rows : kernel.columns);
+  const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
+  const sums = reduceExtents.map((_, i) => extents.length + i).filter((a) => reduceExtents[a - extents.length] > 1);
+  const all = [...extents, ...reduceExtents];
+  const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
+  const [B, M, N, K] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(sums)];
+
+  const tile = chooseTile(M, N);
+  const flops = B * M * N * K;
+  // Smaller blocks when there would be too few tasks to share.
+  const blocksFor = (m: number, n: number): number => B * Math.ceil(M / m) * Math.ceil(N / n);
+  let rowBlock = roundUp(Math.min(M, 96), tile.rows * 4 / gcd(tile.rows, 4));
+  let columnBlock = roundUp(Math.min(N, 256), tile.columns);
+  if (flops > 1 << 18) {
+    while (blocksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = roundUp(columnBlock / 2, tile.columns);
+    while (blocksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = roundUp(rowBlock / 2, tile.rows * 4 / gcd(tile.rows, 4));
+  }
+  const rowBlocks = Math.ceil(M / rowBlock);
+  const columnBlocks = Math.ceil(N / columnBlock);
+  const blocks = B * rowBlocks * columnBlocks;
+  const depthBlocks = Math.ceil(K / depthBlock);
+  const parts = blocks < 8 && depthBlocks > 3 ? Math.min(Math.ceil(16 / blocks), Math.ceil(depthBlocks / 2)) : 1;
+  const partBlocks = Math.ceil(depthBlocks / parts);
+  const splits = Math.ceil(depthBlocks / partBlocks);
+  const depth = Math.min(depthBlock, roundUp(K, 4));
+
+  // The packed right operand of a whole part, kept from task to task while it stays the same.
+  const resident = partBlocks * depth * columnBlock * 4 <= 1 << 20;
+  const leftStride = (depth + leftPadding) * 4;
+  const leftBytes = rowBlock * leftStride;
+  const rightBytes = (resident ? partBlocks : 1) * depth * columnBlock * 4;
+  const resultStride = columnBlock * 4;
+  const resultBytes = rowBlock * resultStride;
+  context.needs.scratch = Math.max(context.needs.scratch, leftBytes + rightBytes + resultBytes + 1024);
+  const partials = context.partialsBase + counterBytes;
+  if (splits > 1) context.needs.partials = Math.max(context.needs.partials, counterBytes + blocks * splits * resultBytes);
+
+  const graph = new Graph();
+  const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
+  const scratchNode = graph.variable('i32');
+  const [b, r0, c0, k0] = [variable(B), variable(M), variable(N), variable(K)];
+  const rightBase = graph.variable('i32');
+  const environment = (r: Node, c: Node, k: Node): Node[] => {
+    const axes = all.map(() => graph.int(0));
+    decodeGroup(graph, batch, all, b, axes);
+    decodeGroup(graph, rows, all, r, axes);
+    decodeGroup(graph, columns, all, c, axes);
+    decodeGroup(graph, sums, all, k, axes);
+    return axes;
+  };
+  const zero = graph.int(0);
+  let keep: Local = 0;
+  taskFunction(context, name, ({ f, task, scratch }) => {
+    const e = new Expressions(f, graph, context.math);
+    const v = (): Local => f.local(I32);
+    const [lb, lr0, lc0, lk0, r1, c1, k1, partEnd, rows_, columns_, key, block, part, lrb, leftAt, resultAt, rest] = [v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v()];
+    const limit = (target: Local, size: number): void => { f.tee(target).i32(size).get(target).i32(size).op(op.i32ltS).op(op.select).set(target); };
+    // task = ((part * B + b) * columnBlocks + column block) * rowBlocks + row block
+    f.get(task).i32(rowBlocks).op(op.i32divU).set(key);
+    f.get(task).i32(rowBlocks).op(op.i32remU).i32(rowBlock).op(op.i32mul).tee(lr0).i32(rowBlock).op(op.i32add);
+    limit(r1, M);
+    f.get(key).i32(columnBlocks).op(op.i32remU).i32(columnBlock).op(op.i32mul).tee(lc0).i32(columnBlock).op(op.i32add);
+    limit(c1, N);
+    f.get(key).i32(columnBlocks).op(op.i32divU).tee(rest).i32(B).op(op.i32remU).set(lb);
+    f.get(rest).i32(B).op(op.i32divU).set(part);
+    f.get(task).i32(blocks).op(op.i32remU).set(block);
+    f.get(r1).get(lr0).op(op.i32sub).set(rows_);
+    f.get(c1).get(lc0).op(op.i32sub).set(columns_);
+    f.get(part).i32(partBlocks * depthBlock).op(op.i32mul).tee(lk0).i32(partBlocks * depthBlock).op(op.i32add);
+    limit(partEnd, K);
+    f.get(scratch).set(leftAt);
+    f.get(scratch).i32(leftBytes + rightBytes).op(op.i32add).set(resultAt);
+    f.get(scratch).i32(leftBytes).op(op.i32add).set(lrb);
+    e.bind(scratchNode, scratch);
+    e.bind(b, lb);
+    e.bind(r0, lr0);
+    e.bind(c0, lc0);
+    const first = f.local(I32);
+    f.i32(0).set(first);
+    f.count(lk0, () => f.get(partEnd), depthBlock, () => e.scope(() => {
+      e.bind(k0, lk0);
+      e.bind(rightBase, lrb);
+      f.get(lk0).i32(depthBlock).op(op.i32add);
+      f.tee(k1).get(partEnd).get(k1).get(partEnd).op(op.i32ltS).op(op.select).set(k1);
+      const packRight = (): void => e.scope(() => {
+        const c = variable(N);
+        const k = variable(K);
+        const value = lowerScalar(graph, context.memory, { axes: environment(zero, c, k), accumulators: [] }, right);
+        packColumns(e, value, c, k);
+      });
+      const packColumns = (ex: Expressions, value: Node, c: Node, k: Node): void => {
+        const panel = graph.linear([[graph.binary('idiv', 'i32', c, graph.int(tile.columns)), 1], [graph.binary('idiv', 'i32', c0, graph.int(tile.columns)), -1]]);
+        const at = graph.binary('mod', 'i32', c, graph.int(tile.columns));
+        const address = graph.linear([[rightBase, 1], [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [at, 4]]);
+        pack(ex, value, address,
+          { variable: c, local: f.local(I32), extent: columnBlock, begin: () => f.get(lc0), pushEnd: () => f.get(c1) },
+          { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
+      };
+      if (resident) f.get(key).get(keep).op(op.i32ne).if(packRight); else packRight();
+      e.scope(() => {
+        const r = variable(M);
+        const k = variable(K);
+        const value = lowerScalar(graph, context.memory, { axes: environment(r, zero, k), accumulators: [] }, left);
+        const address = graph.linear([[scratchNode, 1], [r, leftStride], [r0, -leftStride], [k, 4], [k0, -4]]);
+        pack(e, value, address,
+          { variable: r, local: f.local(I32), extent: rowBlock, begin: () => f.get(lr0), pushEnd: () => f.get(r1) },
+          { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
+      });
+      emitPanelProduct(f, {
+        tile, leftStride, resultStride, depth, left: leftAt, right: lrb, result: resultAt, relaxed: context.relaxed,
+        pushRows: () => f.get(rows_), pushColumns: () => f.get(columns_), pushDepth: () => f.get(k1).get(lk0).op(op.i32sub), pushAdd: () => f.get(first),
+      });
+      f.i32(1).set(first);
+      if (resident) f.get(lrb).i32(depth * columnBlock * 4).op(op.i32add).set(lrb);
+    }));
+    e.unbind(k0);
+    e.unbind(rightBase);
+    if (resident) f.get(key).set(keep);
+    const epilogue = (): void => e.scope(() => {
+      const r = variable(M);
+      const c = variable(N);
+      const sum = graph.load('f32', graph.linear([[scratchNode, 1], [r, resultStride], [r0, -resultStride], [c, 4], [c0, -4]], leftBytes + rightBytes), 0, null);
+      const axes = environment(r, c, zero);
+      const memo = new Map();
+      const items = stores.map((s) => ({
+        address: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, extents.length)),
+        value: lowerScalar(graph, context.memory, { axes, accumulators: [sum] }, s.value, memo),
+        element: slotOf(context.memory, s.tensor).element,
+      }));
+      const roots = items.flatMap((s) => [s.value, s.address]);
+      const [lr, lc] = [f.local(I32), f.local(I32)];
+      f.get(lr0).set(lr);
+      e.loop(r, lr, () => f.get(r1), 1, roots, () => {
+        f.get(lc0).set(lc);
+        e.vectorLoop(c, lc, null, () => f.get(c1), roots, () => e.store(items));
+      });
+    });
+    if (splits === 1) { epilogue(); return; }
+    // partials: [block][part][rows][columns]
+    const [from, to, n] = [f.local(I32), f.local(I32), f.local(I32)];
+    const copy = (body: () => void): void => { f.i32(0).set(n); f.count(n, () => f.get(rows_).i32(resultStride).op(op.i32mul), 16, body); };
+    f.get(block).i32(splits).op(op.i32mul).get(part).op(op.i32add).i32(resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(to);
+    copy(() => f.get(to).get(n).op(op.i32add).get(resultAt).get(n).op(op.i32add).loadV().storeV());
+    whenLast(context, f, () => f.get(block), splits, () => {
+      f.get(block).i32(splits * resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(from);
+      copy(() => {
+        f.get(resultAt).get(n).op(op.i32add);
+        for (let s = 0; s < splits; s++) {
+          f.get(from).get(n).op(op.i32add);
+          f.loadV(simd.load, s * resultBytes);
+          if (s > 0) f.simd(simd.f32add);
+        }
+        f.storeV();
+      });
+      epilogue();
+    });
+  }, ({ f }) => {
+    keep = f.local(I32);
+    f.i32(-1).set(keep);
+  });
+  return blocks * splits;
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}

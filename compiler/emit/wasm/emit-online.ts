@@ -1,0 +1,258 @@
+/**
+ * Products consumed on the fly: a task holds a block of rows, streams tiles of the other operand past it, and keeps of
+ * every tile of scores only the state of its reductions, or its weights' product with the values.
+ */
+import type { OnlineKernel } from '../../fuse/kernel.js';
+import type { Scalar } from '../../tensor/scalar.js';
+import { indexVariables } from '../../tensor/scalar.js';
+import type { State } from './accumulators.js';
+import { finishState, finishedLocal, isReal, makeState, mergeLanes, resetState, resultType, takeElement } from './accumulators.js';
+import { F32, I32, V128, op } from './binary.js';
+import type { Local } from './binary.js';
+import type { Context } from './context.js';
+import { taskFunction } from './context.js';
+import { Expressions } from './expressions.js';
+import { Graph } from './graph.js';
+import type { Node } from './graph.js';
+import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
+import { decodeGroup, product } from './nest.js';
+import { chooseTile, emitPanelProduct, pack, roundUp } from './panels.js';
+
+const depthBlock = 256;
+const padding = 4;
+
+export function emitOnline(context: Context, name: string, kernel: OnlineKernel): number {
+  const { extents, streamedExtents, innerExtents, stores, combine } = kernel;
+  const p = extents.length;
+  const q = p + streamedExtents.length;
+  const all = [...extents, ...streamedExtents, ...innerExtents];
+  const wide = (axes: readonly number[]): number[] => axes.filter((a) => all[a] > 1).sort((a, b) => a - b);
+  // Rows that the streamed operand depends on too are a batch of products.
+  const shared = new Set<number>([kernel.right, ...(combine.kind === 'contract' ? [combine.value] : [])].flatMap((s: Scalar) => [...indexVariables(s)]));
+  const isColumn = new Set(kernel.columns);
+  const batch = wide(extents.map((_, i) => i).filter((a) => !isColumn.has(a) && shared.has(a)));
+  const rows = wide(extents.map((_, i) => i).filter((a) => !isColumn.has(a) && !shared.has(a)));
+  const columns = wide(kernel.columns);
+  const streamed = wide(streamedExtents.map((_, i) => p + i));
+  const inner = wide(innerExtents.map((_, i) => q + i));
+  const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
+  const [B, M, N, J, D] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(streamed), sizeOf(inner)];
+
+  const tile = chooseTile(Math.min(M, 48), J);
+  const unit = tile.rows % 4 === 0 ? tile.rows : tile.rows % 2 === 0 ? tile.rows * 2 : tile.rows * 4;
+  const rowBlock = roundUp(Math.max(1, Math.min(48, M, Math.ceil(M * B / 8))), unit);
+  const rowBlocks = Math.ceil(M / rowBlock);
+  const streamBlock = roundUp(Math.min(J, 128), tile.columns);
+  const depth = Math.min(depthBlock, roundUp(D, 4));
+  const outTile = chooseTile(tile.rows === 1 ? 1 : rowBlock, N);
+  const outRows = roundUp(rowBlock, outTile.rows);
+
+  // The worker's memory: left rows, right panels, scores, then states, or weights, values and sums.
+  const leftStride = (roundUp(D, 4) + padding) * 4;
+  const scoreStride = streamBlock * 4;
+  const weightStride = (streamBlock + padding) * 4;
+  const outStride = roundUp(N, outTile.columns) * 4;
+  const reductions = combine.kind === 'reduce' ? combine.reductions : [];
+  const wordCount = reductions.reduce((n, r) => n + (r.op === 'logsumexp' || r.op === 'argmax' ? 2 : 1), 0);
+  let bytes = 0;
+  const area = (size: number): number => { const at = bytes; bytes = roundUp(bytes + size, 64); return at; };
+  const leftAt = area(rowBlock * leftStride);
+  const rightAt = area(depth * streamBlock * 4);
+  const scoreAt = area(rowBlock * scoreStride);
+  const stateAt = area(rowBlock * wordCount * 32);
+  const weightAt = area(combine.kind === 'contract' ? outRows * weightStride : 0);
+  const valueAt = area(combine.kind === 'contract' ? streamBlock * outStride : 0);
+  const outAt = area(combine.kind === 'contract' ? outRows * outStride : 0);
+  context.needs.scratch = Math.max(context.needs.scratch, bytes + 1024);
+
+  const graph = new Graph();
+  const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
+  const scratchNode = graph.variable('i32');
+  const [b, r0, j0, k0] = [variable(B), variable(M), variable(J), variable(D)];
+  const zero = graph.int(0);
+  const environment = (at: { r?: Node; c?: Node; j?: Node; k?: Node }): Node[] => {
+    const axes = all.map(() => zero);
+    decodeGroup(graph, batch, all, b, axes);
+    decodeGroup(graph, rows, all, at.r ?? zero, axes);
+    decodeGroup(graph, columns, all, at.c ?? zero, axes);
+    decodeGroup(graph, streamed, all, at.j ?? zero, axes);
+    decodeGroup(graph, inner, all, at.k ?? zero, axes);
+    return axes;
+  };
+  const at = (offset: number, ...terms: (readonly [Node, number])[]): Node => graph.linear([[scratchNode, 1], ...terms], offset);
+  const lower = (axes: readonly Node[], accumulators: readonly Node[], s: Scalar, memo: Map<Scalar, Node> = new Map()): Node => lowerScalar(graph, context.memory, { axes, accumulators }, s, memo);
+  const panelOf = (c: Node, c0: Node, width: number): [Node, Node] => [
+    graph.linear([[graph.binary('idiv', 'i32', c, graph.int(width)), 1], [graph.binary('idiv', 'i32', c0, graph.int(width)), -1]]),
+    graph.binary('mod', 'i32', c, graph.int(width)),
+  ];
+
+  taskFunction(context, name, ({ f, task, scratch }) => {
+    const e = new Expressions(f, graph, context.math);
+    const v = (): Local => f.local(I32);
+    const [lb, lr0, lj0, lk0, r1, j1, k1, rowCount] = [v(), v(), v(), v(), v(), v(), v(), v()];
+    const [left, right, score, weight, value, out] = [v(), v(), v(), v(), v(), v()];
+    const end = (target: Local, begin: Local, step: number, size: number): void => {
+      f.get(begin).i32(step).op(op.i32add).tee(target).i32(size).get(target).i32(size).op(op.i32ltS).op(op.select).set(target);
+    };
+    f.get(task).i32(rowBlocks).op(op.i32divU).set(lb);
+    f.get(task).i32(rowBlocks).op(op.i32remU).i32(rowBlock).op(op.i32mul).set(lr0);
+    end(r1, lr0, rowBlock, M);
+    f.get(r1).get(lr0).op(op.i32sub).set(rowCount);
+    for (const [local, offset] of [[left, leftAt], [right, rightAt], [score, scoreAt], [weight, weightAt], [value, valueAt], [out, outAt]]) f.get(scratch).i32(offset).op(op.i32add).set(local);
+    e.bind(scratchNode, scratch);
+    e.bind(b, lb);
+    e.bind(r0, lr0);
+    const rowLoop = (variable_: Node) => ({ variable: variable_, local: f.local(I32), extent: rowBlock, begin: () => f.get(lr0), pushEnd: () => f.get(r1) });
+    e.scope(() => {
+      const [r, k] = [variable(M), variable(D)];
+      pack(e, lower(environment({ r, k }), [], kernel.left), at(leftAt, [r, leftStride], [r0, -leftStride], [k, 4]), rowLoop(r),
+        { variable: k, local: f.local(I32), extent: D, begin: () => f.i32(0), pushEnd: () => f.i32(D) });
+    });
+    const stateAddress = (r: Node, word: number, lanes: boolean): Node => at(stateAt + word * 32 + (lanes ? 0 : 16), [r, wordCount * 32], [r0, -wordCount * 32]);
+    /** Both forms of every reduction's state: four lanes, and one for ragged ends. */
+    const states = reductions.map((r) => ({ wide: makeState(f, r.op, r.body.type, true), single: makeState(f, r.op, r.body.type, false) }));
+    const eachWord = (visit: (state: State, index: number, word: number) => void): void => {
+      let word = 0;
+      for (const s of states) for (let i = 0; i < s.wide.words.length; i++, word++) { visit(s.wide, i, word); visit(s.single, i, word); }
+    };
+    const moveStates = (r: Node, save: boolean): void => eachWord((state, i, word) => {
+      e.scalar(stateAddress(r, word, state.lanes));
+      const real = isReal(state, i);
+      if (save) {
+        f.get(state.words[i]);
+        if (state.lanes) f.storeV(); else if (real) f.storeF32(); else f.storeI32();
+      } else {
+        if (state.lanes) f.loadV(); else if (real) f.loadF32(); else f.loadI32();
+        f.set(state.words[i]);
+      }
+    });
+    const overRows = (roots: (r: Node) => readonly Node[], body: (r: Node) => void): void => e.scope(() => {
+      const r = variable(M);
+      const lr = f.local(I32);
+      f.get(lr0).set(lr);
+      e.loop(r, lr, () => f.get(r1), 1, roots(r), () => body(r));
+    });
+    if (reductions.length > 0) overRows(() => [], (r) => {
+      for (const s of states) { resetState(f, s.wide); resetState(f, s.single); }
+      moveStates(r, true);
+    });
+
+    f.i32(0).set(lj0);
+    f.count(lj0, () => f.i32(J), streamBlock, () => e.scope(() => {
+      e.bind(j0, lj0);
+      end(j1, lj0, streamBlock, J);
+      const streamLoop = (j: Node) => ({ variable: j, local: f.local(I32), extent: streamBlock, begin: () => f.get(lj0), pushEnd: () => f.get(j1) });
+      f.i32(0).set(lk0);
+      f.count(lk0, () => f.i32(D), depthBlock, () => e.scope(() => {
+        e.bind(k0, lk0);
+        end(k1, lk0, depthBlock, D);
+        e.scope(() => {
+          const [j, k] = [variable(J), variable(D)];
+          const [panel, inPanel] = panelOf(j, j0, tile.columns);
+          pack(e, lower(environment({ j, k }), [], kernel.right), at(rightAt, [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [inPanel, 4]), streamLoop(j),
+            { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
+        });
+        const from = f.local(I32);
+        f.get(left).get(lk0).i32(4).op(op.i32mul).op(op.i32add).set(from);
+        emitPanelProduct(f, {
+          tile, leftStride, resultStride: scoreStride, depth, left: from, right, result: score, relaxed: context.relaxed,
+          pushRows: () => f.get(rowCount), pushColumns: () => f.get(j1).get(lj0).op(op.i32sub), pushDepth: () => f.get(k1).get(lk0).op(op.i32sub), pushAdd: () => f.get(lk0),
+        });
+        e.unbind(k0);
+      }));
+      const scoreOf = (r: Node, j: Node): Node => graph.load('f32', at(scoreAt, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), 0, null);
+      const j = variable(J);
+      const overStream = (r: Node, roots: readonly Node[], body: (lanes: boolean) => void): void => {
+        void r;
+        const lj = f.local(I32);
+        f.get(lj0).set(lj);
+        let lanes = true;
+        e.vectorLoop(j, lj, null, () => f.get(j1), roots, () => { body(lanes); lanes = false; });
+      };
+      if (combine.kind === 'reduce') {
+        const bodies = (r: Node): Node[] => {
+          const memo = new Map();
+          const axes = environment({ r, j });
+          return reductions.map((x) => lower(axes, [scoreOf(r, j)], x.body, memo));
+        };
+        overRows(bodies, (r) => {
+          moveStates(r, false);
+          const nodes = bodies(r);
+          const axes = environment({ r, j });
+          let stride = 1;
+          const terms: [Node, number][] = [];
+          for (let d = q - 1; d >= p; d--) { terms.push([axes[d], stride]); stride *= all[d]; }
+          const position = graph.linear(terms);
+          overStream(r, nodes, (lanes) => {
+            nodes.forEach((node, i) => {
+              const local = f.local(lanes ? V128 : node.type === 'f32' ? F32 : I32);
+              if (lanes) e.vector(node); else e.scalar(node);
+              f.set(local);
+              takeElement(f, context.math, lanes ? states[i].wide : states[i].single, local, () => { if (lanes) e.vector(position); else e.scalar(position); });
+            });
+          });
+          moveStates(r, true);
+        });
+      } else {
+        const weightOf = (r: Node): { value: Node; address: Node } => ({
+          value: lower(environment({ r, j }), [scoreOf(r, j)], combine.weight),
+          address: at(weightAt, [r, weightStride], [r0, -weightStride], [j, 4], [j0, -4]),
+        });
+        overRows((r) => Object.values(weightOf(r)), (r) => {
+          const w = weightOf(r);
+          overStream(r, [w.value, w.address], () => e.store([{ ...w, element: 'f32' }]));
+        });
+        e.scope(() => {
+          // Values: the streamed axis is summed now, the columns lie in panels.
+          const [js, c] = [variable(J), variable(N)];
+          const [panel, inPanel] = panelOf(c, zero, outTile.columns);
+          pack(e, lower(environment({ j: js, c }), [], combine.value), at(valueAt, [panel, streamBlock * outTile.columns * 4], [js, outTile.columns * 4], [j0, -outTile.columns * 4], [inPanel, 4]), streamLoop(js),
+            { variable: c, local: f.local(I32), extent: N, begin: () => f.i32(0), pushEnd: () => f.i32(N) });
+        });
+        emitPanelProduct(f, {
+          tile: outTile, leftStride: weightStride, resultStride: outStride, depth: streamBlock, left: weight, right: value, result: out, relaxed: context.relaxed,
+          pushRows: () => f.get(rowCount), pushColumns: () => f.i32(N), pushDepth: () => f.get(j1).get(lj0).op(op.i32sub), pushAdd: () => f.get(lj0),
+        });
+      }
+      e.unbind(j0);
+    }));
+
+    const itemsOf = (axes: readonly Node[], accumulators: readonly Node[]): Parameters<Expressions['store']>[0][number][] => {
+      const memo = new Map();
+      return stores.map((s) => ({
+        address: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, p)),
+        value: lower(axes, accumulators, s.value, memo),
+        element: slotOf(context.memory, s.tensor).element,
+      }));
+    };
+    if (combine.kind === 'reduce') {
+      const results = reductions.map((r) => graph.variable(resultType(r.op, r.body.type)));
+      overRows(() => [], (r) => {
+        moveStates(r, false);
+        states.forEach((s, i) => {
+          mergeLanes(f, context.math, s.single, s.wide);
+          const local = finishedLocal(f, resultType(s.single.reduce, reductions[i].body.type), false);
+          finishState(f, context.math, s.single);
+          f.set(local);
+          e.bind(results[i], local);
+        });
+        e.store(itemsOf(environment({ r }), results));
+        results.forEach((x) => e.unbind(x));
+      });
+      return;
+    }
+    e.scope(() => {
+      const [r, c] = [variable(M), variable(N)];
+      const sum = graph.load('f32', at(outAt, [r, outStride], [r0, -outStride], [c, 4]), 0, null);
+      const items = itemsOf(environment({ r, c }), [sum]);
+      const roots = items.flatMap((s) => [s.value, s.address]);
+      const [lr, lc] = [f.local(I32), f.local(I32)];
+      f.get(lr0).set(lr);
+      e.loop(r, lr, () => f.get(r1), 1, roots, () => {
+        f.i32(0).set(lc);
+        e.vectorLoop(c, lc, N, () => f.i32(N), roots, () => e.store(items));
+      });
+    });
+  });
+  return B * rowBlocks;
+}

@@ -1,0 +1,203 @@
+/**
+ * Reductions: lanes along a parallel axis where neighbours are kept (column sums), else along a reduced one (row
+ * sums). Few points with many elements each are cut into a fixed number of chunks, whose partial states the last
+ * task of a point merges in order.
+ */
+import type { ReduceKernel } from '../../fuse/kernel.js';
+import { bytesOf } from '../../tensor/program.js';
+import type { State } from './accumulators.js';
+import { finishedLocal, finishState, isReal, makeState, mergeLanes, mergeStates, resetState, resultType, takeElement, wordTypes } from './accumulators.js';
+import { F32, I32, V128, op } from './binary.js';
+import type { Local } from './binary.js';
+import type { Context } from './context.js';
+import { counterBytes, taskFunction, whenLast } from './context.js';
+import { axesOf, ownAxes } from './emit-map.js';
+import { Expressions } from './expressions.js';
+import { Graph } from './graph.js';
+import type { Node } from './graph.js';
+import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
+import type { Group, Lowering, Pass } from './nest.js';
+import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable } from './nest.js';
+
+export function emitReduce(context: Context, name: string, kernel: ReduceKernel): number {
+  const { extents, reduceExtents, reductions, stores } = kernel;
+  const p = extents.length;
+  const all = [...extents, ...reduceExtents];
+  const lowerBodies = (graph: Graph, axes: readonly Node[]): Node[] => {
+    const memo = new Map();
+    return reductions.map((r) => lowerScalar(graph, context.memory, { axes, accumulators: [] }, r.body, memo));
+  };
+  const lower: Lowering = (groups) => {
+    const graph = new Graph();
+    const { variables, axes } = axesOf(graph, groups, all);
+    const roots = lowerBodies(graph, axes);
+    return { variables, roots, addresses: stores.map((s) => ({ node: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, p)), bytes: bytesOf(slotOf(context.memory, s.tensor).element) })) };
+  };
+  // Parallel and reduced axes merge among themselves only: the position is what keeps them apart.
+  const separate = ownAxes(all);
+  const pointGroups = mergeGroups(separate.filter(([a]) => a < p), (g) => lower([...g, ...separate.filter(([a]) => a >= p)]));
+  const inner = mergeGroups(separate.filter(([a]) => a >= p), (g) => lower([...pointGroups, ...g]));
+  const groups = [...pointGroups, ...inner];
+  const lowered = lower(groups);
+  const size = (g: Group): number => product(g.map((a) => all[a]));
+  let lanes: number | null = null;
+  let least = Infinity;
+  groups.forEach((g, i) => {
+    if (size(g) < 4) return;
+    const reduced = i >= pointGroups.length;
+    const cost = laneCost(lowered.variables[i], size(g), lowered.roots, reduced ? [] : lowered.addresses) + (reduced ? 16 / size(g) : 0);
+    if (cost <= least) { least = cost; lanes = i; }
+  });
+  const laneGroup: number | null = lanes;
+  const lanesReduced = laneGroup !== null && laneGroup >= pointGroups.length;
+  const count = product(reduceExtents);
+  const work = reachable(lowered.roots).size;
+  const points = product(extents);
+
+  // Cut the reduction when its points alone make few tasks.
+  const perPoint = planPoints(pointGroups, all, lanesReduced ? null : laneGroup, work * count);
+  const total = points * count * work;
+  const firstSize = inner.length === 0 ? 1 : size(inner[0]);
+  const unit = lanesReduced && laneGroup === pointGroups.length ? 16 : 1;
+  const wantedChunks = perPoint.tasks >= 12 || total < 65536 ? 1 : Math.ceil(24 / perPoint.tasks);
+  const chunkSize = Math.ceil(Math.ceil(firstSize / Math.min(wantedChunks, firstSize, Math.max(1, Math.floor(total / 32768)))) / unit) * unit;
+  const chunks = Math.ceil(firstSize / chunkSize);
+  const plan = perPoint;
+
+  const stateWords = reductions.flatMap((r) => wordTypes(r.op, r.body.type));
+  const partials = context.partialsBase + counterBytes;
+  if (chunks > 1) context.needs.partials = Math.max(context.needs.partials, counterBytes + chunks * stateWords.length * points * 4);
+  const unroll = !lanesReduced && laneGroup !== null && reductions.length * work < 24 && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
+
+  taskFunction(context, name, ({ f, task }) => {
+    const pushPointTask = (): void => { f.get(task); if (chunks > 1) f.i32(chunks).op(op.i32divU); };
+    const chunk = f.local(I32);
+    f.get(task).i32(chunks).op(op.i32remU).set(chunk);
+
+    const setUp = () => {
+      const graph = new Graph();
+      const e = new Expressions(f, graph, context.math);
+      const variables = plan.groups.map((g) => graph.variable('i32', 0, size(g) - 1));
+      const chunkVariable = graph.variable('i32', 0, chunks - 1);
+      const reduced = inner.map((g) => graph.variable('i32', 0, size(g) - 1));
+      const results = reductions.map((r) => graph.variable(resultType(r.op, r.body.type)));
+      /** Axes with the lane group moved on by `shift`. */
+      const axesAt = (shift: number): Node[] => {
+        const axes = all.map(() => graph.int(0));
+        plan.groups.forEach((g, i) => decodeGroup(graph, g, all, i === plan.vector ? graph.linear([[variables[i], 1]], shift) : variables[i], axes));
+        inner.forEach((g, i) => decodeGroup(graph, g, all, reduced[i], axes));
+        return axes;
+      };
+      const flat = (axes: readonly Node[], sizes: readonly number[], from: number): Node => {
+        let stride = 1;
+        const terms: [Node, number][] = [];
+        for (let d = sizes.length - 1; d >= 0; d--) { terms.push([axes[from + d], stride]); stride *= sizes[d]; }
+        return graph.linear(terms);
+      };
+      const partialAddress = (axes: readonly Node[], chunkNode: Node, word: number): Node =>
+        graph.linear([[chunkNode, stateWords.length * points * 4], [flat(axes, extents, 0), 4]], partials + word * points * 4);
+      return { graph, e, variables, chunkVariable, reduced, results, axesAt, flat, partialAddress };
+    };
+
+    /** Finishes states and stores; one set of states per unrolled copy. */
+    const finish = (s: ReturnType<typeof setUp>, states: readonly (readonly State[])[], pass: Pass): void => {
+      states.forEach((own, copy) => {
+        s.e.scope(() => {
+          const axes = s.axesAt(copy * 4);
+          own.forEach((state, i) => {
+            const local = finishedLocal(f, resultType(state.reduce, reductions[i].body.type), pass.lanes);
+            finishState(f, context.math, state);
+            f.set(local);
+            s.e.bind(s.results[i], local, pass.lanes);
+          });
+          const memo = new Map();
+          s.e.store(stores.map((st) => ({
+            address: storeAddress(s.graph, context.memory, st.tensor, extents, axes),
+            value: lowerScalar(s.graph, context.memory, { axes, accumulators: s.results }, st.value, memo),
+            element: slotOf(context.memory, st.tensor).element,
+          })));
+          s.results.forEach((r) => s.e.unbind(r));
+        });
+      });
+    };
+
+    const s = setUp();
+    s.e.bind(s.chunkVariable, chunk);
+    const copies = (pass: Pass): number => (pass.lanes ? pass.step / 4 : 1);
+    const bodiesOf = (pass: Pass): { bodies: Node[]; axes: Node[] }[] => Array.from({ length: copies(pass) }, (_, k) => { const axes = s.axesAt(k * 4); return { axes, bodies: lowerBodies(s.graph, axes) }; });
+    emitPoints(s.e, plan, s.variables, pushPointTask, unroll, (pass) => bodiesOf(pass).flatMap((b) => b.bodies), (pass) => {
+      const parts = bodiesOf(pass);
+      const make = (l: boolean): State[][] => parts.map(() => reductions.map((r) => makeState(f, r.op, r.body.type, l)));
+      const states = make(pass.lanes);
+      const wide = lanesReduced ? make(true) : null;
+      for (const own of [...states, ...(wide ?? [])]) for (const state of own) resetState(f, state);
+      const roots = parts.flatMap((b) => b.bodies);
+      const take = (target: State[][], l: boolean): void => {
+        parts.forEach(({ bodies, axes }, copy) => {
+          reductions.forEach((r, i) => {
+            const state = target[copy][i];
+            const value = f.local(l ? V128 : bodies[i].type === 'f32' ? F32 : I32);
+            if (l) s.e.vector(bodies[i]); else s.e.scalar(bodies[i]);
+            f.set(value);
+            const position = s.flat(axes, reduceExtents, p);
+            takeElement(f, context.math, state, value, () => { if (l) s.e.vector(position); else s.e.scalar(position); });
+            void r;
+          });
+        });
+      };
+      const level = (i: number, l: boolean): void => {
+        if (i === inner.length) { take(l && wide !== null ? wide : states, l); return; }
+        const local = f.local(I32);
+        const end = f.local(I32);
+        const extent = size(inner[i]);
+        if (i === 0 && chunks > 1) {
+          f.get(chunk).i32(chunkSize).op(op.i32mul).tee(local).i32(chunkSize).op(op.i32add).set(end);
+          f.get(end).i32(extent).get(end).i32(extent).op(op.i32ltS).op(op.select).set(end);
+        } else {
+          f.i32(0).set(local);
+          f.i32(extent).set(end);
+        }
+        const fixed = i === 0 && chunks > 1 ? null : extent;
+        const pushEnd = (): void => { if (fixed !== null) f.i32(fixed); else f.get(end); };
+        if (lanesReduced && laneGroup === pointGroups.length + i) {
+          let inLanes = true;
+          s.e.vectorLoop(s.reduced[i], local, fixed, pushEnd, roots, () => { level(i + 1, inLanes); inLanes = false; });
+        } else s.e.loop(s.reduced[i], local, pushEnd, 1, roots, () => level(i + 1, l));
+      };
+      level(0, pass.lanes);
+      if (wide !== null) states.forEach((own, copy) => own.forEach((state, i) => mergeLanes(f, context.math, state, wide[copy][i])));
+      if (chunks === 1) { finish(s, states, pass); return; }
+      states.forEach((own, copy) => {
+        const axes = s.axesAt(copy * 4);
+        let word = 0;
+        const items: { address: Node; local: Local; real: boolean }[] = own.flatMap((state) => state.words.map((local, i) => ({ address: s.partialAddress(axes, s.chunkVariable, word++), local, real: isReal(state, i) })));
+        s.e.storeLocals(items, pass.lanes);
+      });
+    });
+    if (chunks === 1) return;
+    whenLast(context, f, pushPointTask, chunks, () => {
+      const m = setUp();
+      emitPoints(m.e, plan, m.variables, pushPointTask, 1, () => [], (pass) => {
+        const states = reductions.map((r) => makeState(f, r.op, r.body.type, pass.lanes));
+        for (const state of states) resetState(f, state);
+        const axes = m.axesAt(0);
+        const local = f.local(I32);
+        f.i32(0).set(local);
+        m.e.loop(m.chunkVariable, local, () => f.i32(chunks), 1, [], () => {
+          let word = 0;
+          states.forEach((state) => {
+            const from: State = { ...state, words: state.words.map((_, i) => f.local(pass.lanes ? V128 : isReal(state, i) ? F32 : I32)) };
+            state.words.forEach((_, i) => {
+              const load = m.graph.load(isReal(state, i) ? 'f32' : 'i32', m.partialAddress(axes, m.chunkVariable, word++), partials, null);
+              if (pass.lanes) m.e.vector(load); else m.e.scalar(load);
+              f.set(from.words[i]);
+            });
+            mergeStates(f, context.math, state, from);
+          });
+        });
+        finish(m, [states], pass);
+      });
+    });
+  });
+  return plan.tasks * chunks;
+}

@@ -1,0 +1,229 @@
+/**
+ * Scalars as the CPU target computes them: reads have become loads at byte addresses, integer sums are kept in one
+ * normal form (a constant plus coefficients times terms), and equal nodes are one object. The normal form is what lets
+ * flattened loops vectorize: `(c / n) * n + c mod n` becomes `c` again, and a load's stride along an axis can be read off.
+ */
+import type { ElementType, ScalarType } from '../../tensor/scalar.js';
+import { bug } from '../../../grammar/diagnostics/report.js';
+
+export type Operation =
+  | 'const' | 'variable' | 'linear' | 'load' | 'select' | 'cast' | 'philox' | 'below'
+  | 'neg' | 'abs' | 'exp' | 'log' | 'log1p' | 'sqrt' | 'sin' | 'cos' | 'tanh' | 'erf' | 'floor' | 'ceil' | 'round' | 'not'
+  | 'add' | 'sub' | 'mul' | 'div' | 'idiv' | 'mod' | 'pow' | 'min' | 'max' | 'atan2'
+  | 'lt' | 'le' | 'gt' | 'ge' | 'eq' | 'ne' | 'and' | 'or';
+
+export interface Node {
+  readonly id: number;
+  readonly op: Operation;
+  readonly type: ScalarType;
+  /** load: address [, guard, otherwise]; philox: counter 0..2, key 0; linear: the terms. */
+  readonly args: readonly Node[];
+  /** const: the value; variable: its number; linear: the constant; load: a safe address; philox: site * 4 + lane. */
+  readonly value: number;
+  readonly coefficients: readonly number[];
+  readonly element: ElementType;
+  /** Bounds of an i32. */
+  readonly low: number;
+  readonly high: number;
+  /** Bit n set: depends on variable n. Variables are numbered in the order their loops are entered. */
+  readonly variables: number;
+}
+
+interface Fields { args?: readonly Node[]; value?: number; coefficients?: readonly number[]; element?: ElementType; low?: number; high?: number; variables?: number }
+
+export class Graph {
+  private readonly known = new Map<string, Node>();
+  private variableCount = 0;
+
+  private node(op: Operation, type: ScalarType, fields: Fields): Node {
+    const args = fields.args ?? [];
+    const value = fields.value ?? 0;
+    const coefficients = fields.coefficients ?? [];
+    const element = fields.element ?? 'f32';
+    const key = `${op} ${type} ${Object.is(value, -0) ? '-0' : value} ${element} ${coefficients.join()} ${args.map((a) => a.id).join()}`;
+    const old = this.known.get(key);
+    if (old !== undefined) return old;
+    const made: Node = {
+      id: this.known.size, op, type, args, value, coefficients, element,
+      low: fields.low ?? -Infinity, high: fields.high ?? Infinity,
+      variables: fields.variables ?? args.reduce((m, a) => m | a.variables, 0),
+    };
+    this.known.set(key, made);
+    return made;
+  }
+
+  /** A new variable, bound later by a loop or an assignment. Make them in the order they are bound. */
+  variable(type: ScalarType, low = -Infinity, high = Infinity): Node {
+    const n = this.variableCount++;
+    if (n > 30) return bug('a kernel with more than 31 loop variables');
+    return this.node('variable', type, { value: n, low, high, variables: 1 << n });
+  }
+
+  constant(type: ScalarType, value: number): Node {
+    return this.node('const', type, { value, low: value, high: value });
+  }
+
+  int(value: number): Node {
+    return this.constant('i32', value);
+  }
+
+  /** constant + sum of coefficient * term, in normal form. */
+  linear(terms: readonly (readonly [Node, number])[], constant = 0): Node {
+    const sum = new Map<Node, number>();
+    const put = (node: Node, k: number): void => {
+      if (node.op === 'const') constant += node.value * k;
+      else if (node.op === 'linear') {
+        constant += node.value * k;
+        node.args.forEach((a, i) => put(a, node.coefficients[i] * k));
+      } else sum.set(node, (sum.get(node) ?? 0) + k);
+    };
+    for (const [node, k] of terms) put(node, k);
+    // (x idiv d) * d * k + (x mod d) * k = x * k
+    for (let again = true; again;) {
+      again = false;
+      for (const [m, k] of sum) {
+        if (k === 0 || m.op !== 'mod' || m.args[1].op !== 'const') continue;
+        const d = m.args[1].value;
+        const q = this.binary('idiv', 'i32', m.args[0], m.args[1]);
+        if (q.op === 'linear' || q.op === 'const' || sum.get(q) !== d * k) continue;
+        sum.delete(m);
+        sum.delete(q);
+        put(m.args[0], k);
+        again = true;
+        break;
+      }
+    }
+    const list = [...sum].filter(([, k]) => k !== 0).sort((a, b) => a[0].id - b[0].id);
+    if (list.length === 0) return this.int(constant);
+    if (list.length === 1 && constant === 0 && list[0][1] === 1) return list[0][0];
+    let low = constant;
+    let high = constant;
+    for (const [n, k] of list) {
+      low += k > 0 ? n.low * k : n.high * k;
+      high += k > 0 ? n.high * k : n.low * k;
+    }
+    return this.node('linear', 'i32', { args: list.map((t) => t[0]), coefficients: list.map((t) => t[1]), value: constant, low, high });
+  }
+
+  add(a: Node, b: Node): Node {
+    return this.linear([[a, 1], [b, 1]]);
+  }
+
+  scale(a: Node, k: number): Node {
+    return this.linear([[a, k]]);
+  }
+
+  unary(op: Operation, type: ScalarType, x: Node): Node {
+    if (type === 'i32') {
+      if (op === 'neg') return this.scale(x, -1);
+      if (op === 'floor' || op === 'ceil' || op === 'round') return x;
+      if (op === 'abs') return x.low >= 0 ? x : this.node(op, type, { args: [x], low: 0, high: Math.max(-x.low, x.high) });
+      if (op !== 'not') return this.cast('i32', this.unary(op, 'f32', this.cast('f32', x)));
+    }
+    return this.node(op, type, { args: [x] });
+  }
+
+  private divide(op: 'idiv' | 'mod', a: Node, d: number): Node {
+    if (d === 1) return op === 'idiv' ? a : this.int(0);
+    const terms: readonly (readonly [Node, number])[] = a.op === 'linear' ? a.args.map((t, i) => [t, a.coefficients[i]] as const) : a.op === 'const' ? [] : [[a, 1]];
+    const constant = a.op === 'linear' || a.op === 'const' ? a.value : 0;
+    const whole = Math.floor(constant / d);
+    const rest = this.linear(terms.filter(([, k]) => k % d !== 0), constant - whole * d);
+    const inside = rest.low >= 0 && rest.high < d;
+    if (op === 'mod') {
+      if (inside) return rest;
+      if (rest.op === 'mod' && rest.args[1].op === 'const' && rest.args[1].value % d === 0) return this.divide('mod', rest.args[0], d);
+      return this.node('mod', 'i32', { args: [rest, this.int(d)], low: 0, high: d - 1 });
+    }
+    const quotient = this.linear(terms.filter(([, k]) => k % d === 0).map(([n, k]) => [n, k / d] as const), whole);
+    if (inside) return quotient;
+    if (rest.op === 'idiv' && rest.args[1].op === 'const' && rest.args[1].value > 0) {
+      return this.add(quotient, this.divide('idiv', rest.args[0], rest.args[1].value * d));
+    }
+    return this.add(quotient, this.node('idiv', 'i32', { args: [rest, this.int(d)], low: Math.floor(rest.low / d), high: Math.floor(rest.high / d) }));
+  }
+
+  binary(op: Operation, type: ScalarType, a: Node, b: Node): Node {
+    if (type === 'i32') {
+      switch (op) {
+        case 'add': return this.add(a, b);
+        case 'sub': return this.linear([[a, 1], [b, -1]]);
+        case 'mul': {
+          if (a.op === 'const') return this.scale(b, a.value);
+          if (b.op === 'const') return this.scale(a, b.value);
+          const corners = [a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high];
+          const known = corners.every((c) => Number.isFinite(c));
+          return this.node(op, type, { args: [a, b], low: known ? Math.min(...corners) : -Infinity, high: known ? Math.max(...corners) : Infinity });
+        }
+        case 'div': case 'idiv': return b.op === 'const' && b.value > 0 ? this.divide('idiv', a, b.value) : this.node('idiv', type, { args: [a, b] });
+        case 'mod': return b.op === 'const' && b.value > 0 ? this.divide('mod', a, b.value) : this.node('mod', type, { args: [a, b] });
+        case 'min': return a.high <= b.low ? a : b.high <= a.low ? b : this.node(op, type, { args: [a, b], low: Math.min(a.low, b.low), high: Math.min(a.high, b.high) });
+        case 'max': return a.low >= b.high ? a : b.low >= a.high ? b : this.node(op, type, { args: [a, b], low: Math.max(a.low, b.low), high: Math.max(a.high, b.high) });
+        default: return this.cast('i32', this.binary(op, 'f32', this.cast('f32', a), this.cast('f32', b)));
+      }
+    }
+    if (type === 'bool' && a.type === 'i32' && (op === 'lt' || op === 'ge')) {
+      if (a.high < b.low) return this.constant('bool', op === 'lt' ? 1 : 0);
+      if (a.low >= b.high) return this.constant('bool', op === 'lt' ? 0 : 1);
+    }
+    if (type === 'bool' && (op === 'and' || op === 'or')) {
+      for (const [x, y] of [[a, b], [b, a]]) {
+        if (x.op === 'const') return (x.value !== 0) === (op === 'and') ? y : x;
+      }
+    }
+    // Squares and roots, which power would only approximate.
+    if (op === 'pow' && b.op === 'const') {
+      switch (b.value) {
+        case 0: return this.constant('f32', 1);
+        case 1: return a;
+        case 2: return this.binary('mul', 'f32', a, a);
+        case 3: return this.binary('mul', 'f32', this.binary('mul', 'f32', a, a), a);
+        case 0.5: return this.unary('sqrt', 'f32', a);
+        case -1: return this.binary('div', 'f32', this.constant('f32', 1), a);
+        case -0.5: return this.binary('div', 'f32', this.constant('f32', 1), this.unary('sqrt', 'f32', a));
+        default: break;
+      }
+    }
+    // A division by a power of two is a product; any other stays a division, for the same bits as elsewhere.
+    if (op === 'div' && b.op === 'const' && b.value !== 0 && Number.isInteger(Math.log2(Math.abs(b.value))) && Math.abs(Math.log2(Math.abs(b.value))) < 100) {
+      return this.binary('mul', 'f32', a, this.constant('f32', 1 / b.value));
+    }
+    return this.node(op, type, { args: [a, b] });
+  }
+
+  /** 0 <= x < size, as one unsigned comparison. */
+  inside(x: Node, size: number): Node {
+    if (x.low >= 0 && x.high < size) return this.constant('bool', 1);
+    if (x.high < 0 || x.low >= size) return this.constant('bool', 0);
+    return this.node('below', 'bool', { args: [x, this.int(size)] });
+  }
+
+  select(condition: Node, a: Node, b: Node): Node {
+    if (condition.op === 'const') return condition.value !== 0 ? a : b;
+    return this.node('select', a.type, { args: [condition, a, b], low: Math.min(a.low, b.low), high: Math.max(a.high, b.high) });
+  }
+
+  cast(type: ScalarType, x: Node): Node {
+    if (type === x.type) return x;
+    if (x.op === 'const') return this.constant(type, type === 'i32' ? Math.trunc(x.value) : type === 'bool' ? (x.value !== 0 ? 1 : 0) : x.value);
+    return this.node('cast', type, x.type === 'bool' ? { args: [x], low: 0, high: 1 } : { args: [x] });
+  }
+
+  /** A load at a byte address. With a guard, `otherwise` where it does not hold; `safe` is an address fit to be read instead. */
+  load(element: ElementType, address: Node, safe: number, guarded: { guard: Node; otherwise: Node } | null): Node {
+    const type: ScalarType = element === 'u8' ? 'i32' : element;
+    if (guarded !== null && guarded.guard.op === 'const') {
+      if (guarded.guard.value === 0) return guarded.otherwise;
+      guarded = null;
+    }
+    const range = element === 'u8' ? { low: 0, high: 255 } : {};
+    return this.node('load', type, {
+      args: guarded === null ? [address] : [address, guarded.guard, guarded.otherwise], value: safe, element,
+      ...(guarded === null || guarded.otherwise.op === 'const' && guarded.otherwise.value >= 0 && guarded.otherwise.value < 256 ? range : {}),
+    });
+  }
+
+  philox(site: number, lane: number, seed: Node, step: Node, example: Node, element: Node): Node {
+    return this.node('philox', 'f32', { args: [step, example, element, seed], value: site * 4 + lane });
+  }
+}

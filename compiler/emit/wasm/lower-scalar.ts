@@ -1,0 +1,82 @@
+/** Turns scalars into nodes: reads become loads at baked-in byte addresses, with guards and clamps only where needed. */
+import type { Slot } from '../../plan/plan.js';
+import type { Scalar, TensorId } from '../../tensor/scalar.js';
+import { bytesOf } from '../../tensor/program.js';
+import { bug } from '../../../grammar/diagnostics/report.js';
+import type { Graph, Node } from './graph.js';
+
+/** Where tensors lie in linear memory. */
+export interface Memory {
+  readonly placements: ReadonlyMap<TensorId, Slot>;
+  readonly bases: readonly number[];
+}
+
+export function slotOf(memory: Memory, tensor: TensorId): Slot {
+  return memory.placements.get(tensor) ?? bug(`tensor ${tensor} has no place in memory`);
+}
+
+/** First byte of a tensor. */
+export function addressOf(memory: Memory, tensor: TensorId): number {
+  const slot = slotOf(memory, tensor);
+  return memory.bases[slot.arena] + slot.offset;
+}
+
+/** What the variables and accumulators of a kernel's scalars stand for. */
+export interface Environment {
+  readonly axes: readonly Node[];
+  readonly accumulators: readonly Node[];
+}
+
+/** Lowers one scalar. `memo` may be shared between scalars of one environment. */
+export function lowerScalar(graph: Graph, memory: Memory, environment: Environment, root: Scalar, memo: Map<Scalar, Node> = new Map()): Node {
+  const lower = (s: Scalar): Node => {
+    const known = memo.get(s);
+    if (known !== undefined) return known;
+    const made = make(s);
+    memo.set(s, made);
+    return made;
+  };
+  const make = (s: Scalar): Node => {
+    switch (s.kind) {
+      case 'const': return graph.constant(s.type, s.value);
+      case 'index': return environment.axes[s.axis] ?? bug(`axis ${s.axis} is not an axis of the kernel`);
+      case 'accumulator': return environment.accumulators[s.slot] ?? bug(`accumulator ${s.slot} does not exist`);
+      case 'unary': return s.op === 'stop' ? lower(s.x) : graph.unary(s.op, s.type, lower(s.x));
+      case 'binary': return graph.binary(s.op, s.type, lower(s.a), lower(s.b));
+      case 'select': return graph.select(lower(s.condition), lower(s.a), lower(s.b));
+      case 'cast': return graph.cast(s.type, lower(s.x));
+      case 'draw': return graph.philox(s.site, s.lane, lower(s.seed), lower(s.step), lower(s.example), lower(s.element));
+      case 'read': {
+        const slot = slotOf(memory, s.tensor);
+        const base = addressOf(memory, s.tensor);
+        const bytes = bytesOf(slot.element);
+        let guard = graph.constant('bool', 1);
+        let stride = bytes;
+        const terms: [Node, number][] = [];
+        for (let d = slot.shape.length - 1; d >= 0; d--) {
+          let at = lower(s.at[d]);
+          const size = slot.shape[d];
+          if (s.otherwise !== null) guard = graph.binary('and', 'bool', graph.inside(at, size), guard);
+          else if (at.low < 0 || at.high >= size) at = graph.binary('min', 'i32', graph.binary('max', 'i32', at, graph.int(0)), graph.int(size - 1));
+          terms.push([at, stride]);
+          stride *= size;
+        }
+        const address = graph.linear(terms, base);
+        return graph.load(slot.element, address, base, s.otherwise === null ? null : { guard, otherwise: lower(s.otherwise) });
+      }
+    }
+  };
+  return lower(root);
+}
+
+/** The byte address of a store at `at` (row-major over `extents`). */
+export function storeAddress(graph: Graph, memory: Memory, tensor: TensorId, extents: readonly number[], at: readonly Node[]): Node {
+  const bytes = bytesOf(slotOf(memory, tensor).element);
+  const terms: [Node, number][] = [];
+  let stride = bytes;
+  for (let d = extents.length - 1; d >= 0; d--) {
+    terms.push([at[d], stride]);
+    stride *= extents[d];
+  }
+  return graph.linear(terms, addressOf(memory, tensor));
+}

@@ -1,0 +1,137 @@
+/**
+ * Matrix products over packed operands, after Goto and van de Geijn: left rows lie one after another in a worker's
+ * memory, right columns in panels of `columns`, and a tile of rows x columns accumulates in registers.
+ */
+import type { FunctionBuilder, Local } from './binary.js';
+import { I32, V128, op, simd } from './binary.js';
+import type { Expressions } from './expressions.js';
+import type { Node } from './graph.js';
+import { laneCost } from './nest.js';
+
+/** A register tile. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Tiles and what a multiply-add costs in them, measured against the best. */
+const tiles: readonly (Tile & { readonly cost: number })[] = [
+  { rows: 3, columns: 16, cost: 1 }, { rows: 6, columns: 8, cost: 1.02 }, { rows: 4, columns: 8, cost: 1.15 },
+  { rows: 2, columns: 16, cost: 1.3 }, { rows: 1, columns: 16, cost: 1.8 }, { rows: 8, columns: 4, cost: 1.3 },
+];
+
+export const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+
+/** The tile that wastes least on a rows x columns product. */
+export function chooseTile(rows: number, columns: number): Tile {
+  let best = tiles[0];
+  let least = Infinity;
+  for (const t of tiles) {
+    const cost = roundUp(rows, t.rows) * roundUp(columns, t.columns) * t.cost;
+    if (cost < least) { least = cost; best = t; }
+  }
+  return best;
+}
+
+/** Copies `value` over two loops to `address`; lanes run along whichever loop reads and writes with fewer detours. */
+export function pack(e: Expressions, value: Node, address: Node, outer: PackLoop, inner: PackLoop): void {
+  const addresses = [{ node: address, bytes: 4 }];
+  const outerCost = laneCost(outer.variable, outer.extent, [value], addresses);
+  const innerCost = laneCost(inner.variable, inner.extent, [value], addresses);
+  const roots = [value, address];
+  const innerLoop = (lanes: boolean): void => {
+    inner.begin();
+    e.f.set(inner.local);
+    if (lanes) e.vectorLoop(inner.variable, inner.local, null, inner.pushEnd, roots, () => e.store([{ address, value, element: 'f32' }]));
+    else e.loop(inner.variable, inner.local, inner.pushEnd, 1, roots, () => e.store([{ address, value, element: 'f32' }]));
+  };
+  outer.begin();
+  e.f.set(outer.local);
+  if (innerCost <= outerCost) e.loop(outer.variable, outer.local, outer.pushEnd, 1, roots, () => innerLoop(true));
+  else e.vectorLoop(outer.variable, outer.local, null, outer.pushEnd, roots, () => innerLoop(false));
+}
+
+export interface PackLoop {
+  readonly variable: Node;
+  readonly local: Local;
+  /** Most iterations, for choosing lanes. */
+  readonly extent: number;
+  readonly begin: () => void;
+  readonly pushEnd: () => void;
+}
+
+export interface PanelProduct {
+  readonly tile: Tile;
+  /** Bytes between rows of the left operand and of the result. */
+  readonly leftStride: number;
+  readonly resultStride: number;
+  /** Most elements of the summed axis in a panel: panels lie `depth * columns * 4` bytes apart. */
+  readonly depth: number;
+  /** First bytes, in locals. */
+  readonly left: Local;
+  readonly right: Local;
+  readonly result: Local;
+  readonly pushRows: () => void;
+  readonly pushColumns: () => void;
+  readonly pushDepth: () => void;
+  /** Pushes 1 when the result holds a sum to add to. */
+  readonly pushAdd: () => void;
+  readonly relaxed: boolean;
+}
+
+/** result (+)= left * right for rows and columns rounded up to whole tiles. */
+export function emitPanelProduct(f: FunctionBuilder, p: PanelProduct): void {
+  const { rows, columns } = p.tile;
+  const vectors = columns / 4;
+  const v = (): Local => f.local(I32);
+  const [row, column, a, b, end, c, panel] = [v(), v(), v(), v(), v(), v(), v()];
+  const sums = Array.from({ length: rows * vectors }, () => f.local(V128));
+  const rights = Array.from({ length: vectors }, () => f.local(V128));
+  const left = f.local(V128);
+  const depthBytes = f.local(I32);
+  const step = (k: number): void => {
+    rights.forEach((r, j) => f.get(b).loadV(simd.load, (k * columns + j * 4) * 4).set(r));
+    for (let i = 0; i < rows; i++) {
+      f.get(a).loadV(simd.load32Splat, i * p.leftStride + k * 4).set(left);
+      for (let j = 0; j < vectors; j++) {
+        const sum = sums[i * vectors + j];
+        if (p.relaxed) f.get(left).get(rights[j]).get(sum).simd(simd.relaxedMadd).set(sum);
+        else f.get(sum).get(left).get(rights[j]).simd(simd.f32mul).simd(simd.f32add).set(sum);
+      }
+    }
+  };
+  const unroll = 4;
+  p.pushDepth();
+  f.i32(columns * 4).op(op.i32mul).set(depthBytes);
+  f.i32(0).set(column).get(p.right).set(panel);
+  f.count(column, p.pushColumns, columns, () => {
+    f.i32(0).set(row);
+    f.count(row, p.pushRows, rows, () => {
+      f.get(p.result).get(row).i32(p.resultStride).op(op.i32mul).op(op.i32add).get(column).i32(4).op(op.i32mul).op(op.i32add).set(c);
+      p.pushAdd();
+      f.if(
+        () => sums.forEach((s, n) => f.get(c).loadV(simd.load, Math.floor(n / vectors) * p.resultStride + (n % vectors) * 16).set(s)),
+        () => sums.forEach((s) => f.f32x4(0).set(s)),
+      );
+      f.get(p.left).get(row).i32(p.leftStride).op(op.i32mul).op(op.i32add).set(a);
+      f.get(panel).tee(b).get(depthBytes).op(op.i32add).set(end);
+      // Whole groups of four steps, then single ones.
+      const wide = f.local(I32);
+      f.get(depthBytes).i32(unroll * columns * 4).op(op.i32divU).i32(unroll * columns * 4).op(op.i32mul).get(b).op(op.i32add).set(wide);
+      const loop = (limit: Local, count: number): void => {
+        f.block(() => {
+          f.get(b).get(limit).op(op.i32eq).brIf(0);
+          f.loop(() => {
+            for (let k = 0; k < count; k++) step(k);
+            f.get(a).i32(4 * count).op(op.i32add).set(a);
+            f.get(b).i32(count * columns * 4).op(op.i32add).tee(b).get(limit).op(op.i32ne).brIf(0);
+          });
+        });
+      };
+      loop(wide, unroll);
+      loop(end, 1);
+      sums.forEach((s, n) => f.get(c).get(s).storeV(Math.floor(n / vectors) * p.resultStride + (n % vectors) * 16));
+    });
+    f.get(panel).i32(p.depth * columns * 4).op(op.i32add).set(panel);
+  });
+}

@@ -1,0 +1,50 @@
+/** Kernels of every class on the CPU target, against the float64 interpreter. */
+import { describe, expect, it } from 'vitest';
+import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { convolution, product, reduction, similarity } from '../wgsl/kernels.js';
+import { expectAgreement, numbers } from './harness.js';
+
+const programs: readonly (readonly [string, () => KernelProgram])[] = [
+  ['product nn', () => product(1, 17, 19, 13, 'nn')],
+  ['product nt', () => product(2, 33, 9, 40, 'nt')],
+  ['product tn', () => product(1, 64, 64, 300, 'tn')],
+  ['product tt', () => product(3, 5, 70, 31, 'tt')],
+  ['product of size 1', () => product(1, 1, 1, 1, 'nn')],
+  ['matrix times vector', () => product(1, 37, 1, 29, 'nt')],
+  ['vector times matrix', () => product(1, 1, 37, 29, 'nn', false)],
+  ['wide product', () => product(1, 130, 70, 20, 'nt', false)],
+  ['product over several depth blocks', () => product(1, 20, 30, 700, 'nt')],
+  ['product with a long sum', () => product(1, 9, 20, 5000, 'tn')],
+  ['product with many blocks', () => product(1, 250, 300, 270, 'nn')],
+  ['convolution', () => convolution(2, 9, 3, 10, 3, 1, 1)],
+  ['strided convolution', () => convolution(2, 9, 5, 12, 3, 2, 1)],
+  ['convolution of vectors', () => convolution(2, 9, 8, 12, 3, 2, 1)],
+  ['1x1 convolution', () => convolution(1, 4, 8, 8, 1, 1, 0)],
+  ['convolution without padding', () => convolution(3, 7, 1, 16, 5, 2, 0)],
+  ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax'] as const).flatMap((op) => [
+    [`${op} of rows`, () => reduction(op, 5, [3, 17], 'rows')] as const,
+    [`${op} of columns`, () => reduction(op, 33, [70], 'columns')] as const,
+    [`${op} in parts`, () => reduction(op, 3, [40, 1001], 'rows')] as const,
+    [`${op} of columns in parts`, () => reduction(op, 21, [5000], 'columns')] as const,
+  ]),
+  ['sum to one number', () => reduction('sum', 1, [4001], 'rows')],
+  ['logsumexp of one row', () => reduction('logsumexp', 1, [1500], 'rows')],
+  ['argmax of one element', () => reduction('argmax', 3, [1], 'rows')],
+  ['similarity reduced', () => similarity('reduce', 37, 11)],
+  ['similarity reduced, several tiles', () => similarity('reduce', 150, 20)],
+  ['similarity reduced, batched', () => similarity('reduce', 20, 8, 2)],
+  ['similarity weighing', () => similarity('contract', 37, 11)],
+  ['similarity weighing, several tiles', () => similarity('contract', 150, 60)],
+  ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
+];
+
+describe('kernel classes on the CPU', () => {
+  it.each(programs)('%s', async (_name, build) => {
+    const kernels = build();
+    const inputs = numbers(kernels.program, 7);
+    // Similarities of long vectors would overflow when exponentiated.
+    if ('z' in inputs) inputs['z'] = inputs['z'].map((x) => x / 4);
+    await expectAgreement(kernels, inputs, 1e-4);
+    expect.assertions(kernels.program.outputs.length);
+  });
+});
