@@ -107,10 +107,30 @@ export interface CompileTrainingOptions {
   readonly target: TargetOptions;
 }
 
+/** A tensor given to `sslc call`. */
+export interface CallInput {
+  readonly element: 'f32' | 'i32' | 'u8' | 'bool';
+  readonly shape: readonly number[];
+}
+
+export interface CompileCallOptions {
+  /** A function, layer, energy, view, ... or model of the file or its imports. */
+  readonly name: string;
+  readonly set: Readonly<Record<string, string>>;
+  readonly inputs: Readonly<Record<string, CallInput>>;
+  readonly gradients: boolean;
+  /** What `training` means inside: batch norm uses the batch, dropout drops. Default in the command: true. */
+  readonly training: boolean;
+  readonly target: TargetOptions;
+}
+
+/**
+ * Entries `init` (draws parameters, fills states) and `call`. Inputs are sources `input.NAME`, parameters `parameters`; outputs go by
+ * name, `grad.NAME` and `grad.param.PATH`.
+ */
 export interface CompiledCall {
-  /** One entry `call`; inputs are sources `input.NAME`, parameters `parameters`; outputs by name, and `grad.NAME`, `grad.param.PATH`. */
-  readonly program: Program;
-  readonly kernels: KernelProgram;
+  readonly programs: Readonly<Record<string, Program>>;
+  readonly kernels: Readonly<Record<string, KernelProgram>>;
   readonly plan: Plan;
   readonly parameters: Manifest['parameters'];
   readonly outputs: readonly string[];

@@ -181,7 +181,7 @@ function discoverOptimizer(s: Session, fn: FunctionValue, layout: Layout): void 
   });
 }
 
-function finishInit(b: ProgramBuilder, store: DiscoveringStore, layout: Layout): void {
+export function finishInit(b: ProgramBuilder, store: DiscoveringStore, layout: Layout): void {
   const initial = (path: string): TensorId => store.parameters.get(path)?.initial ?? (0 as TensorId);
   if (layout.parameters.length > 0) {
     const flat = b.source('parameters', 'parameters', 'f32', [layout.size], origin('parameters'));

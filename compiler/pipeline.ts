@@ -1,0 +1,128 @@
+/**
+ * The compiler's passes, in order. Text is parsed and its names resolved (`loadProgram`), a model is elaborated into tensor
+ * programs, and each program goes through the passes below. Everything is a pure function of its arguments.
+ */
+import { buildCall } from './lower/call-programs.js';
+import { buildTraining } from './lower/training-programs.js';
+import { readTraining } from './lower/training-spec.js';
+import type { CompileCallOptions, CompiledCall, CompiledModel, CompileTrainingOptions, LoadedProgram, TargetOptions } from './api.js';
+import { emitWasm } from './emit/wasm/emit-wasm.js';
+import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
+import { fuse } from './fuse/fuse.js';
+import type { KernelProgram } from './fuse/kernel.js';
+import { costOf } from './plan/cost.js';
+import { planMemory } from './plan/plan-memory.js';
+import type { Code, Entry, Launch, Plan } from './plan/plan.js';
+import { simplify, simplifyPasses } from './tensor/simplify.js';
+import { verify } from './tensor/verify.js';
+import type { Program } from './tensor/program.js';
+import type { Span } from '../grammar/span.js';
+
+export { loadProgram } from './check/load-program.js';
+export { readTraining };
+
+/** One pass over a tensor program. `reason` says why it stands where it does. */
+export interface Pass {
+  readonly name: string;
+  readonly description: string;
+  readonly reason: string;
+  readonly run: (program: Program, options: TargetOptions) => Program;
+}
+
+/** The passes over tensor programs; fusion, memory planning and emission follow in `planPrograms`. */
+export const passes: readonly Pass[] = [
+  {
+    name: 'simplify', description: 'folds constants, shares equal tensors, drops what nobody needs',
+    reason: 'first: elaboration writes everything down once for every use, and fusion should see only what is left',
+    run: (program, options) => simplify(program, { disabled: simplifyPasses.filter((p) => options.disabled.includes(p)) }),
+  },
+];
+
+/** Runs the passes, verifying the program after each. `observe` sees the program after every pass (`--dump-after`). */
+export function runPasses(program: Program, options: TargetOptions, observe: (pass: string, program: Program) => void = () => undefined): Program {
+  return passes.reduce((p, pass) => {
+    if (options.disabled.includes(pass.name)) return p;
+    const next = pass.run(p, options);
+    verify(next);
+    observe(pass.name, next);
+    return next;
+  }, program);
+}
+
+/** Compiles the training of a model: entries `init`, `step` and `embed`. Throws a `DiagnosticError` for what is wrong in the source. */
+export function compileTraining(loaded: LoadedProgram, options: CompileTrainingOptions): CompiledModel {
+  const training = readTraining(loaded, options);
+  const built = buildTraining(loaded, options);
+  const planned = planPrograms(loaded, built.programs, options.target);
+  return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
+}
+
+/** Compiles one function or model for given tensors: entries `init` and `call`. */
+export function compileCall(loaded: LoadedProgram, options: CompileCallOptions): CompiledCall {
+  const built = buildCall(loaded, options);
+  const planned = planPrograms(loaded, built.programs, options.target);
+  return { ...planned, parameters: built.parameters, outputs: built.outputs, diagnostics: loaded.diagnostics };
+}
+
+interface Planned {
+  readonly programs: Readonly<Record<string, Program>>;
+  readonly kernels: Readonly<Record<string, KernelProgram>>;
+  readonly plan: Plan;
+}
+
+/** Simplifies, fuses, plans memory and emits code for the programs of one plan, which share their sources by name. */
+export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<string, Program>>, target: TargetOptions): Planned {
+  const names = Object.keys(programs);
+  const simplified = names.map((n) => runPasses(programs[n], target));
+  const kernels = simplified.map((p) => fuse(p, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target }));
+  const memory = planMemory(kernels, { alignment: 256, arenaLimit: target.target === 'wgsl' ? target.maxBindingBytes : null });
+  const emitted = kernels.map((k, i) => ({ kernels: k, placements: memory.entries[i].placements }));
+  const lineOf = lineFinder(loaded);
+  const { code, launches } = emit(emitted, memory.arenas, target, lineOf);
+  const entries: Record<string, Entry> = {};
+  kernels.forEach((k, i) => {
+    const outputs: Record<string, Entry['outputs'][string]> = {};
+    for (const o of k.program.outputs) {
+      const slot = memory.entries[i].placements.get(o.tensor);
+      if (slot !== undefined) outputs[o.name] = slot;
+    }
+    entries[names[i]] = {
+      name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
+      launches: k.kernels.map((kernel, j): Launch => ({
+        ...launches[i][j], class: kernel.kind, cost: costOf(kernel, k.program),
+        origin: kernel.origins.map((o) => (o.span === null ? o.name : `${lineOf(o.span)} ${o.name}`)).join('; '),
+      })),
+    };
+  });
+  const byName = <T>(values: readonly T[]): Record<string, T> => Object.fromEntries(names.map((n, i) => [n, values[i]]));
+  return { programs: byName(simplified), kernels: byName(kernels), plan: { version: 1, arenas: memory.arenas, sources: memory.sources, entries, code } };
+}
+
+type LaunchCode = Pick<Launch, 'kernel' | 'workgroups' | 'bindings'>;
+
+function emit(entries: Parameters<typeof emitWasm>[0], arenas: Plan['arenas'], target: TargetOptions, lineOf: (span: Span) => string): { code: Code; launches: readonly (readonly LaunchCode[])[] } {
+  if (target.target === 'wgsl') return emitWgsl(entries, { ...target, lineOf });
+  const module = emitWasm(entries, arenas, target);
+  return {
+    code: module.code,
+    launches: module.tasks.map((tasks, i) => tasks.map((count, j) => ({ kernel: module.functions[i][j], workgroups: [count, 1, 1] as const, bindings: [] }))),
+  };
+}
+
+/** `models/simclr.ssl:12` for a span of a loaded file. */
+export function lineFinder(loaded: LoadedProgram): (span: Span) => string {
+  const starts = new Map<string, number[]>();
+  return (span) => {
+    let lines = starts.get(span.file);
+    if (lines === undefined) {
+      const text = loaded.modules.get(span.file)?.source.text ?? '';
+      lines = [0];
+      for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines.push(at + 1);
+      starts.set(span.file, lines);
+    }
+    let low = 0;
+    let high = lines.length;
+    while (high - low > 1) { const middle = (low + high) >> 1; if (lines[middle] <= span.start) low = middle; else high = middle; }
+    return `${span.file.split('/').pop() ?? span.file}:${low + 1}`;
+  };
+}
