@@ -1,0 +1,132 @@
+/** Gradients of the library against finite differences of the interpreter on random shapes; optimizers and schedules against their formulas. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { evaluateCall, load, type Given } from './harness.js';
+
+const std = (name: string): string => `models/std/${name}.ssl`;
+type Sizes = Readonly<Record<'a' | 'b' | 'c' | 'd', number>>;
+interface Case {
+  readonly file: string;
+  readonly name: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly shapes: (n: Sizes) => Readonly<Record<string, readonly number[]>>;
+}
+const pair = (n: Sizes): Record<string, readonly number[]> => ({ u: [n.a + 2, n.b + 1], v: [n.a + 2, n.b + 1] });
+const image = (n: Sizes): Record<string, readonly number[]> => ({ x: [2, n.a + 3, n.b + 3, n.c] });
+const vector = (n: Sizes): Record<string, readonly number[]> => ({ x: [n.a, n.b + 1] });
+const same = (file: string, names: readonly string[], shapes: Case['shapes']): Case[] => names.map((name) => ({ file: std(file), name, shapes }));
+
+const cases: readonly Case[] = [
+  ...same('prelude', ['relu', 'leaky_relu', 'gelu', 'sigmoid', 'silu', 'softplus', 'softmax', 'log_softmax', 'normalize', 'transpose'], vector),
+  ...same('prelude', ['dot', 'squared_distance', 'cosine', 'mse'], pair),
+  { file: std('prelude'), name: 'flatten', shapes: image },
+  { file: std('prelude'), name: 'soft_cross_entropy', shapes: (n) => ({ target: [n.a, n.b + 1], logits: [n.a, n.b + 1] }) },
+  { file: std('prelude'), name: 'enqueue', shapes: (n) => ({ queue: [n.a + n.c, n.b], keys: [n.a, n.b] }) },
+  ...same('energies', ['nt_xent', 'cosine_distance', 'negative_cosine', 'mse', 'barlow', 'vicreg', 'alignment'], pair),
+  { file: std('energies'), name: 'info_nce', shapes: (n) => ({ q: [n.a, n.b], k: [n.a, n.b], queue: [n.c + 1, n.b] }) },
+  { file: std('energies'), name: 'contrastive', shapes: (n) => ({ ...pair(n), same: [n.a + 2] }) },
+  { file: std('energies'), name: 'triplet', shapes: (n) => ({ anchor: [n.a, n.b], positive: [n.a, n.b], negative: [n.a, n.b] }) },
+  ...same('regularizers', ['variance', 'covariance', 'uniformity'], (n) => ({ z: [n.a + 2, n.b + 1] })),
+  { file: std('layers'), name: 'linear', set: { out: '3' }, shapes: vector },
+  { file: std('layers'), name: 'conv', set: { out: '2', stride: '2' }, shapes: image },
+  { file: std('layers'), name: 'conv', set: { out: '2', size: '2', pad: '0', bias: 'true' }, shapes: image },
+  { file: std('layers'), name: 'conv', set: { out: '2', size: '1', stride: '3' }, shapes: image },
+  ...same('layers', ['batch_norm', 'layer_norm', 'max_pool', 'avg_pool', 'global_average', 'global_max', 'dropout'], image),
+  { file: std('layers'), name: 'max_pool', set: { size: '3', stride: '2', pad: '1' }, shapes: image },
+  { file: std('layers'), name: 'mlp', set: { hidden: '3', out: '2', last: '2', last_norm: 'true' }, shapes: (n) => ({ x: [n.a + 3, n.b] }) },
+  { file: std('vision'), name: 'basic_block', set: { width: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, n.c] }) },
+  { file: std('vision'), name: 'bottleneck', set: { width: '2' }, shapes: (n) => ({ x: [2, n.a + 1, n.b + 1, n.c] }) },
+];
+
+/** A small generator of its own: the same numbers everywhere. */
+function numbers(count: number, seed: number): number[] {
+  let s = (seed * 2654435761 + 12345) >>> 0;
+  return Array.from({ length: count }, () => { s = (Math.imul(s, 1664525) + 1013904223) >>> 0; return s / 2 ** 31 - 1 + 0.013; });
+}
+
+const size = (shape: readonly number[]): number => shape.reduce((x, y) => x * y, 1);
+const small = fc.integer({ min: 1, max: 3 });
+
+test.each(cases.map((c) => ({ ...c, label: `${c.name} ${Object.entries(c.set ?? {}).join(' ')}` })))('gradient of $label', ({ file, name, set, shapes }) => {
+  const loaded = load(file);
+  fc.assert(fc.property(fc.record({ a: small, b: small, c: small, d: small }), fc.integer({ min: 1, max: 1000 }), (n, seed) => {
+    const inputs: Record<string, Given> = Object.fromEntries(Object.entries(shapes(n)).map(([k, shape], i) => [k, { shape, values: numbers(size(shape), seed + 31 * i) }]));
+    const first = evaluateCall(loaded, name, inputs, { set });
+    const parameters = Object.fromEntries([...first.parameters].map(([path, shape], i) => [path, numbers(size(shape), seed + 77 + i)]));
+    const total = (given: typeof inputs, weights: typeof parameters): number =>
+      [...(evaluateCall(loaded, name, given, { set, parameters: weights }).outputs.get('out')?.values ?? [])].reduce((x, y) => x + y, 0);
+    const { outputs } = evaluateCall(loaded, name, inputs, { set, parameters, gradients: true });
+    const probe = (label: string, count: number, at: (i: number, delta: number) => number): void => {
+      const gradient = outputs.get(label)?.values ?? new Float64Array();
+      expect(gradient.length, label).toBe(count);
+      // A few coordinates a run; fast-check brings others.
+      for (let k = 0; k < Math.min(2, count); k++) {
+        const i = (seed * 7 + k * 5) % count;
+        const h = 1e-5;
+        const difference = (at(i, h) - at(i, -h)) / (2 * h);
+        expect(Math.abs(gradient[i] - difference), `${label}[${i}]: ${gradient[i]} against ${difference}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(difference)));
+      }
+    };
+    const moved = (values: readonly number[], i: number, delta: number): number[] => values.map((v, k) => (k === i ? v + delta : v));
+    for (const [k, x] of Object.entries(inputs)) probe(`grad.${k}`, size(x.shape), (i, delta) => total({ ...inputs, [k]: { ...x, values: moved(x.values, i, delta) } }, parameters));
+    for (const [path, w] of Object.entries(parameters)) probe(`grad.param.${path}`, w.length, (i, delta) => total(inputs, { ...parameters, [path]: moved(w, i, delta) }));
+  }), { numRuns: 2, seed: 7 });
+});
+
+/** Three steps of an optimizer on fixed gradients, its states given; `formula` does the same in plain numbers and moves the states. */
+function trajectory(name: string, set: Readonly<Record<string, string>>, states: Readonly<Record<string, number[]>>, formula: (w: readonly number[], g: readonly number[], step: number) => number[]): void {
+  const loaded = load(std('optimizers'));
+  let w = numbers(5, 3);
+  for (let step = 0; step < 3; step++) {
+    const g = numbers(5, 11 + step);
+    const sources = Object.fromEntries(Object.entries(states).map(([k, v]) => [`state.${k}`, [...v]]));
+    const r = evaluateCall(loaded, name, { w: { shape: [5], values: w }, g: { shape: [5], values: g } }, { set, step, sources });
+    w = formula(w, g, step);
+    const got = r.outputs.get('out')?.values ?? [];
+    w.forEach((v, i) => expect(got[i]).toBeCloseTo(v, 9));
+  }
+}
+
+const nothing = (): number[] => [0, 0, 0, 0, 0];
+
+test('adamw follows its formula', () => {
+  const m = nothing(), v = nothing();
+  trajectory('adamw', { rate: '0.1', decay: '0.05' }, { m, v }, (w, g, t) => w.map((x, i) => {
+    m[i] = 0.9 * m[i] + 0.1 * g[i];
+    v[i] = 0.999 * v[i] + 0.001 * g[i] ** 2;
+    return x - 0.1 * (m[i] / (1 - 0.9 ** (t + 1)) / (Math.sqrt(v[i] / (1 - 0.999 ** (t + 1))) + 1e-8) + 0.05 * x);
+  }));
+});
+
+test.each([false, true])('sgd follows its formula, nesterov %s', (nesterov) => {
+  const m = nothing();
+  trajectory('sgd', { rate: '0.1', decay: '0.05', nesterov: String(nesterov) }, { m }, (w, g) => w.map((x, i) => {
+    const d = g[i] + 0.05 * x;
+    m[i] = 0.9 * m[i] + d;
+    return x - 0.1 * (nesterov ? d + 0.9 * m[i] : m[i]);
+  }));
+});
+
+test('lars follows the formula of Barlow Twins and VICReg', () => {
+  const m = nothing();
+  trajectory('lars', { rate: '2', decay: '0.05', trust: '0.01' }, { m }, (w, g) => {
+    const d = w.map((x, i) => g[i] + 0.05 * x);
+    const q = 0.01 * Math.hypot(...w) / Math.hypot(...d);
+    return w.map((x, i) => { m[i] = 0.9 * m[i] + q * d[i]; return x - 2 * m[i]; });
+  });
+});
+
+test.each([
+  ['constant', {}, 5, 1],
+  ['linear', { from: '2', to: '1' }, 5, 1.5],
+  ['linear', { warmup: '4' }, 1, 0.25],
+  ['cosine', {}, 0, 1],
+  ['cosine', { to: '0.2' }, 5, 0.6],
+  ['cosine', { warmup: '4' }, 2, 0.5],
+  ['cosine', { warmup: '4' }, 7, 0.5],
+  ['cosine', { from: '0.996', to: '1' }, 5, 0.998],
+  ['warmup', { length: '4', to: '3' }, 2, 1.5],
+] as const)('schedule %s %o at step %d of 10', (name, set, step, value) => {
+  const r = evaluateCall(load(std('schedules')), name, {}, { set: { ...set, steps: '10' }, step });
+  expect(r.outputs.get('out')?.values[0]).toBeCloseTo(value, 9);
+});

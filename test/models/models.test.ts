@@ -1,0 +1,27 @@
+/** Every model of `models/vision` elaborates on small pictures, grey or in colour, and its loss at random weights is a number. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { ModelDeclaration } from '../../grammar/ast.js';
+import { evaluateCall, load, root, type Given } from './harness.js';
+
+const files = readdirSync(join(root, 'models/vision')).filter((f) => f.endsWith('.ssl')).map((f) => `models/vision/${f}`);
+const batch = 3;
+
+/** Settings that make any model small; those it does not have are left out. */
+const small: Readonly<Record<string, string>> = { width: '4', hidden: '4', narrow: '2', keys: '5', channels: '1' };
+
+test.each(files.map((file, k) => ({ file, channels: k % 2 === 0 ? 3 : 1 })))('$file on $channels channels', ({ file, channels }) => {
+  const loaded = load(file);
+  const model = loaded.modules.get(file)?.module.declarations.find((d): d is ModelDeclaration => d.kind === 'model');
+  if (model === undefined) throw new Error(`${file} declares no model`);
+  const names = model.body.flatMap((s) => (s.kind === 'input' ? s.inputs.map((i) => i.name.text) : []));
+  const inputs: Record<string, Given> = Object.fromEntries(names.map((name, k) => [name, {
+    shape: [batch, 4, 4, channels], element: 'u8' as const, values: Array.from({ length: batch * 16 * channels }, (_, i) => ((i + 3 * k) * 7919) % 256),
+  }]));
+  const settings = model.settings.map((s) => s.name.text);
+  const set = Object.fromEntries(Object.entries(small).filter(([k]) => settings.includes(k)));
+  const { outputs } = evaluateCall(loaded, model.name.text, inputs, { set });
+  expect(Number.isFinite(outputs.get('loss')?.values[0] ?? NaN)).toBe(true);
+  expect(outputs.get('represent')?.shape[0]).toBe(batch);
+});
