@@ -13,7 +13,7 @@ import { indexVariables, visit } from '../tensor/scalar.js';
 import type { LaunchCost } from './plan.js';
 
 /** The cost of one launch. */
-export function kernelCost(program: Program, kernel: Kernel): LaunchCost {
+export function costOf(kernel: Kernel, program: Program): LaunchCost {
   return {
     flops: flopsOf(kernel),
     bytesRead: bytesReadBy(program, kernel),

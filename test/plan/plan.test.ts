@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fuse } from '../../compiler/fuse/fuse.js';
-import { kernelCost } from '../../compiler/plan/cost.js';
+import { costOf } from '../../compiler/plan/cost.js';
 import { findAllocations } from '../../compiler/plan/lifetimes.js';
 import type { Lifetime } from '../../compiler/plan/lifetimes.js';
 import { liveBound, packIntervals } from '../../compiler/plan/pack-intervals.js';
@@ -56,7 +56,7 @@ describe('memory plans', () => {
       const plan = planMemory([kernels], { alignment: 256, arenaLimit });
       const [{ placements }] = plan.entries;
       const { locate, transients, persistent } = findAllocations(kernels);
-      const lives = new Map([...transients.map((t) => [t.id, t] as const), ...persistent.map((id) => [id, { first: 0, last: Infinity }] as const)]);
+      const lives = new Map<TensorId, { first: number; last: number }>([...transients.map((t) => [t.id, t] as const), ...persistent.map((id) => [id, { first: 0, last: Infinity }] as const)]);
       const owners = [...lives.keys()];
       for (const id of kernels.materialized) {
         const slot = placements.get(id);
@@ -95,13 +95,13 @@ describe('costs', () => {
     const w = b.source('w', 'parameters', 'f32', [32, 24], origin);
     b.output('y', b.comprehension('f32', [16, 24], { op: 'sum', extents: [32] }, mul(b.read(x, [index(0), index(2)]), b.read(w, [index(2), index(1)])), origin));
     const { program, kernels } = fuse(b.build(), options);
-    expect(kernelCost(program, kernels[0])).toEqual({ flops: 2 * 16 * 24 * 32, bytesRead: 4 * (16 * 32 + 32 * 24), bytesWritten: 4 * 16 * 24 });
+    expect(costOf(kernels[0], program)).toEqual({ flops: 2 * 16 * 24 * 32, bytesRead: 4 * (16 * 32 + 32 * 24), bytesWritten: 4 * 16 * 24 });
   });
 
   it('are reported per kernel and in total', () => {
     const kernels = fuse(ntXent(8, 6, true), options);
     const memory = planMemory([kernels], { alignment: 256, arenaLimit: null });
-    const launches = kernels.kernels.map((k) => ({ kernel: k.name, class: k.kind, origin: k.origins.map((o) => o.name).join('; '), cost: kernelCost(kernels.program, k), workgroups: [1, 1, 1] as const, bindings: [] }));
+    const launches = kernels.kernels.map((k) => ({ kernel: k.name, class: k.kind, origin: k.origins.map((o) => o.name).join('; '), cost: costOf(k, kernels.program), workgroups: [1, 1, 1] as const, bindings: [] }));
     const [{ peakBytes, liveBytes }] = memory.entries;
     const { text, json } = describePlan({
       plan: { version: 1, arenas: memory.arenas, sources: memory.sources, entries: { nt_xent: { name: 'nt_xent', launches, outputs: {}, peakBytes, liveBytes } }, code: { target: 'wgsl', modules: {}, features: [] } },
