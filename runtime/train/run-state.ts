@@ -65,7 +65,7 @@ function tensorOf(tensors: ReadonlyMap<string, NamedTensor>, name: string, shape
 }
 
 /** Overwrites parameters with given weights: `--params`. Names may be `param.PATH` or `PATH`; what is not given stays; a name that fits nothing is an error. */
-export async function writeParameters(session: Session, manifest: Manifest, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<void> {
+export async function writeParameters(session: Session, manifest: Pick<Manifest, 'parameters'>, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<void> {
   const bare = new Map([...tensors].map(([name, tensor]) => [name.startsWith('param.') ? name.slice('param.'.length) : name, tensor]));
   const arenas = new Set(manifest.parameters.map((p) => p.arena));
   const known = new Set(manifest.parameters.map((p) => p.path));

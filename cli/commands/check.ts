@@ -1,0 +1,85 @@
+/** `sslc check`: everything that can be known of a model without running it. */
+import type { CompiledModel } from '../../compiler/api.js';
+import { plainTarget } from '../device.js';
+import { done, type Context, type Json, type Outcome } from '../outcome.js';
+import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice, type Prepared } from '../prepare.js';
+import { bigCount, byteCount, grouped } from '../table.js';
+
+export interface CheckOptions extends ModelChoice {
+  readonly input: Readonly<Record<string, string>>;
+}
+
+/** Checks a file. Shapes are checked when the inputs' sizes are known, from data or from `--input`. */
+export async function check(context: Context, file: string, options: CheckOptions): Promise<Outcome> {
+  const prepared = prepare(context, file, options);
+  const { loaded } = prepared;
+  if (!hasModel(prepared)) {
+    const names = (loaded.modules.get(loaded.main)?.module.declarations ?? []).map((d) => (d.kind === 'train' ? d.model.text : d.name.text));
+    return done(`${file}: names are in order; no model to check further (${names.join(', ') || 'no declarations'})\n`, { model: null, declarations: names }, loaded.diagnostics);
+  }
+  const training = await prepareTraining(prepared, options.input);
+  if (training.info.inputs.length === 0) {
+    return done(`${file}: names are in order; shapes were not checked, since model ${training.spec.model} has no data\n  = help: add a train block with \`data\`, or give \`--input x=u8[28,28,1]\`\n`, { model: training.spec.model, shapes: false }, loaded.diagnostics);
+  }
+  const compiled = compileFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), plainTarget('wasm'));
+  return done(`${file}: ok\n\n${describe(compiled)}`, asJson(compiled), [...loaded.diagnostics, ...compiled.diagnostics]);
+}
+
+function hasModel({ loaded }: Prepared): boolean {
+  return loaded.modules.get(loaded.main)?.module.declarations.some((d) => d.kind === 'model' || d.kind === 'train') === true;
+}
+
+interface Costs {
+  readonly parameters: number;
+  readonly flops: number;
+  readonly bytes: number;
+  readonly launches: number;
+  readonly peakBytes: number;
+  readonly persistentBytes: number;
+}
+
+function costsOf({ manifest, plan }: CompiledModel): Costs {
+  const { launches, peakBytes } = plan.entries['step'];
+  const sum = (of: (l: (typeof launches)[number]) => number): number => launches.reduce((total, l) => total + of(l), 0);
+  return {
+    parameters: manifest.parameters.filter((p) => p.arena === 'parameters').reduce((total, p) => total + p.shape.reduce((a, b) => a * b, 1), 0),
+    flops: sum((l) => l.cost.flops),
+    bytes: sum((l) => l.cost.bytesRead + l.cost.bytesWritten),
+    launches: launches.length,
+    peakBytes,
+    persistentBytes: plan.arenas.filter((a) => a.persistent).reduce((total, a) => total + a.bytes, 0),
+  };
+}
+
+function describe(compiled: CompiledModel): string {
+  const { manifest } = compiled;
+  const costs = costsOf(compiled);
+  const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
+  const own = manifest.parameters.filter((p) => p.arena === 'parameters');
+  const rows = [
+    ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
+    ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
+    ...manifest.objectives.map((o) => [o.role, o.name]),
+    ['represent', `${manifest.embeddingSize} numbers an example`],
+    ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
+    ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
+    ['memory', `${byteCount(costs.persistentBytes)} kept, ${byteCount(costs.peakBytes)} more during a step`],
+  ];
+  const width = Math.max(...rows.map(([key]) => key.length));
+  return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
+}
+
+function asJson(compiled: CompiledModel): Json {
+  const { manifest } = compiled;
+  return {
+    model: manifest.model,
+    shapes: true,
+    settings: { ...manifest.settings },
+    inputs: manifest.inputs.map((i) => ({ ...i })),
+    objectives: manifest.objectives.map((o) => ({ ...o })),
+    parameters: manifest.parameters.map((p) => ({ path: p.path, arena: p.arena, shape: p.shape })),
+    batch: manifest.batch,
+    embeddingSize: manifest.embeddingSize,
+    costs: { ...costsOf(compiled) },
+  };
+}

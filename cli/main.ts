@@ -1,0 +1,13 @@
+/** The `sslc` command: runs what was asked for and leaves with its exit code. */
+import { run } from './run.js';
+import { processTerminal } from './terminal.js';
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever read our output has seen enough (`sslc doc | head`).
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+const code = await run(process.argv.slice(2), processTerminal());
+// Written out before leaving; leaving at once, since a driver's threads may outlive their use.
+process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
