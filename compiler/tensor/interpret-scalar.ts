@@ -8,7 +8,7 @@ import { unaryFunctions } from './elementary.js';
 import { uniformDraw } from './philox.js';
 import { rangeOf } from './ranges.js';
 import type { BinaryOperator, Scalar, TensorId } from './scalar.js';
-import { applyBinary, indexVariables, operands, visit } from './scalar.js';
+import { affineOf, applyBinary, indexVariables, operands, visit } from './scalar.js';
 
 /** A tensor's elements, row-major. */
 export interface StoredTensor {
@@ -25,6 +25,17 @@ export interface CompiledScalar {
 
 type Thunk = () => number;
 
+/** What compiling a node needs to know of the whole. */
+interface Context {
+  readonly at: Int32Array;
+  readonly extents: readonly number[];
+  readonly tensorOf: (id: TensorId) => StoredTensor;
+  readonly thunkOf: (s: Scalar) => Thunk;
+  readonly levelOf: (s: Scalar) => number;
+  /** Runs `step` whenever index variable `level` moves (-1: once), before nodes compiled later. */
+  readonly hoist: (level: number, step: () => void) => void;
+}
+
 /** Compiles `root`; its index variables are 0..extents.length-1, entered in that order. */
 export function compileScalar(root: Scalar, extents: readonly number[], tensorOf: (id: TensorId) => StoredTensor): CompiledScalar {
   const at = new Int32Array(extents.length);
@@ -39,16 +50,21 @@ export function compileScalar(root: Scalar, extents: readonly number[], tensorOf
   const levelOf = (s: Scalar): number => levels.get(s) ?? -1;
   const steps: (() => void)[][] = Array.from({ length: extents.length + 1 }, () => []);
   const thunks = new Map<Scalar, Thunk>();
+  const context: Context = {
+    at, extents, tensorOf, levelOf,
+    thunkOf: (o) => thunks.get(o) ?? bug('operand not compiled'),
+    hoist: (level, step) => { steps[level + 1].push(step); },
+  };
   visit(root, (s) => {
     const parents = uses.get(s) ?? 0;
-    const thunk = compileNode(s, (o) => thunks.get(o) ?? bug('operand not compiled'), at, extents, tensorOf);
+    const thunk = compileNode(s, context);
     const trivial = s.kind === 'const' || s.kind === 'index';
     if (trivial || (parents <= 1 && levelOf(s) === extents.length - 1)) {
       thunks.set(s, thunk);
     } else {
       // Registers of a level are computed in visiting order: operands before the nodes that use them.
       let register = 0;
-      steps[levelOf(s) + 1].push(() => { register = thunk(); });
+      context.hoist(levelOf(s), () => { register = thunk(); });
       thunks.set(s, () => register);
     }
   });
@@ -62,7 +78,8 @@ export function compileScalar(root: Scalar, extents: readonly number[], tensorOf
   };
 }
 
-function compileNode(s: Scalar, thunkOf: (s: Scalar) => Thunk, at: Int32Array, extents: readonly number[], tensorOf: (id: TensorId) => StoredTensor): Thunk {
+function compileNode(s: Scalar, context: Context): Thunk {
+  const { at, extents, thunkOf } = context;
   switch (s.kind) {
     case 'const': { const value = s.value; return () => value; }
     case 'index': {
@@ -94,7 +111,7 @@ function compileNode(s: Scalar, thunkOf: (s: Scalar) => Thunk, at: Int32Array, e
       const { site, lane } = s;
       return () => uniformDraw(site, lane, seed(), step(), example(), element());
     }
-    case 'read': return compileRead(s, thunkOf, extents, tensorOf);
+    case 'read': return compileRead(s, context);
     case 'accumulator': return bug('an accumulator outside a kernel');
   }
 }
@@ -119,33 +136,15 @@ function compileBinary(op: BinaryOperator, integer: boolean, a: Thunk, b: Thunk)
   }
 }
 
-function compileRead(s: Extract<Scalar, { kind: 'read' }>, thunkOf: (s: Scalar) => Thunk, extents: readonly number[], tensorOf: (id: TensorId) => StoredTensor): Thunk {
-  const { shape, value } = tensorOf(s.tensor);
+function compileRead(s: Extract<Scalar, { kind: 'read' }>, context: Context): Thunk {
+  const { thunkOf, extents } = context;
+  const { shape, value } = context.tensorOf(s.tensor);
   if (shape.length !== s.at.length) return bug(`%${s.tensor} has ${shape.length} axes and is read with ${s.at.length} indices`);
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((x, y) => x * y, 1));
+  const affine = compileAffineRead(s, shape, value, context);
+  if (affine !== null) return affine;
+  const strides = stridesOf(shape);
   const otherwise = s.otherwise === null ? null : thunkOf(s.otherwise);
   const indices = s.at.map(thunkOf);
-  const inside = s.at.every((i, axis) => {
-    const range = rangeOf(i, (v) => extents[v]);
-    return range.low >= 0 && range.high < shape[axis];
-  });
-  if (inside) {
-    // Every index is proven to lie inside: no checks, and constant axes cost nothing.
-    const [i, j, k] = indices;
-    const [si, sj, sk] = strides;
-    switch (indices.length) {
-      case 0: return () => value[0];
-      case 1: return () => value[i()];
-      case 2: return () => value[i() * si + j()];
-      case 3: return () => value[i() * si + j() * sj + k() * sk];
-      default:
-        return () => {
-          let flat = 0;
-          for (let axis = 0; axis < indices.length; axis++) flat += indices[axis]() * strides[axis];
-          return value[flat];
-        };
-    }
-  }
   const data = s.at.map((i) => { let found = false; visit(i, (n) => { found ||= n.kind === 'read' || n.kind === 'draw'; }); return found; });
   return () => {
     let flat = 0;
@@ -153,11 +152,67 @@ function compileRead(s: Extract<Scalar, { kind: 'read' }>, thunkOf: (s: Scalar) 
       let i = indices[axis]();
       if (!(i >= 0 && i < shape[axis])) {
         if (otherwise !== null) return otherwise();
-        if (!data[axis]) return bug(`%${s.tensor} is read at ${i} on axis ${axis} of size ${shape[axis]} (indices ${[...indexVariables(s.at[axis])].join(', ')})`);
+        if (!data[axis]) return bug(`%${s.tensor} is read at ${i} on axis ${axis} of size ${shape[axis]} (${extents.length} loops, index of variables ${[...indexVariables(s.at[axis])].join(', ')})`);
         i = i < 0 || Number.isNaN(i) ? 0 : shape[axis] - 1;
       }
       flat += i * strides[axis];
     }
     return value[flat];
   };
+}
+
+function stridesOf(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => shape.slice(axis + 1).reduce((x, y) => x * y, 1));
+}
+
+/**
+ * A read at affine indices: the address is base + step * innermost index, where base, and whether the axes that
+ * do not move with that index lie inside, change only with the outer loops. Null when a check would be needed at
+ * every point.
+ */
+function compileAffineRead(s: Extract<Scalar, { kind: 'read' }>, shape: readonly number[], value: Float64Array, context: Context): Thunk | null {
+  const { at, extents } = context;
+  const inner = context.levelOf(s);
+  const strides = stridesOf(shape);
+  const coefficients = new Array<number>(extents.length).fill(0);
+  const checks: { readonly axis: number; readonly index: Thunk }[] = [];
+  let constant = 0;
+  let outer = -1;
+  for (const [axis, i] of s.at.entries()) {
+    const form = affineOf(i);
+    if (form === null) return null;
+    const range = rangeOf(i, (v) => extents[v]);
+    if (!(range.low >= 0 && range.high < shape[axis])) {
+      if (s.otherwise === null || form.coefficients.has(inner)) return null;
+      checks.push({ axis, index: context.thunkOf(i) });
+      outer = Math.max(outer, context.levelOf(i));
+    }
+    constant += form.constant * strides[axis];
+    for (const [v, c] of form.coefficients) {
+      coefficients[v] += c * strides[axis];
+      if (v !== inner) outer = Math.max(outer, v);
+    }
+  }
+  const step = inner < 0 ? 0 : coefficients[inner];
+  const variables = coefficients.flatMap((c, v) => (c !== 0 && v !== inner ? [v] : []));
+  let base = constant;
+  if (outer >= 0) {
+    context.hoist(outer, () => {
+      let sum = constant;
+      for (let k = 0; k < variables.length; k++) sum += coefficients[variables[k]] * at[variables[k]];
+      base = sum;
+    });
+  }
+  const direct: Thunk = inner < 0 ? () => value[base] : () => value[base + step * at[inner]];
+  if (checks.length === 0 || s.otherwise === null) return direct;
+  const otherwise = context.thunkOf(s.otherwise);
+  let inside = false;
+  context.hoist(outer, () => {
+    inside = true;
+    for (let k = 0; k < checks.length; k++) {
+      const i = checks[k].index();
+      if (!(i >= 0 && i < shape[checks[k].axis])) inside = false;
+    }
+  });
+  return () => (inside ? direct() : otherwise());
 }

@@ -73,12 +73,24 @@ function evaluateComprehension(tensor: Comprehension, program: Program, valueOf:
   const store = storeOf(tensor);
   let at = 0;
   const reducer = tensor.reduce === null ? null : reducerOf(tensor.reduce.op);
+  const value = body.value;
   const reduceLoop = (axis: number): void => {
-    if (axis === extents.length) return reducer?.(body.value());
+    if (axis === extents.length) return reducer?.(value());
     for (let i = 0; i < extents[axis]; i++) {
       body.enter(axis, i);
       reduceLoop(axis + 1);
     }
+  };
+  const sumLoop = (axis: number): number => {
+    if (axis === extents.length) return value();
+    let sum = 0;
+    const extent = extents[axis];
+    const innermost = axis === extents.length - 1;
+    for (let i = 0; i < extent; i++) {
+      body.enter(axis, i);
+      sum += innermost ? value() : sumLoop(axis + 1);
+    }
+    return sum;
   };
   const outputLoop = (axis: number): void => {
     if (axis < rank) {
@@ -87,7 +99,9 @@ function evaluateComprehension(tensor: Comprehension, program: Program, valueOf:
         outputLoop(axis + 1);
       }
     } else if (reducer === null) {
-      out[at++] = store(body.value());
+      out[at++] = store(value());
+    } else if (tensor.reduce?.op === 'sum') {
+      out[at++] = store(sumLoop(rank));
     } else {
       reduceLoop(rank);
       out[at++] = store(reducer.finish());

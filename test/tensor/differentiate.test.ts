@@ -122,7 +122,7 @@ describe('inverted reads', () => {
       const at = sub(add(mul(index(0), int(stride)), tap), int(pad));
       const y = b.comprehension('f32', [n, out], { op: 'sum', extents: [taps, channels] }, mul(b.read(x, [at, index(3)], float(0)), b.read(w, [index(2), index(3), index(1)])), origin);
       checkGradient(b, y, [x, w], { x: numbers(size * channels, seed), w: numbers(taps * channels * out, seed + 1) });
-    }), { ...runs, numRuns: 80 });
+    }), { ...runs, numRuns: 60 });
   });
 
   it('random affine reads of two axes', () => {
@@ -138,7 +138,7 @@ describe('inverted reads', () => {
         const body = exponential ? unary('exp', sub(mul(read, other), float(1))) : mul(read, other);
         const y = b.comprehension('f32', [n, m], { op: 'sum', extents: [k] }, body, origin);
         checkGradient(b, y, [x, w], { x: numbers(20, n), w: numbers(n * k, m) });
-      }), { ...runs, numRuns: 150 });
+      }), { ...runs, numRuns: 60 });
   });
 
   it('reshapes, rotations, tiles, repeats and windows of data', () => {
@@ -165,7 +165,7 @@ describe('inverted reads', () => {
       }
       const program = checkGradient(b, y, [x], { x: numbers(total, shift + 9) });
       if (what === 'rotate' || what === 'reshape') expect(program.tensors.filter((t) => t.kind === 'comprehension' && t.reduce !== null)).toHaveLength(1);
-    }), { ...runs, numRuns: 120 });
+    }), { ...runs, numRuns: 70 });
   });
 
   it('gathers as sums with equal indices', () => {
