@@ -72,7 +72,7 @@ export function compileScalar(root: Scalar, extents: readonly number[], tensorOf
     enter: (axis, value) => {
       if (axis >= 0) at[axis] = value;
       const list = steps[axis + 1];
-      for (let i = 0; i < list.length; i++) list[i]();
+      for (const step of list) step();
     },
     value: thunks.get(root) ?? bug('root not compiled'),
   };
@@ -199,7 +199,7 @@ function compileAffineRead(s: Extract<Scalar, { kind: 'read' }>, shape: readonly
   if (outer >= 0) {
     context.hoist(outer, () => {
       let sum = constant;
-      for (let k = 0; k < variables.length; k++) sum += coefficients[variables[k]] * at[variables[k]];
+      for (const v of variables) sum += coefficients[v] * at[v];
       base = sum;
     });
   }
@@ -209,9 +209,9 @@ function compileAffineRead(s: Extract<Scalar, { kind: 'read' }>, shape: readonly
   let inside = false;
   context.hoist(outer, () => {
     inside = true;
-    for (let k = 0; k < checks.length; k++) {
-      const i = checks[k].index();
-      if (!(i >= 0 && i < shape[checks[k].axis])) inside = false;
+    for (const check of checks) {
+      const i = check.index();
+      if (!(i >= 0 && i < shape[check.axis])) inside = false;
     }
   });
   return () => (inside ? direct() : otherwise());

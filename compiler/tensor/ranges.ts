@@ -18,7 +18,7 @@ export type ExtentOf = (axis: number) => number | undefined;
 const everything: Range = { low: -Infinity, high: Infinity };
 
 /** The values an i32 or bool scalar can take. */
-export function rangeOf(s: Scalar, extentOf: ExtentOf, memo: Map<Scalar, Range> = new Map()): Range {
+export function rangeOf(s: Scalar, extentOf: ExtentOf, memo = new Map<Scalar, Range>()): Range {
   const known = memo.get(s);
   if (known !== undefined) return known;
   const range = compute(s, extentOf, memo);

@@ -165,7 +165,7 @@ export function rebuild(s: Scalar, ops: readonly Scalar[]): Scalar {
  * Rewrites bottom-up: `f` sees each node after its operands were rewritten and returns its replacement (or the
  * node). Shared nodes are visited once.
  */
-export function rewrite(root: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar, Scalar> = new Map()): Scalar {
+export function rewrite(root: Scalar, f: (s: Scalar) => Scalar, memo = new Map<Scalar, Scalar>()): Scalar {
   const known = memo.get(root);
   if (known !== undefined) return known;
   const before = operands(root);
@@ -186,7 +186,7 @@ export function substitute(root: Scalar, map: (axis: number) => Scalar | null): 
 }
 
 /** Visits every distinct node once, operands first. */
-export function visit(root: Scalar, f: (s: Scalar) => void, seen: Set<Scalar> = new Set()): void {
+export function visit(root: Scalar, f: (s: Scalar) => void, seen = new Set<Scalar>()): void {
   if (seen.has(root)) return;
   seen.add(root);
   for (const o of operands(root)) visit(o, f, seen);
