@@ -203,7 +203,7 @@ export function buildBinders(build: Build, brackets: CstNode): readonly Binder[]
     }
     const given = nodesOf(item, 'extent')[0];
     const value = given === undefined ? null : buildExpression(build, given, span.end);
-    const over = tokensOf(item, 'In').length > 0;
+    const over = tokensOf(item, 'Keyword_in').length > 0;
     return [{ name: build.identifier(word, span.start), rest, extent: over ? null : value, source: over ? value : null, span }];
   });
 }

@@ -32,8 +32,10 @@ export class Build {
     this.diagnostics.push(diagnostic(code, span, args));
   }
 
+  /** A span inside the file; recovery may leave its ends out of order, and then it is empty. */
   place(start: number, end: number): Span {
-    return { file: this.source.name, start, end };
+    const first = Math.min(start, this.source.text.length);
+    return { file: this.source.name, start: first, end: Math.min(Math.max(first, end), this.source.text.length) };
   }
 
   /** The span of a node, or an empty one at `fallback` where recovery left it empty. */

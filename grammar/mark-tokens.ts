@@ -102,7 +102,13 @@ export function markTokens(source: SourceFile): Marked {
   }
   const numbers = checkNumbers(words, source, diagnostics);
   const balanced = balanceBrackets(numbers, source);
-  diagnostics.push(...balanced.diagnostics);
+  // A text without its closing quote swallows the brackets that closed its line: one cause, one error.
+  const swallowed = lexed.tokens.filter((token) => token.tokenType === t.OpenString).map((token) => token.startOffset);
+  for (const found of balanced.diagnostics) {
+    const opened = found.related[0]?.span.start;
+    const isCause = (at: number) => opened !== undefined && opened < at && !hasNewline(source.text, opened, at);
+    if (found.code !== 'SSL0005' || !swallowed.some(isCause)) diagnostics.push(found);
+  }
   const tokens = mark(balanced.tokens, source, diagnostics);
   return { tokens, comments: lexed.groups['comments'] ?? [], diagnostics };
 }

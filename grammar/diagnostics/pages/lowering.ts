@@ -1,0 +1,17 @@
+/** Pages of SSL4: lowering and limits. */
+import type { PageText } from './page.js';
+
+export const loweringPages: Readonly<Record<string, PageText>> = {
+  SSL4001: {
+    title: 'not compiled yet',
+    explanation: 'The program is well formed, and this compiler cannot run this part of it yet. It says so rather than leave it out.',
+    wrong: 'model m {\n  input x: [D]\n  latent z: [4] = argmin e from 0 steps 20 rate 0.1\n}\n',
+    right: 'model m {\n  input x: [D]\n  net f = linear(4)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
+  },
+  SSL4002: {
+    title: 'past a limit of the compiler',
+    explanation: 'Functions are expanded where they are called, so they may not call themselves, directly or through others.',
+    wrong: 'fn f(x: []) = f(x) + 1\n',
+    right: 'fn f(x: []) = x + 1\n',
+  },
+};

@@ -1,0 +1,53 @@
+/** Pages of SSL1: names, imports and settings. */
+import type { PageText } from './page.js';
+
+export const namePages: Readonly<Record<string, PageText>> = {
+  SSL1001: {
+    title: 'an unknown name',
+    explanation: 'Nothing of this name is in scope: it is neither declared in the file, nor imported with `use`, nor a setting, input or value of this declaration.',
+    wrong: 'fn double(x: []) = 2 * y\n',
+    right: 'fn double(x: []) = 2 * x\n',
+  },
+  SSL1002: {
+    title: 'an unknown module',
+    explanation: 'The import names a module that is not there. Library modules are written `std.vision`, files relative to the importing one, packages by name.',
+    wrong: 'use std.visoin { resnet18 }\n',
+    right: 'use std.vision { resnet18 }\n',
+  },
+  SSL1003: {
+    title: 'a module without this name',
+    explanation: 'The module exists and does not declare what is imported from it.',
+    wrong: 'use std.vision { resnet19 }\n',
+    right: 'use std.vision { resnet18 }\n',
+  },
+  SSL1004: {
+    title: 'modules that import each other',
+    explanation: 'Imports must not go in a circle. Move what both files need into a third.',
+    wrong: '// a.ssl\nuse "./b.ssl" { g }\n// b.ssl\nuse "./a.ssl" { f }\n',
+    right: '// a.ssl\nuse "./shared.ssl" { f, g }\n// b.ssl\nuse "./shared.ssl" { f, g }\n',
+  },
+  SSL1005: {
+    title: 'a name declared twice',
+    explanation: 'In one scope a name stands for one thing.',
+    wrong: 'fn f(x: []) = x\nfn f(x: []) = 2 * x\n',
+    right: 'fn f(x: []) = x\nfn double(x: []) = 2 * x\n',
+  },
+  SSL1006: {
+    title: 'an unknown setting',
+    explanation: 'An argument names a setting that the function does not have. Settings are never ignored silently.',
+    wrong: 'fn scale(by: float = 2)(x: [D]) = by * x\nfn f(x: [D]) = scale(factor: 3)(x)\n',
+    right: 'fn scale(by: float = 2)(x: [D]) = by * x\nfn f(x: [D]) = scale(by: 3)(x)\n',
+  },
+  SSL1007: {
+    title: 'an override that matches nothing',
+    explanation: '`--set name=value` must name a setting of the model or an entry of its `train` block.',
+    wrong: '$ sslc train simclr.ssl --set temperature=0.2\n',
+    right: '$ sslc train simclr.ssl --set tau=0.2\n',
+  },
+  SSL1008: {
+    title: 'a declaration that is not in the file',
+    explanation: 'The command names a model or function that the file does not declare.',
+    wrong: '$ sslc call losses.ssl nt_xnet\n',
+    right: '$ sslc call losses.ssl nt_xent\n',
+  },
+};
