@@ -13,7 +13,6 @@ export default defineConfig({
   clean: true,
   logLevel: 'warn',
   // Native code cannot be bundled. Everything else is, chevrotain's hundreds of small files above all.
-  external: ['webgpu', 'sharp'],
-  noExternal: ['ajv', 'chevrotain', 'commander'],
+  deps: { neverBundle: ['webgpu', 'sharp'], alwaysBundle: ['ajv', 'chevrotain', 'commander'] },
   banner: { js: '#!/usr/bin/env node' },
 });

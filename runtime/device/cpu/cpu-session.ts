@@ -55,7 +55,7 @@ export async function loadCpuSession(plan: Plan, code: WasmCode, threads: number
     plan,
     write(source: string, data: HostArray, offset = 0): void {
       const target = view(sourceSlot(source));
-      if (target.constructor !== data.constructor) throw new DeviceError('validation', `source "${source}" holds ${plan.sources[source].element}, not what was written`);
+      if (Object.prototype.toString.call(target) !== Object.prototype.toString.call(data)) throw new DeviceError('validation', `source "${source}" holds ${plan.sources[source].element}, not what was written`);
       if (offset < 0 || offset + data.length > target.length) throw new DeviceError('validation', `writing ${data.length} elements at ${offset} into source "${source}" of ${target.length}`);
       target.set(data, offset);
     },
