@@ -95,8 +95,8 @@ export const arcTangent = {
 
 /**
  * pow(a, b): for |a| finite and not 0, e and f as in log(|a|); L = log2(m) = log(m) * log2e, with log(m) by the formula
- * with e = 0; bh = b with its low 12 bits cleared, bl = b - bh; n = round(b * (e + L)), clamped to +-300;
- * r = ((bh*e - n) + bl*e) + b*L; result = exp2(r) * 2^n, exp2(r) = exp polynomial at r * ln2, in halves as in exp.
+ * with e = 0; bh = b with its low 12 bits cleared, bl = b - bh; n = round(b * (e + L)), clamped to +-250;
+ * r = ((bh*e - n) + bl*e) + b*L, r * ln2 clamped to +-1; result = exp2(r) * 2^n, exp2(r) = exp polynomial at r * ln2, in halves as in exp.
  * a < 0: NaN unless b is an integer; the sign is that of a when b is odd. b = 0 gives 1. a = 0: 0 for b > 0,
  * infinity for b < 0. Constant exponents that are small integers or one half should be products and sqrt.
  */

@@ -182,12 +182,12 @@ function makePow(): FunctionBuilder {
   f.get(1).i32x4([power.highBits | 0]).simd(simd.and).set(bh);
   f.get(1).get(bh).simd(simd.f32sub).set(bl);
   f.get(e).get(l).simd(simd.f32add).get(1).simd(simd.f32mul).set(n);
-  f.f32x4(300).f32x4(-300).get(n).simd(simd.f32pmax).simd(simd.f32pmin).simd(simd.f32nearest).set(n);
+  f.f32x4(250).f32x4(-250).get(n).simd(simd.f32pmax).simd(simd.f32pmin).simd(simd.f32nearest).set(n);
   f.get(bh).get(e).simd(simd.f32mul).get(n).simd(simd.f32sub).get(bl).get(e).simd(simd.f32mul).simd(simd.f32add);
   f.get(1).get(l).simd(simd.f32mul).simd(simd.f32add);
   // Far outside the range the remainder says nothing: keep it small.
   f.f32x4(power.ln2).simd(simd.f32mul).set(r);
-  f.f32x4(40).f32x4(-40).get(r).simd(simd.f32pmax).simd(simd.f32pmin).set(r);
+  f.f32x4(1).f32x4(-1).get(r).simd(simd.f32pmax).simd(simd.f32pmin).set(r);
   f.get(n).simd(simd.i32truncSatF32).set(n);
   expOfReduced(f, r);
   scaleByPower(f, n);
@@ -205,6 +205,8 @@ function makePow(): FunctionBuilder {
   choose(() => side(true), () => f.get(1).simd(simd.f32abs).f32x4(Infinity).simd(simd.f32eq).get(a).f32x4(1).simd(simd.f32lt).simd(simd.and));
   choose(() => side(true), () => f.get(a).f32x4(0).simd(simd.f32eq));
   choose(() => side(false), () => f.get(a).f32x4(Infinity).simd(simd.f32eq));
+  // Math.pow says that 1 to an infinite power is not a number.
+  choose(() => f.f32x4(NaN), () => f.get(a).f32x4(1).simd(simd.f32eq).get(1).simd(simd.f32abs).f32x4(Infinity).simd(simd.f32eq).simd(simd.and));
   // Negative bases: whole exponents only.
   f.get(1).simd(simd.f32nearest).get(1).simd(simd.f32eq).set(integer);
   f.get(1).f32x4(0.5).simd(simd.f32mul).simd(simd.f32nearest).f32x4(2).simd(simd.f32mul).get(1).simd(simd.f32ne).get(integer).simd(simd.and).set(odd);
