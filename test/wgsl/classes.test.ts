@@ -33,6 +33,8 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['similarity reduced, batched', () => similarity('reduce', 20, 8, 2)],
   ['similarity weighing', () => similarity('contract', 37, 11)],
   ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
+  ['similarity reduced, whole blocks', () => similarity('reduce', 64, 16)],
+  ['similarity weighing, wide', () => similarity('contract', 70, 130)],
 ];
 
 describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reason}`, () => {

@@ -73,7 +73,7 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
   const z = b.source('z', 'data', 'f32', [batch, rows, inner], origin('z'));
   const norm = b.source('norm', 'data', 'f32', [batch, rows], origin('norm'));
   const score: Scalar = { kind: 'accumulator', type: 'f32', slot: 0 };
-  const scaled = mul(score, float(5));
+  const scaled = mul(score, float(5 / Math.sqrt(inner)));
   if (kind === 'reduce') {
     const lse = b.comprehension('f32', [batch, rows], null, float(0), origin('lse'));
     const best = b.comprehension('i32', [batch, rows], null, float(0), origin('best'));

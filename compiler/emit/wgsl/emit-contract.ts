@@ -7,11 +7,12 @@
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
-import { add, affineOf, index, int, mul, visit } from '../../tensor/scalar.js';
+import { add, index, int, mul } from '../../tensor/scalar.js';
 import type { Emitter, KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { ContractSchedule } from './schedule.js';
 import { scheduleContract } from './schedule.js';
+import { countFrame, loadStage, planStage, stepCount } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
 interface Shape {
@@ -43,14 +44,6 @@ export function pointOf(extents: readonly number[]): Scalar {
     stride *= extents[i];
   }
   return sum;
-}
-
-/** A frame for one row or column: `name = min(text, size - 1)`, with the axes it counts. */
-export function countFrame(writer: KernelWriter, block: Block, name: string, text: string, clampTo: number | null, axes: readonly number[], extents: readonly number[]): Frame {
-  const frame = writer.frame(block, { name, axes, extents });
-  frame.block.items.push(`let ${name} = ${clampTo === null ? text : `min(${text}, ${clampTo - 1})`};`);
-  writer.bindDecoded(frame, name, axes, extents, 'i');
-  return frame;
 }
 
 /** Sums of a tile in registers: vectors of four columns where the width allows. */
@@ -136,18 +129,6 @@ export function openLoops(writer: KernelWriter, outer: Block, extents: readonly 
   return { loops, block: loops[loops.length - 1].body };
 }
 
-/** Whether neighbouring steps, rather than neighbouring rows (or columns), lie side by side in an operand's memory. */
-function stepsAreContiguous(operand: Scalar, stepAxis: number, otherAxis: number | undefined): boolean {
-  let balance = 0;
-  visit(operand, (s) => {
-    if (s.kind !== 'read' || s.at.length === 0) return;
-    const form = affineOf(s.at[s.at.length - 1]);
-    if (form?.coefficients.has(stepAxis) === true) balance++;
-    else if (otherAxis !== undefined && form?.coefficients.has(otherAxis) === true) balance--;
-  });
-  return balance > 0;
-}
-
 function emitTiles(kernel: ContractKernel, writer: KernelWriter, shape: Shape, schedule: Extract<ContractSchedule, { kind: 'tiles' }>): KernelText {
   const { blockRows, blockColumns, depth, rows, columns, split } = schedule;
   const across = blockColumns / columns;
@@ -164,55 +145,15 @@ function emitTiles(kernel: ContractKernel, writer: KernelWriter, shape: Shape, s
   );
   if (split > 1) body.items.push(`let team = thread / ${team};`);
   const batch = countFrame(writer, body, 'batch', `group / ${rowTiles * columnTiles}`, null, kernel.batch, pick(kernel.extents, kernel.batch));
-  const operands = [
-    { name: 'left', scalar: kernel.left, size: shape.rows, block: blockRows, axes: kernel.rows, base: 'row_base', word: 'row' },
-    { name: 'right', scalar: kernel.right, size: shape.columns, block: blockColumns, axes: kernel.columns, base: 'column_base', word: 'column' },
-  ];
-  // Which quads of each operand this thread stages: four neighbouring rows (or columns) of one step.
-  const staging = operands.map((operand) => {
-    const quads = operand.block / 4;
-    const count = (quads * depth) / threads;
-    const along = stepsAreContiguous(operand.scalar, rank + kernel.reduceExtents.length - 1, operand.axes[operand.axes.length - 1]);
-    const slots = Array.from({ length: count }, (_, s) => ({
-      step: along ? `thread % ${depth}` : s === 0 ? `thread / ${quads}` : `thread / ${quads} + ${s * (threads / quads)}`,
-      quad: along ? (s === 0 ? `thread / ${depth}` : `thread / ${depth} + ${s * (threads / depth)}`) : `thread % ${quads}`,
-      shareQuad: !along,
-    }));
-    const made = new Map<string, Frame[]>();
-    const frames = slots.map((slot) => {
-      const known = made.get(slot.quad);
-      if (known !== undefined) return known;
-      const n = made.size;
-      const quadName = `${operand.name}_quad_${n}`;
-      body.items.push(`let ${quadName} = ${operand.base} + (${slot.quad}) * 4;`);
-      const four = [0, 1, 2, 3].map((lane) =>
-        countFrame(writer, body, `${operand.name}_${operand.word}_${n}_${lane}`, lane === 0 ? quadName : `${quadName} + ${lane}`, operand.size % operand.block === 0 ? null : operand.size, operand.axes, pick(kernel.extents, operand.axes)));
-      made.set(slot.quad, four);
-      return four;
-    });
-    return { ...operand, quads, slots, frames };
-  });
+  const stages = [
+    { name: 'left', scalar: kernel.left, size: shape.rows, block: blockRows, axes: kernel.rows, base: 'row_base' },
+    { name: 'right', scalar: kernel.right, size: shape.columns, block: blockColumns, axes: kernel.columns, base: 'column_base' },
+  ].map((operand) => planStage(writer, body, { ...operand, extents: pick(kernel.extents, operand.axes) }, threads, depth, rank + kernel.reduceExtents.length - 1));
   const sums = declareSums(body, rows, columns);
 
   const loop = writer.nested(body, `for (var k0 = 0; k0 < ${shape.steps}; k0 += ${depth})`);
-  const reduceAxes = kernel.reduceExtents.map((_, i) => rank + i);
-  const ragged = shape.steps % depth !== 0;
-  const stepFrames = new Map<string, Frame>();
-  const stores: string[] = [];
-  for (const operand of staging) {
-    operand.slots.forEach((slot, s) => {
-      let step = stepFrames.get(slot.step);
-      if (step === undefined) {
-        step = countFrame(writer, loop.body, `k_${stepFrames.size}`, `k0 + ${slot.step}`, ragged ? shape.steps : null, reduceAxes, kernel.reduceExtents);
-        stepFrames.set(slot.step, step);
-      }
-      const at = step;
-      const lanes = operand.frames[s].map((frame) => writer.variable(operand.scalar, writer.environment(batch, frame, at), operand.name));
-      const vector = `vec4f(${lanes.join(', ')})`;
-      const value = ragged ? `select(vec4f(), ${vector}, k0 + ${slot.step} < ${shape.steps})` : vector;
-      stores.push(`${operand.name}_tile[(${slot.step}) * ${operand.quads} + ${slot.quad}] = ${value};`);
-    });
-  }
+  const steps = stepCount(loop.body, 'k', 'k0', shape.steps, depth, kernel.reduceExtents.map((_, i) => rank + i), kernel.reduceExtents);
+  const stores = stages.flatMap((stage) => loadStage(writer, stage, steps, [batch]));
   loop.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
   const inner = writer.nested(loop.body, split > 1 ? `for (var k = team; k < ${depth}; k += ${split})` : `for (var k = 0; k < ${depth}; k++)`);
   for (let q = 0; q < rows / 4; q++) inner.body.items.push(`let a_${q} = left_tile[k * ${blockRows / 4} + down${q === 0 ? '' : ` + ${q * down}`}];`);

@@ -5,14 +5,24 @@
 import type { OnlineKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import { accumulatorRule } from './accumulators.js';
-import { countFrame, openLoops, pointOf } from './emit-contract.js';
+import { openLoops, pointOf } from './emit-contract.js';
 import { linearIndex } from './emit-reduce.js';
 import type { Emitter } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
+import { emitOnlineTiles } from './emit-online-tiles.js';
+import type { OnlineSchedule } from './schedule.js';
 import { scheduleOnline } from './schedule.js';
+import { countFrame } from './stage.js';
+import type { KernelText } from './kernel-text.js';
+import type { KernelWriter } from './writer.js';
 
 export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
   const schedule = scheduleOnline(kernel, limits);
+  return schedule.kind === 'tiles' ? emitOnlineTiles(kernel, writer, schedule) : emitOnlineRegisters(kernel, writer, schedule);
+};
+
+/** A thread a row and strip of columns. */
+function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedule: Extract<OnlineSchedule, { kind: 'registers' }>): KernelText {
   const rank = kernel.extents.length;
   const rowExtents = kernel.rows.map((a) => kernel.extents[a]);
   const columnExtents = kernel.columns.map((a) => kernel.extents[a]);
@@ -72,4 +82,4 @@ export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
     writeStores(kernel.stores, writer, place, loop.body, writer.value(pointOf(kernel.extents), place));
   }
   return { threads, groups: Math.ceil((rows * chunks) / threads), shared: [], builtins: [], features: [] };
-};
+}
