@@ -309,11 +309,11 @@ function giveBack(c: Context, f: Frame, d: FunctionDeclaration, v: Value, bound:
 }
 
 function checkResult(c: Context, f: Frame, d: FunctionDeclaration, v: TensorValue): TensorValue {
-  const declared = declaredSizes(c, f, d.result);
-  if (d.result === null || declared === null || d.result.kind !== 'tensorType') {
-    if ((d.role === 'regularizer') && v.axes.length > 0) return fail(c, 'SSL3002', d.name.span, { role: `regularizer \`${d.name.text}\``, problem: `returns ${describe(v)}, not a scalar`, help: 'reduce it, for instance with `mean`' });
-    return v;
+  if ((d.role === 'regularizer' || d.role === 'energy' || d.role === 'schedule') && v.axes.length > 0) {
+    return fail(c, 'SSL3002', d.name.span, { role: `${d.role} \`${d.name.text}\``, problem: `returns ${describe(v)}, not a scalar`, help: 'reduce it, for instance with `mean`' });
   }
+  const declared = declaredSizes(c, f, d.result);
+  if (d.result === null || declared === null || d.result.kind !== 'tensorType') return v;
   const span = d.body.result?.span ?? d.span;
   if (declared.length !== v.axes.length || declared.some((n, k) => n !== null && n !== v.axes[k].size)) {
     return fail(c, 'SSL2003', span, { name: `the result of ${d.name.text}`, expected: `[${declared.map((n) => n ?? '_').join(', ')}]`, found: showShape(v.axes) });

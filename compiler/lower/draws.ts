@@ -27,6 +27,9 @@ export function drawTensor(c: Context, f: Frame, distribution: Value, variables:
     ? { kind: 'distribution', name: 'uniform', arguments: [{ kind: 'number', value: distribution.low, integer: false }, { kind: 'number', value: distribution.high, integer: false }] }
     : distribution;
   if (d.kind !== 'distribution') return fail(c, 'SSL2001', span, { expected: 'a distribution such as `uniform(0, 1)` or `0.2..1.0`', found: describe(distribution) });
+  if (!c.training && (f.role === 'layer' || f.role === 'backbone') && name !== 'init') {
+    return fail(c, 'SSL3002', span, { role: `${f.role} \`${f.callee}\``, problem: 'draws when it is not training', help: 'a network is deterministic when it is used: put the draw inside `if training { ... }`' });
+  }
   const extra = axes.map((a, k) => newVariable(c, a.label ?? `axis${k}`, a, false));
   const own = [...variables, ...extra];
   const path = `${f.site}.${name}`;
