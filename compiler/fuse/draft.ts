@@ -67,9 +67,17 @@ export function tensorsIn(scalars: readonly Scalar[]): ReadonlySet<TensorId> {
   return found;
 }
 
+/** Kernels never change, so what they read is found once. */
+const readsOfKernel = new WeakMap<Kernel, ReadonlySet<TensorId>>();
+
 /** The tensors a kernel reads. */
 export function tensorsRead(kernel: Kernel): ReadonlySet<TensorId> {
-  return tensorsIn(scalarsOf(kernel));
+  let found = readsOfKernel.get(kernel);
+  if (found === undefined) {
+    found = tensorsIn(scalarsOf(kernel));
+    readsOfKernel.set(kernel, found);
+  }
+  return found;
 }
 
 /** Every tensor a kernel touches: one binding each. */

@@ -9,16 +9,27 @@ import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visit } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsTouched } from './draft.js';
+import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
 import { costOf, inlineInto } from './inline-scalar.js';
 import type { Kernel } from './kernel.js';
+import { isIdentity } from './place-updates.js';
 import { wantedTensors } from './schedule-kernels.js';
 
 /** Beyond this many operations a body is not grown further: compilers of kernels slow down, registers run out. */
 const largestBody = 400;
 
+const pinnedOfProgram = new WeakMap<Program, ReadonlySet<TensorId>>();
+
 /** Tensors that cannot disappear: the host, an update, a window or a pack sees their memory. */
-export function pinnedTensors(program: Program): Set<TensorId> {
+export function pinnedTensors(program: Program): ReadonlySet<TensorId> {
+  const known = pinnedOfProgram.get(program);
+  if (known !== undefined) return known;
+  const found = findPinned(program);
+  pinnedOfProgram.set(program, found);
+  return found;
+}
+
+function findPinned(program: Program): ReadonlySet<TensorId> {
   const pinned = new Set(wantedTensors(program));
   for (const t of program.tensors) {
     if (t.kind === 'window') pinned.add(t.of);
@@ -59,9 +70,11 @@ export function inlineMaps(draft: Draft, context: FuseContext): Draft {
     const producer = kernels[i];
     const found = producer === null ? null : inlinable(draft, producer, pinned);
     if (producer === null || found === null) continue;
-    const consumers = kernels.flatMap((k, j) => (k !== null && j !== i && reads(k, found.tensor) ? [j] : []));
+    const consumers = kernels.flatMap((k, j) => (k !== null && j !== i && tensorsRead(k).has(found.tensor) ? [j] : []));
     const targets = consumers.map((j) => kernels[j]).filter((k): k is Kernel => k !== null);
     if (!worthInlining(draft.program, found.tensor, found.body, targets)) continue;
+    // A result that only this map reads is better finished where it is made, unless the map is read just once too.
+    if (targets.length > 1 && finishesResult(draft.program, producer, kernels, pinned)) continue;
     const inlined = targets.map((k) => inlineKernel(draft.program, k, producer, found.tensor, found.body));
     if (inlined.some((k, n) => tensorsTouched(k).size > Math.max(context.maxBindings, tensorsTouched(targets[n]).size))) continue;
     if (inlined.some((k) => scalarsOf(k).reduce((sum, s) => sum + costOf(s).operations, 0) > largestBody)) continue;
@@ -71,10 +84,16 @@ export function inlineMaps(draft: Draft, context: FuseContext): Draft {
   return { ...draft, kernels: kernels.filter((k): k is Kernel => k !== null) };
 }
 
-function reads(kernel: Kernel, tensor: TensorId): boolean {
-  let found = false;
-  for (const s of scalarsOf(kernel)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === tensor) found = true; });
-  return found;
+/** Whether the map can be the epilogue of a product or reduction whose result nobody else reads. */
+function finishesResult(program: Program, map: Kernel, kernels: readonly (Kernel | null)[], pinned: ReadonlySet<TensorId>): boolean {
+  return [...tensorsRead(map)].some((t) => {
+    if (pinned.has(t) || program.tensors[t].kind !== 'comprehension') return false;
+    const maker = kernels.find((k) => k !== null && k.stores.some((s) => s.tensor === t));
+    if (maker === undefined || maker === null || maker.kind === 'map' || maker.extents.join() !== map.extents.join()) return false;
+    let identity = true;
+    for (const s of scalarsOf(map)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === t && !isIdentity(n, map.extents, program.tensors[t].shape)) identity = false; });
+    return identity && kernels.every((k) => k === null || k === map || !tensorsRead(k).has(t));
+  });
 }
 
 function worthInlining(program: Program, tensor: TensorId, body: Scalar, consumers: readonly Kernel[]): boolean {

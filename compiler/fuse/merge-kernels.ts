@@ -11,7 +11,7 @@ import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { rewrite } from '../tensor/scalar.js';
 import { scalarTypeOf } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { mergeOrigins, tensorsRead } from './draft.js';
+import { basesOf, mergeOrigins, tensorsIn, tensorsRead } from './draft.js';
 import type { Kernel, MapKernel, ReduceKernel } from './kernel.js';
 import { bindingsOf, KernelGraph } from './kernel-graph.js';
 import { isIdentity } from './place-updates.js';
@@ -93,8 +93,10 @@ export function mergeSiblings(draft: Draft, context: FuseContext): Draft {
         const [i, j] = [members[m], members[n]];
         const [a, b] = [graph.at(i), graph.at(j)];
         if (a === null || b === null || !shareData(draft.program, a, b)) continue;
-        const merged = a.kind === 'reduce' && b.kind === 'reduce' ? besides(a, b) : a.kind === 'map' && b.kind === 'map' ? mapsBesides(a, b) : null;
-        if (merged === null || graph.related(i, j)) continue;
+        const related = graph.related(i, j);
+        const merged = related ? (graph.canMerge(i, j) ? withLateStores(draft.program, a, b) ?? withLateStores(draft.program, b, a) : null)
+          : a.kind === 'reduce' && b.kind === 'reduce' ? besides(a, b) : a.kind === 'map' && b.kind === 'map' ? mapsBesides(a, b) : null;
+        if (merged === null) continue;
         if (bindingsOf(draft.program, merged) > context.maxBindings) continue;
         graph.merge(i, j, merged);
       }
@@ -116,6 +118,19 @@ function besides(a: ReduceKernel, b: ReduceKernel): ReduceKernel {
   const memo = new Map<Scalar, Scalar>();
   const moved = b.stores.map((s) => ({ tensor: s.tensor, value: rewrite(s.value, (n) => (n.kind === 'accumulator' ? { ...n, slot: n.slot + shift } : n), memo) }));
   return { ...a, reductions: [...a.reductions, ...b.reductions], stores: [...a.stores, ...moved], origins: mergeOrigins(a.origins, b.origins) };
+}
+
+/** Two reductions of which the second needs the first's results only at the end, at its own points. */
+function withLateStores(program: Program, first: Kernel, second: Kernel): Kernel | null {
+  if (first.kind !== 'reduce' || second.kind !== 'reduce') return null;
+  const made = new Set(first.stores.map((s) => s.tensor));
+  const later = new Set(second.stores.map((s) => s.tensor));
+  if ([...tensorsRead(first)].some((t) => basesOf(program, t).some((b) => later.has(b.id)))) return null;
+  if (second.reductions.some((r) => [...tensorsIn([r.body])].some((t) => basesOf(program, t).some((b) => made.has(b.id))))) return null;
+  const both = besides(first, second);
+  // The second's stores, moved to their slots, are an epilogue of the first with the second's reductions.
+  const late: MapKernel = { kind: 'map', name: '', origins: second.origins, extents: second.extents, stores: both.stores.slice(first.stores.length) };
+  return withEpilogue(program, { ...both, stores: first.stores }, late);
 }
 
 function mapsBesides(a: MapKernel, b: MapKernel): MapKernel {
