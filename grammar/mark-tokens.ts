@@ -94,6 +94,8 @@ export function markTokens(source: SourceFile): Marked {
   }
   const words: IToken[] = [];
   for (const token of lexed.tokens) {
+    // The lexer tracks starts only; the parser's node locations want ends too.
+    token.endOffset = token.startOffset + token.image.length - 1;
     if (token.tokenType === t.BlockComment) diagnostics.push(diagnostic('SSL0011', span(token.startOffset, token.startOffset + 2), {}));
     else if (token.tokenType === t.OpenString) {
       diagnostics.push(diagnostic('SSL0003', span(token.startOffset, token.startOffset + 1), {}));

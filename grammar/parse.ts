@@ -65,6 +65,9 @@ function placeOf(token: IToken, previous: IToken | undefined, source: SourceFile
     return { file: source.name, start: end, end };
   };
   if (!Number.isFinite(token.startOffset) || token.image === '') return afterPrevious();
+  // A line or block that ends too early is mended at its own end, not at the bracket on a later line.
+  const early = previous !== undefined && Number.isFinite(previous.startOffset) && source.text.slice(previous.startOffset + previous.image.length, token.startOffset).includes('\n');
+  if (early && [t.ParenClose, t.BracketClose, t.BraceClose].includes(token.tokenType)) return afterPrevious();
   return { file: source.name, start: token.startOffset, end: Math.min(source.text.length, token.startOffset + token.image.length) };
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from '../../grammar/parse.js';
 import { validateGrammar } from '../../grammar/parser.js';
 import { syntaxDigest } from '../../grammar/syntax-digest.js';
+import type { Span } from '../../grammar/span.js';
 import { northStar, programs } from './corpus.js';
 import { compact } from './compact.js';
 
@@ -64,6 +65,46 @@ test.each([
   ['f(x) over data', '(over (f x) data)'],
   ['f(in: 3, if: 4).where', '(. (f (: in 3) (: if 4)) where)'],
 ])('%s', (text, tree) => expect(body(text)).toBe(tree));
+
+test('spans cover what they name', () => {
+  const text = 'fn f(x: [A]) = g(1, -2) + sum[i where i > 0](x[i] else 0) |> h[i]\n';
+  const found: string[] = [];
+  const walk = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if ('kind' in value && 'span' in value && typeof value.kind === 'string') {
+      const { start, end } = value.span as Span;
+      found.push(`${value.kind}: ${text.slice(start, end)}`);
+    }
+    Object.values(value).forEach(walk);
+  };
+  walk(parse({ name: 'a.ssl', text }).module.declarations);
+  expect(found).toMatchInlineSnapshot(`
+    [
+      "function: fn f(x: [A]) = g(1, -2) + sum[i where i > 0](x[i] else 0) |> h[i]",
+      "input: x: [A]",
+      "tensorType: [A]",
+      "dimension: A",
+      "name: A",
+      "block: g(1, -2) + sum[i where i > 0](x[i] else 0) |> h[i]",
+      "pipe: g(1, -2) + sum[i where i > 0](x[i] else 0) |> h[i]",
+      "binary: g(1, -2) + sum[i where i > 0](x[i] else 0)",
+      "call: g(1, -2)",
+      "name: g",
+      "number: 1",
+      "unary: -2",
+      "number: 2",
+      "along: sum[i where i > 0](x[i] else 0)",
+      "binary: i > 0",
+      "name: i",
+      "number: 0",
+      "index: x[i] else 0",
+      "name: x",
+      "name: i",
+      "number: 0",
+      "along: h[i]",
+    ]
+  `);
+});
 
 test('a newline ends a statement unless an operator or bracket goes on', () => {
   const one = module('fn f(x: [D]) {\n  let y = x\n    + 1\n  let z =\n    y\n  -z\n}');
