@@ -7,6 +7,7 @@ import type { TensorId } from '../tensor/scalar.js';
 import { classifyContractions } from './classify-contractions.js';
 import type { Draft, FuseContext, FusePass } from './draft.js';
 import { tensorsTouched } from './draft.js';
+import { hoistInvariants } from './hoist-invariants.js';
 import { inlineMaps } from './inline-maps.js';
 import type { Kernel, KernelProgram } from './kernel.js';
 import { lowerKernels } from './lower-kernels.js';
@@ -30,6 +31,8 @@ export const fusePasses: readonly FusePass[] = [
   { name: 'hidden contractions', description: 'products that inlining brought to light', run: classifyContractions },
   // Before epilogues: a map over the matrix must still be free to move into the matrix's users.
   { name: 'online', description: 'similarity matrices are consumed as they are computed', run: streamProducts },
+  // Before epilogues, which take the small maps in.
+  { name: 'invariants', description: 'costly arithmetic of few points moves out of large loops', run: hoistInvariants },
   { name: 'epilogues', description: 'maps join the kernel whose results they read', run: mergeEpilogues },
   // After epilogues: the sum of two products is then the second one's store.
   { name: 'online sums', description: 'sums of streamed products with the same scores become one', run: mergeOnline },
