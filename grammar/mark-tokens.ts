@@ -121,7 +121,6 @@ function retype(token: IToken, type: TokenType): IToken {
 
 function printable(characters: string): string {
   const text = characters.length > 12 ? `${characters.slice(0, 12)}...` : characters;
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 

@@ -62,7 +62,6 @@ export function renderDiagnostic(d: Diagnostic, sourceOf: SourceOf, options: { r
 }
 
 /** Control characters of a source never reach the terminal. */
-// eslint-disable-next-line no-control-regex
 const printable = (text: string): string => text.replaceAll('\t', ' ').replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 
 function snippet(span: Span, corner: string, mark: string, label: string, style: Severity, sourceOf: SourceOf, width: number, paint: Paint): string[] {

@@ -43,7 +43,6 @@ test('colour marks the severity, the caret and the frame, and nothing else chang
   if (first === undefined) throw new Error('expected a diagnostic');
   const color = renderDiagnostic(first, () => text, { color: true });
   expect(color).toContain('\u001b[1;31merror[SSL0001]\u001b[0m');
-  // eslint-disable-next-line no-control-regex
   expect(color.replace(/\u001b\[[\d;]*m/g, '')).toBe(renderDiagnostic(first, () => text, { color: false }));
 });
 
