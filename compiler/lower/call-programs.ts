@@ -22,7 +22,7 @@ import { moduleScopes } from './module-scopes.js';
 import type { Scope } from './scope.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
-import { close, constantTensor, ensureRead, materialize, open, reduceAxes, sumOf, tensorOfNode } from './tensor-value.js';
+import { constantTensor, ensureRead, materialize, open, reduceAxes, sumOf, tensorOfNode } from './tensor-value.js';
 import { overrideValue } from './training-spec.js';
 import { finishInit } from './training-programs.js';
 import type { FunctionValue, IndexVariable, TensorValue, Value } from './value.js';
@@ -180,7 +180,7 @@ function evaluateModelCall(s: Session, request: CallRequest, callee: Extract<Val
   if (s.c.store instanceof DiscoveringStore || s.c.store instanceof PlacedStore) s.c.store.context = c;
   const seen = new Map<string, TensorId>();
   const settings = settingsOf(s, request, d.settings, d.name.text, d.name.span);
-  const model = elaborateModel(c, d, callee.scope, settings, (input) => {
+  const model = elaborateModel(c, d, callee.scope, settings, 'objectives', (input) => {
     const t = sourceFor(s, request, input, d.name.text, seen);
     if (t.axes[0]?.size !== size) return fail(c, 'SSL2003', input.span, { name: 'the batch', expected: `${size}`, found: `${t.axes[0]?.size ?? 'none'}` });
     return open(t, [variable]);
@@ -188,9 +188,5 @@ function evaluateModelCall(s: Session, request: CallRequest, callee: Extract<Val
   if (model.objectives.length === 0) return fail(c, 'SSL3003', d.name.span, { model: d.name.text });
   const loss = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, d.name.span, x, y)), 'loss', d.name.span);
   const results = [...model.objectives.map((o) => ({ name: o.name, value: o.value })), { name: 'loss', value: loss }];
-  if (model.representation !== null) {
-    const r = model.representation;
-    results.push({ name: 'represent', value: close({ ...r, free: new Map([[variable.id, variable], ...r.free]) }, [variable]) });
-  }
   return { results, total: loss, inputs: seen };
 }

@@ -35,9 +35,13 @@ export function rootFrame(c: Context, scope: Scope, callee: string): Frame {
   };
 }
 
-/** `inputs` gives each input of the model as a per-example tensor. */
+/**
+ * `inputs` gives each input of the model as a per-example tensor. `wanted` says which half is evaluated: a training step has no use
+ * for the representation (and applying a network for it would move its running statistics), an embedding none for the objectives.
+ */
 export function elaborateModel(
-  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, inputs: (input: Input, position: number) => TensorValue,
+  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation',
+  inputs: (input: Input, position: number) => TensorValue,
 ): ElaboratedModel {
   const inner = new Scope(scope);
   const frame = rootFrame(c, inner, model.name.text);
@@ -50,8 +54,8 @@ export function elaborateModel(
     try {
       switch (s.kind) {
         case 'input': for (const i of s.inputs) bindInput(c, frame, i, inputs(i, position++)); break;
-        case 'objective': objectives.push({ name: s.name.text, role: s.role, value: toScalar(c, frame, s) }); break;
-        case 'represent': representation = convertTensor(needTensor(c, s.value.span, evaluate(c, frame, s.value)), 'f32'); break;
+        case 'objective': if (wanted === 'objectives') objectives.push({ name: s.name.text, role: s.role, value: toScalar(c, frame, s) }); break;
+        case 'represent': if (wanted === 'representation') representation = convertTensor(needTensor(c, s.value.span, evaluate(c, frame, s.value)), 'f32'); break;
         default: modelStatement(c, frame, s);
       }
     } catch (e) {

@@ -53,9 +53,9 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const overrides = overridesOf(init, source, options);
   const settings = modelSettings(init.c, rootFrame(init.c, init.scope, 'train'), source, overrides);
   const inputs = (s: Session, kind: 'resident' | 'batch' | 'embed') => (input: Input, k: number): TensorValue => inputTensor(s.c, options.data.inputs, input, k, kind, lengths.examples);
-  elaborateModel(init.c, source.model, init.scope, settings, inputs(init, options.resident ? 'resident' : 'batch'));
+  elaborateModel(init.c, source.model, init.scope, settings, 'objectives', inputs(init, options.resident ? 'resident' : 'batch'));
   const quiet = reopen(init, loaded, lengths, options.embedBatch);
-  elaborateModel(quiet.c, source.model, quiet.scope, settings, inputs(quiet, 'embed'));
+  elaborateModel(quiet.c, source.model, quiet.scope, settings, 'representation', inputs(quiet, 'embed'));
   const optimizer = source.train === null ? null : optimizerFor(init, source, overrides);
   const layout = discovering.layout((p) => !(optimizer?.skips(p) ?? false));
   if (optimizer !== null) discoverOptimizer(init, optimizer.fn, layout);
@@ -67,7 +67,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const store = new PlacedStore(builder, full, true);
   const step = openWith(loaded, builder, store, lengths, batch, true);
   store.context = step.c;
-  const model = elaborateModel(step.c, source.model, step.scope, settings, inputs(step, options.resident ? 'resident' : 'batch'));
+  const model = elaborateModel(step.c, source.model, step.scope, settings, 'objectives', inputs(step, options.resident ? 'resident' : 'batch'));
   const reports = finishStep(step, model, source, overrides, full, store);
 
   // embed
@@ -75,7 +75,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const embedStore = new PlacedStore(embedBuilder, full, false);
   const embed = openWith(loaded, embedBuilder, embedStore, lengths, options.embedBatch, false);
   embedStore.context = embed.c;
-  const represented = elaborateModel(embed.c, source.model, embed.scope, settings, inputs(embed, 'embed'));
+  const represented = elaborateModel(embed.c, source.model, embed.scope, settings, 'representation', inputs(embed, 'embed'));
   const embeddingSize = finishEmbed(embed.c, represented, source);
 
   const manifest: Manifest = {
