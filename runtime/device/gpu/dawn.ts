@@ -3,6 +3,7 @@
  * load, that is a `DeviceError` that says so. An instance that is collected while in use ends the process, so every one
  * made is kept until the process ends.
  */
+import type * as Webgpu from 'webgpu';
 import { DeviceError } from '../device.js';
 
 /** The numbers of WebGPU's flags; Dawn's module does not define them as globals. */
@@ -34,7 +35,7 @@ export async function openDawn(options: DawnOptions): Promise<GPU> {
   return instance;
 }
 
-async function loadModule(): Promise<typeof import('webgpu')> {
+async function loadModule(): Promise<typeof Webgpu> {
   try {
     return await import('webgpu');
   } catch (error) {
@@ -43,10 +44,17 @@ async function loadModule(): Promise<typeof import('webgpu')> {
   }
 }
 
-/** Asks for an adapter, by default the fastest; the compatibility level too, when the core level finds none. */
+/**
+ * Asks for an adapter, by default the fastest; at the compatibility level too, when the core level finds none. Null when
+ * nothing is there; Dawn's own words, which list the adapters it knows, when a name was given that is not among them.
+ */
 export async function requestAdapter(gpu: GPU): Promise<GPUAdapter | null> {
-  const core = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  return core ?? gpu.requestAdapter({ powerPreference: 'high-performance', featureLevel: 'compatibility' });
+  try {
+    const core = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    return core ?? (await gpu.requestAdapter({ powerPreference: 'high-performance', featureLevel: 'compatibility' }));
+  } catch (error) {
+    throw new DeviceError('unavailable', error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Whether an adapter computes on the processor. */

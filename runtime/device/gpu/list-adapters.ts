@@ -1,5 +1,4 @@
 /** What `sslc doctor` tells of graphics adapters: plain data, one entry a backend that was tried. Never throws. */
-import { DeviceError } from '../device.js';
 import type { DeviceLimits } from '../device.js';
 import { isSoftware, openDawn, requestAdapter } from './dawn.js';
 import { deviceLimits } from './gpu-limits.js';
@@ -40,18 +39,25 @@ const wanted = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experime
 export async function listAdapters(): Promise<GpuFacts> {
   const adapters: AdapterFact[] = [];
   const missing: { backend: string; reason: string }[] = [];
+  try {
+    await openDawn({ backend: null, adapter: null });
+  } catch (error) {
+    return { dawn: { loaded: false, problem: wordsOf(error) }, adapters, missing, advice: ['install the native GPU runtime again: `npm install webgpu`'] };
+  }
   for (const backend of candidates[process.platform] ?? ['vulkan']) {
     try {
       const adapter = await requestAdapter(await openDawn({ backend, adapter: null }));
       if (adapter === null) missing.push({ backend, reason: reasonFor(backend) });
       else adapters.push(factOf(backend, adapter));
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (error instanceof DeviceError && error.event === 'unavailable') return { dawn: { loaded: false, problem: message }, adapters: [], missing: [], advice: ['install the package again with optional native modules: `npm install webgpu`'] };
-      missing.push({ backend, reason: message });
+      missing.push({ backend, reason: wordsOf(error) });
     }
   }
   return { dawn: { loaded: true, problem: null }, adapters, missing, advice: adviceFor(adapters) };
+}
+
+function wordsOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).trim();
 }
 
 function factOf(backend: string, adapter: GPUAdapter): AdapterFact {

@@ -20,9 +20,12 @@ export interface GpuOptions {
 /** Opens the adapter these options describe; a `DeviceError` `unavailable` says what is missing. */
 export async function openGpuDevice(options: GpuOptions): Promise<Device> {
   const gpu = await openDawn({ backend: options.backend ?? null, adapter: options.adapter ?? null });
-  const adapter = await requestAdapter(gpu);
+  const named = [options.adapter, options.backend].filter((x) => x !== undefined).join(' on ');
+  const adapter = await requestAdapter(gpu).catch((error: unknown) => {
+    if (error instanceof DeviceError && named !== '') throw new DeviceError('unavailable', `no GPU called \`${named}\` was found: ${error.message}`);
+    throw error;
+  });
   if (adapter === null) {
-    const named = [options.adapter, options.backend].filter((x) => x !== undefined).join(' on ');
     throw new DeviceError('unavailable', named === '' ? 'no GPU was found: no driver that WebGPU can use is installed' : `no GPU called \`${named}\` was found`);
   }
   const { info } = adapter;
