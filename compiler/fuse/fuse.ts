@@ -10,6 +10,7 @@ import { tensorsTouched } from './draft.js';
 import { hoistInvariants } from './hoist-invariants.js';
 import { inlineMaps } from './inline-maps.js';
 import type { Kernel, KernelProgram } from './kernel.js';
+import { limitBindings } from './limit-bindings.js';
 import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
@@ -39,6 +40,8 @@ export const fusePasses: readonly FusePass[] = [
   { name: 'siblings', description: 'reductions and maps over the same data become one kernel', run: mergeSiblings },
   // Siblings bring together what a map needs from several kernels.
   { name: 'late epilogues', description: 'maps join merged kernels', run: mergeEpilogues },
+  // Last of those that change what a kernel reads.
+  { name: 'bindings', description: 'kernels that touch too many tensors are split', run: limitBindings },
   { name: 'tidy', description: 'index arithmetic folds, equal scalars become one', run: tidyKernels },
 ];
 

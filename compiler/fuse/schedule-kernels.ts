@@ -73,7 +73,7 @@ export function dropUnused(program: Program, kernels: readonly Kernel[], wanted:
 }
 
 /** Removes reductions that no store uses and renumbers the accumulators. */
-function dropReductions(kernel: Kernel): Kernel {
+export function dropReductions(kernel: Kernel): Kernel {
   if (kernel.kind !== 'reduce') return kernel;
   const used = new Set<number>();
   for (const s of kernel.stores) visit(s.value, (n) => { if (n.kind === 'accumulator') used.add(n.slot); });

@@ -1,6 +1,7 @@
 /** Fused kernels compute what the program computes, with every pass on and with each one off. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { tensorsTouched } from '../../compiler/fuse/draft.js';
 import { fuse, fusePasses } from '../../compiler/fuse/fuse.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import { interpret } from '../../compiler/tensor/interpret.js';
@@ -20,6 +21,14 @@ function check(choices: Parameters<typeof generateProgram>[0], size: { m: number
 describe('fused kernels', () => {
   it('equal the interpreter', () => {
     fc.assert(fc.property(steps, sizes, (choices, size) => { expect(check(choices, size, [])).toBeLessThan(1e-9); }), { numRuns: 150 });
+  });
+
+  it('touch no more tensors than may be bound', () => {
+    fc.assert(fc.property(steps, sizes, fc.constantFrom(5, 6), (choices, size, maxBindings) => {
+      expect(check(choices, size, [], maxBindings)).toBeLessThan(1e-9);
+      const { kernels } = fuse(generateProgram(choices, size).program, { ...options, maxBindings });
+      expect(Math.max(...kernels.map((k) => tensorsTouched(k).size))).toBeLessThanOrEqual(maxBindings);
+    }), { numRuns: 40 });
   });
 
   it.each([...fusePasses.map((p) => p.name), 'updates'])('equal the interpreter without %s', (name) => {
