@@ -73,7 +73,7 @@ export function stepLine(event: StepEvent, width: number): string {
     `loss ${fixed(loss, 4)}`,
     `${Math.round(examplesPerSecond).toLocaleString('en-US')} images/s`,
     Number.isFinite(secondsLeft) ? `${duration(secondsLeft)} left` : '',
-    // The deviation of unit vectors' coordinates, 1 when spread evenly; 0 is collapse.
+    // Of the coordinates of unit vectors: 1/sqrt(D) when spread over the sphere, 0 when collapsed.
     embedding === null ? '' : `std ${fixed(embedding.std, 3)}`,
     embedding === null ? '' : `rank ${fixed(embedding.rank, 1)}/${embedding.size}`,
     `epoch ${fixed(epoch, 1)}`,

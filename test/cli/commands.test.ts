@@ -1,0 +1,204 @@
+/** Transcripts of commands that read and check programs, with their exit codes. */
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { codes } from '../../grammar/diagnostics/pages.js';
+import { place, root, sslc, type Place } from './command.js';
+
+const places: Place[] = [];
+const project = (files: Readonly<Record<string, string>>): Place => {
+  const made = place(files);
+  places.push(made);
+  return made;
+};
+afterAll(() => { for (const p of places) p.remove(); });
+
+const tiny = `model tiny(width: int = 4, tau: float = 0.5) {
+  input x: u8[H, W, C]
+  view a, b ~ shift(x)
+  param w: [width] ~ normal(0, 1)
+  let u = mean(a) * w, v = mean(b) * w
+  minimize near: mean((u - v)^2) / tau
+  represent mean(x) * w
+}
+view shift(x: [H, W, C]) { let by ~ uniform(-0.1, 0.1); x + by }
+`;
+
+describe('fmt', () => {
+  const untidy = 'fn   double( x:[] )=2  *  x   // twice\n';
+  const tidy = 'fn double(x: []) = 2 * x  // twice\n';
+
+  it('formats in place and is stable', async () => {
+    const { folder, sslc: run } = project({ 'a.ssl': untidy, 'sub/b.ssl': tidy });
+    expect(await run('fmt', '--check', '.')).toMatchObject({ code: 1, stdout: '', stderr: 'a.ssl: not formatted\n' });
+    expect(await run('fmt', '.')).toMatchObject({ code: 0, stderr: 'a.ssl: formatted\n' });
+    expect(readFileSync(join(folder, 'a.ssl'), 'utf8').replace(/ +\/\//, '  //')).toBe(tidy);
+    expect(await run('fmt', '--check', '.')).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('reads standard input', async () => {
+    const { code, stdout } = await sslc(root, ['fmt', '-'], untidy);
+    expect({ code, stdout: stdout.replace(/ +\/\//, '  //') }).toEqual({ code: 0, stdout: tidy });
+  });
+
+  it('leaves a file with errors alone', async () => {
+    const { folder, sslc: run } = project({ 'a.ssl': 'fn f( = \n' });
+    const { code, stderr } = await run('fmt', 'a.ssl');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error\[SSL0\d+\]/);
+    expect(readFileSync(join(folder, 'a.ssl'), 'utf8')).toBe('fn f( = \n');
+  });
+
+  it('finds the library and the models formatted', async () => {
+    expect(await sslc(root, ['fmt', '--check', 'models'])).toEqual({ code: 0, stdout: '', stderr: '' });
+  });
+});
+
+describe('explain', () => {
+  it('prints a page, whatever the case', async () => {
+    const { code, stdout } = await sslc(root, ['explain', 'ssl1001']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^SSL1001: [\s\S]*Wrong:[\s\S]*Right:/);
+  });
+  it('lists all codes', async () => {
+    const { stdout } = await sslc(root, ['explain']);
+    for (const code of codes) expect(stdout).toMatch(new RegExp(`^${code}  \\S`, 'm'));
+  });
+  it('suggests a code', async () => {
+    expect(await sslc(root, ['explain', 'SSL10O1'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/no error has the code SSL10O1\n {2}= help: did you mean SSL1001\?/) });
+  });
+});
+
+describe('check', () => {
+  it('accepts a model and says what it is', async () => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny });
+    const { code, stdout, stderr } = await run('check', 'tiny.ssl', '--input', 'x=u8[5,4,1]', '--set', 'width=6');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('tiny.ssl: ok');
+    expect(stdout).toContain('parameters  6 in 1 tensors');
+    const json = await run('check', '--json', 'tiny.ssl', '--input', 'x=u8[5,4,1]');
+    expect(JSON.parse(json.stdout)).toMatchObject({ sslc: 1, command: 'check', exitCode: 0, diagnostics: [], result: { model: 'tiny', settings: { width: 4, tau: 0.5 } } });
+  });
+
+  it('says when shapes were not checked', async () => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny });
+    expect(await run('check', 'tiny.ssl')).toMatchObject({ code: 0, stdout: expect.stringContaining('shapes were not checked') });
+  });
+
+  it('points at an unknown name and suggests the known one', async () => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny.replace('~ shift(x)', '~ shfit(x)') });
+    const { code, stdout, stderr } = await run('check', 'tiny.ssl');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain('error[SSL1001]');
+    expect(stderr).toContain('╭─ tiny.ssl:3:15');
+    expect(stderr).toContain('help: did you mean `shift`?');
+  });
+
+  it('refuses an override that matches nothing', async () => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny });
+    const { code, stderr } = await run('check', 'tiny.ssl', '--input', 'x=u8[5,4,1]', '--set', 'widht=6');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/error\[SSL1007\][\s\S]*did you mean `width`\?/);
+  });
+
+  it('names a cycle of imports', async () => {
+    const { sslc: run } = project({ 'a.ssl': 'use "./b.ssl" { g }\nfn f(x: []) = g(x)\n', 'b.ssl': 'use "./a.ssl" { f }\nfn g(x: []) = f(x)\n' });
+    expect(await run('check', 'a.ssl')).toMatchObject({ code: 1, stderr: expect.stringMatching(/error\[SSL1004\]: modules import each other: a\.ssl -> b\.ssl -> a\.ssl/) });
+  });
+
+  it('does not read outside the project, nor through a link', async () => {
+    const outside = project({ 'secret.ssl': 'fn f(x: []) = x\n' });
+    const inside = project({ 'a.ssl': `use "../${outside.folder.split('/').at(-1)}/secret.ssl" { f }\nfn g(x: []) = f(x)\n`, 'b.ssl': 'use "./link.ssl" { f }\nfn g(x: []) = f(x)\n' });
+    symlinkSync(join(outside.folder, 'secret.ssl'), join(inside.folder, 'link.ssl'));
+    for (const file of ['a.ssl', 'b.ssl']) expect(await inside.sslc('check', file)).toMatchObject({ code: 1, stderr: expect.stringMatching(/error\[SSL1050\][\s\S]*leaves the project/) });
+  });
+
+  it('finds packages in node_modules', async () => {
+    const { folder, sslc: run } = project({ 'a.ssl': 'use "@scope/losses" { f }\nuse "plain" { g }\nfn h(x: []) = f(g(x))\n' });
+    mkdirSync(join(folder, 'node_modules/@scope/losses/src'), { recursive: true });
+    writeFileSync(join(folder, 'node_modules/@scope/losses/package.json'), '{"ssl": "src/main.ssl"}');
+    writeFileSync(join(folder, 'node_modules/@scope/losses/src/main.ssl'), 'use "./twice.ssl" { f }\n');
+    writeFileSync(join(folder, 'node_modules/@scope/losses/src/twice.ssl'), 'fn f(x: []) = 2 * x\n');
+    expect(await run('check', 'a.ssl')).toMatchObject({ code: 1, stderr: expect.stringContaining('plain') });
+    mkdirSync(join(folder, 'node_modules/plain'));
+    writeFileSync(join(folder, 'node_modules/plain/package.json'), '{}');
+    expect(await run('check', 'a.ssl')).toMatchObject({ code: 1, stderr: expect.stringMatching(/error\[SSL1051\]: package `plain` has no index\.ssl/) });
+    writeFileSync(join(folder, 'node_modules/plain/index.ssl'), 'fn g(x: []) = x\n');
+    expect(await run('check', 'a.ssl')).toMatchObject({ code: 0, stderr: '' });
+    writeFileSync(join(folder, 'node_modules/plain/package.json'), '{"ssl": "../../a.ssl"}');
+    expect(await run('check', 'a.ssl')).toMatchObject({ code: 1, stderr: expect.stringContaining('names an entry file outside itself') });
+  });
+
+  it('bears a line of a megabyte and deep nesting', async () => {
+    const { sslc: run } = project({
+      'long.ssl': `fn f(x: []) = x${' + x'.repeat(250_000)}\n`,
+      'spaces.ssl': `fn f(x: []) =${' '.repeat(1_000_000)}y\n`,
+      'deep.ssl': `fn f(x: []) = ${'('.repeat(20_000)}x${')'.repeat(20_000)}\n`,
+    });
+    for (const file of ['long.ssl', 'deep.ssl']) {
+      const { code, stderr } = await run('check', file);
+      expect([0, 1]).toContain(code);
+      expect(stderr.length).toBeLessThan(2_000);
+    }
+    expect(await run('check', 'spaces.ssl')).toMatchObject({ code: 1, stderr: expect.stringMatching(/spaces\.ssl:1:1000014/) });
+  });
+});
+
+describe('spec', () => {
+  it('is self-contained, and the spec of a spec is itself', async () => {
+    const { folder, sslc: run, write } = project({ 'models/tiny.ssl': `use "../losses.ssl" { near }\nuse std.layers { linear }\n${tiny.replace('mean((u - v)^2)', 'near(u, v)')}`, 'losses.ssl': 'energy near(u: [D], v: [D]) -> [] = mean((u - v)^2)\n' });
+    const first = await run('spec', 'models/tiny.ssl', '--set', 'tau=0.25');
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(first.stdout)).toMatchObject({ main: 'models/tiny.ssl', set: { tau: '0.25' }, training: { settings: { tau: 0.25 } } });
+    const elsewhere = project({ 'shared.json': first.stdout });
+    expect((await elsewhere.sslc('spec', 'shared.json')).stdout).toBe(first.stdout);
+    const input = ['--input', 'x=u8[5,4,1]'];
+    const summary = (text: string): string => text.split('\n').slice(1).join('\n');
+    expect(summary((await elsewhere.sslc('check', 'shared.json', ...input)).stdout)).toBe(summary((await run('check', 'models/tiny.ssl', '--set', 'tau=0.25', ...input)).stdout));
+    write('x.json', first.stdout.replace('mean((u - v)^2)', 'mean((u + v)^2)'));
+    expect(await sslc(folder, ['check', 'x.json'])).toMatchObject({ code: 3, stderr: expect.stringContaining('error[SSL5041]') });
+  });
+
+  it('shows what is wrong with a document', async () => {
+    const { sslc: run } = project({ 'bad.json': '{\n  "format": "sslc-spec",\n  "verson": 1\n}\n' });
+    const { code, stderr } = await run('check', 'bad.json');
+    expect(code).toBe(3);
+    expect(stderr).toContain('╭─ bad.json:3:');
+    expect(stderr).toContain('did you mean `version`?');
+  });
+});
+
+describe('doc', () => {
+  it('prints a library module', async () => {
+    const { code, stdout } = await sslc(root, ['doc', 'std.energies']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^## std\.energies/);
+    expect(stdout).toContain('energy nt_xent(');
+  });
+  it('suggests a module', async () => {
+    expect(await sslc(root, ['doc', 'std.energeis'])).toMatchObject({ code: 3, stderr: expect.stringContaining('did you mean std.energies?') });
+  });
+});
+
+describe('compile', () => {
+  it.each(['ast', 'types', 'tensor', 'kernels', 'wgsl', 'plan'])('emits %s, twice the same', async (emit) => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny });
+    const argv = ['compile', 'tiny.ssl', '--input', 'x=u8[5,4,1]', '--emit', emit];
+    const first = await run(...argv);
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout.length).toBeGreaterThan(40);
+    expect((await run(...argv)).stdout).toBe(first.stdout);
+  });
+  it('reports what a step costs', async () => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny });
+    const { stdout } = await run('compile', 'tiny.ssl', '--input', 'x=u8[5,4,1]', '--report', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ exitCode: 0, result: { version: 1, entries: expect.arrayContaining([expect.objectContaining({ name: 'step' })]) } });
+  });
+});
+
+describe('runs that are not there', () => {
+  it.each([[['evaluate', 'runs/x']], [['embed', 'runs/x', '-o', 'x.npy']], [['train', 'runs/x', '--resume', '--out', 'runs/x']]])('%j', async (argv) => {
+    const { sslc: run } = project({});
+    expect(await run(...argv)).toMatchObject({ code: 3, stdout: '' });
+  });
+});
