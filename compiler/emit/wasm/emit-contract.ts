@@ -5,14 +5,16 @@
  */
 import type { ContractKernel } from '../../fuse/kernel.js';
 import type { Local } from './binary.js';
-import { I32, op, simd } from './binary.js';
+import { FunctionBuilder, I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
-import { counterBytes, taskFunction, whenLast } from './context.js';
+import { addTaskFunction, counterBytes, whenLast } from './context.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import { decodeGroup, product } from './nest.js';
+import type { Phase } from './phases.js';
+import { phasesOf } from './phases.js';
 import { chooseTile, emitPanelProduct, pack, roundUp } from './panels.js';
 
 /** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
@@ -21,7 +23,39 @@ const depthBlock = 256;
 const leftPadding = 4;
 
 export function emitContract(context: Context, name: string, kernel: ContractKernel): number {
-  const { extents, reduceExtents, stores } = kernel;
+  const phases = phasesOf(kernel, context.memory);
+  if (phases.length === 1) {
+    const only = emitPhase(context, kernel, phases[0], { counter: 0, partials: counterBytes });
+    context.module.export(name, only.index);
+    return only.tasks;
+  }
+  const shared = { counter: 0, partials: counterBytes };
+  const made = phases.map((phase) => emitPhase(context, kernel, phase, shared));
+  // Tasks of all phases one after another: each phase takes its part of the range.
+  const f = new FunctionBuilder([I32, I32, I32], []);
+  const [from, to] = [f.local(I32), f.local(I32)];
+  let first = 0;
+  for (const { index, tasks } of made) {
+    const offset = first;
+    f.get(0).i32(offset).op(op.i32sub).tee(from).i32(0).get(from).i32(0).op(op.i32gtS).op(op.select).set(from);
+    f.get(1).i32(offset).op(op.i32sub).tee(to).i32(tasks).get(to).i32(tasks).op(op.i32ltS).op(op.select).set(to);
+    f.get(from).get(to).op(op.i32ltS).if(() => f.get(from).get(to).get(2).call(index));
+    first += tasks;
+  }
+  context.module.export(name, context.module.add(f));
+  return first;
+}
+
+/** Where the next phase's counters and partial results may lie. */
+interface SharedParts {
+  counter: number;
+  partials: number;
+}
+
+function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, shared: SharedParts): { index: number; tasks: number } {
+  const { stores } = kernel;
+  const extents = phase.extents.slice(0, kernel.extents.length);
+  const reduceExtents = phase.extents.slice(kernel.extents.length);
   const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
   const batch = own(kernel.batch);
   // Columns should hold the axis that neighbours in memory: it has the lanes.
@@ -39,11 +73,14 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const flops = B * M * N * K;
   // Smaller blocks when there would be too few tasks to share.
   const blocksFor = (m: number, n: number): number => B * Math.ceil(M / m) * Math.ceil(N / n);
-  let rowBlock = roundUp(Math.min(M, 96), tile.rows * 4 / gcd(tile.rows, 4));
-  let columnBlock = roundUp(Math.min(N, 256), tile.columns);
+  const rowUnit = tile.rows * 4 / gcd(tile.rows, 4);
+  /** Blocks of about equal size, at most `most`. */
+  const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
+  let rowBlock = even(M, 96, rowUnit);
+  let columnBlock = even(N, 256, tile.columns);
   if (flops > 1 << 18) {
-    while (blocksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = roundUp(columnBlock / 2, tile.columns);
-    while (blocksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = roundUp(rowBlock / 2, tile.rows * 4 / gcd(tile.rows, 4));
+    while (blocksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
+    while (blocksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
   }
   const rowBlocks = Math.ceil(M / rowBlock);
   const columnBlocks = Math.ceil(N / columnBlock);
@@ -62,8 +99,13 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const resultStride = columnBlock * 4;
   const resultBytes = rowBlock * resultStride;
   context.needs.scratch = Math.max(context.needs.scratch, leftBytes + rightBytes + resultBytes + 1024);
-  const partials = context.partialsBase + counterBytes;
-  if (splits > 1) context.needs.partials = Math.max(context.needs.partials, counterBytes + blocks * splits * resultBytes);
+  const partials = context.partialsBase + shared.partials;
+  const firstCounter = shared.counter;
+  if (splits > 1) {
+    shared.partials += blocks * splits * resultBytes;
+    shared.counter += blocks;
+    context.needs.partials = Math.max(context.needs.partials, shared.partials);
+  }
 
   const graph = new Graph();
   const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
@@ -76,11 +118,12 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     decodeGroup(graph, rows, all, r, axes);
     decodeGroup(graph, columns, all, c, axes);
     decodeGroup(graph, sums, all, k, axes);
+    for (const [axis, part] of phase.parts) axes[axis] = graph.linear([[axes[axis], part.step]], part.start);
     return axes;
   };
   const zero = graph.int(0);
   let keep: Local = 0;
-  taskFunction(context, name, ({ f, task, scratch }) => {
+  const index = addTaskFunction(context, ({ f, task, scratch }) => {
     const e = new Expressions(f, graph, context.math);
     const v = (): Local => f.local(I32);
     const [lb, lr0, lc0, lk0, r1, c1, k1, partEnd, rows_, columns_, key, block, part, lrb, leftAt, resultAt, rest] = [v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v()];
@@ -153,7 +196,7 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
       const axes = environment(r, c, zero);
       const memo = new Map();
       const items = stores.map((s) => ({
-        address: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, extents.length)),
+        address: storeAddress(graph, context.memory, s.tensor, kernel.extents, axes.slice(0, extents.length)),
         value: lowerScalar(graph, context.memory, { axes, accumulators: [sum] }, s.value, memo),
         element: slotOf(context.memory, s.tensor).element,
       }));
@@ -171,7 +214,7 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     const copy = (body: () => void): void => { f.i32(0).set(n); f.count(n, () => f.get(rows_).i32(resultStride).op(op.i32mul), 16, body); };
     f.get(block).i32(splits).op(op.i32mul).get(part).op(op.i32add).i32(resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(to);
     copy(() => f.get(to).get(n).op(op.i32add).get(resultAt).get(n).op(op.i32add).loadV().storeV());
-    whenLast(context, f, () => f.get(block), splits, () => {
+    whenLast(context, f, () => f.get(block).i32(firstCounter).op(op.i32add), splits, () => {
       f.get(block).i32(splits * resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(from);
       copy(() => {
         f.get(resultAt).get(n).op(op.i32add);
@@ -188,7 +231,7 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     keep = f.local(I32);
     f.i32(-1).set(keep);
   });
-  return blocks * splits;
+  return { index, tasks: blocks * splits };
 }
 
 function gcd(a: number, b: number): number {

@@ -166,11 +166,18 @@ export class Graph {
       if (a.high < b.low) return this.constant('bool', op === 'lt' ? 1 : 0);
       if (a.low >= b.high) return this.constant('bool', op === 'lt' ? 0 : 1);
     }
+    if ((op === 'eq' || op === 'ne') && a.type === 'i32') {
+      if (a.op === 'const' && b.op === 'const') return this.constant('bool', (a.value === b.value) === (op === 'eq') ? 1 : 0);
+      if (a.high < b.low || b.high < a.low) return this.constant('bool', op === 'eq' ? 0 : 1);
+    }
     if (type === 'bool' && (op === 'and' || op === 'or')) {
       for (const [x, y] of [[a, b], [b, a]]) {
         if (x.op === 'const') return (x.value !== 0) === (op === 'and') ? y : x;
+        if (x === y) return x;
       }
     }
+    // Zero times anything is zero, as everywhere in the compiler.
+    if (op === 'mul' && type === 'f32') for (const x of [a, b]) if (x.op === 'const' && x.value === 0) return x;
     // Squares and roots, which power would only approximate.
     if (op === 'pow' && b.op === 'const') {
       switch (b.value) {
@@ -200,6 +207,7 @@ export class Graph {
 
   select(condition: Node, a: Node, b: Node): Node {
     if (condition.op === 'const') return condition.value !== 0 ? a : b;
+    if (a === b) return a;
     return this.node('select', a.type, { args: [condition, a, b], low: Math.min(a.low, b.low), high: Math.max(a.high, b.high) });
   }
 
