@@ -33,6 +33,7 @@ const cases: readonly Case[] = [
   { file: std('layers'), name: 'conv', set: { out: '2', size: '1', stride: '3' }, shapes: image },
   ...same('layers', ['batch_norm', 'layer_norm', 'max_pool', 'avg_pool', 'global_average', 'global_max', 'dropout'], image),
   { file: std('layers'), name: 'max_pool', set: { size: '3', stride: '2', pad: '1' }, shapes: image },
+  { file: std('layers'), name: 'grid_average', set: { grid: '2' }, shapes: (n) => ({ x: [2, 4, 4, n.c] }) },
   { file: std('layers'), name: 'mlp', set: { hidden: '3', out: '2', last: '2', last_norm: 'true' }, shapes: (n) => ({ x: [n.a + 3, n.b] }) },
   { file: std('vision'), name: 'basic_block', set: { width: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, n.c] }) },
   { file: std('vision'), name: 'bottleneck', set: { width: '2' }, shapes: (n) => ({ x: [2, n.a + 1, n.b + 1, n.c] }) },
