@@ -93,7 +93,8 @@ export function needNumber(c: Context, span: Span, v: Value): number {
 
 /** An integer where one is wanted: fractions are rounded down. */
 export function needInteger(c: Context, span: Span, v: Value): number {
-  return Math.floor(needNumber(c, span, v) + 1e-9);
+  const value = needNumber(c, span, v);
+  return Number.isFinite(value) ? Math.floor(value + 1e-9) : fail(c, 'SSL2001', span, { expected: 'a finite number', found: `${value}` });
 }
 
 function evaluateMember(c: Context, f: Frame, e: Extract<Expression, { kind: 'member' }>): Value {
