@@ -18,6 +18,9 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['matrix times vector', () => product(1, 37, 1, 29, 'nt')],
   ['vector times matrix', () => product(1, 1, 37, 29, 'nn', false)],
   ['wide product', () => product(1, 130, 70, 20, 'nt', false)],
+  ['product in tiles of 128 x 128', () => product(32, 129, 130, 2, 'nn', false)],
+  ['product in tiles of 128 x 64', () => product(32, 129, 65, 2, 'tn', false)],
+  ['product in tiles of 64 x 64', () => product(24, 65, 65, 3, 'nt')],
   ['convolution', () => convolution(2, 9, 3, 10, 3, 1, 1)],
   ['strided convolution', () => convolution(2, 9, 5, 12, 3, 2, 1)],
   ['1x1 convolution', () => convolution(1, 4, 8, 8, 1, 1, 0)],
@@ -43,7 +46,8 @@ describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reaso
   for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
     // lavapipe takes many seconds to compile a tiled online kernel; one of each kind is run, the null backend checks the others.
     const tiled = ['similarity reduced', 'similarity weighing, wide'];
-    const chosen = programs.filter(([name]) => schedules === 'software' || !name.startsWith('similarity') || tiled.includes(name));
+    const chosen = programs.filter(([name]) =>
+      schedules === 'software' ? !name.includes('tiles') : !name.startsWith('similarity') || tiled.includes(name));
     it.each(chosen)(`${schedules} schedules: %s`, async (_name, build) => {
       const kernels = build();
       await expectAgreement(device, kernels, numbers(kernels.program, 7), options, 1e-4);
