@@ -94,7 +94,7 @@ function columns(rows: number, width: number): Work {
 }
 
 const works: readonly Work[] = [
-  product(512, 512, 512, 'nt'), product(512, 512, 512, 'nn'), product(512, 512, 512, 'tn'), product(512, 128, 256, 'nt'), product(256, 784, 512, 'tn'),
+  product(512, 512, 512, 'nt'), product(512, 512, 512, 'nn'), product(512, 512, 512, 'tn'), product(512, 128, 256, 'nt'), product(256, 784, 512, 'tn'), product(64, 288, 12544, 'tn'),
   ...convolution(256, 28, 1, 32), ...convolution(256, 14, 32, 64), ...convolution(256, 8, 64, 128), ...convolution(256, 4, 128, 256),
   map('exp', 1 << 20, (x) => unary('exp', x)), map('gelu', 1 << 20, (x) => mul(x, add(float(0.5), mul(float(0.5), unary('erf', mul(x, float(0.7071))))))),
   map('add', 1 << 22, (x) => add(x, cast('f32', int(1)))), columns(50176, 32), columns(50176, 128),

@@ -15,7 +15,8 @@ import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import { decodeGroup, product } from './nest.js';
 import type { Phase } from './phases.js';
 import { phasesOf } from './phases.js';
-import { chooseTile, emitPanelProduct, pack, roundUp } from './panels.js';
+import type { PackTables } from './panels.js';
+import { chooseTile, emitPanelProduct, pack, roundUp, tableBytes } from './panels.js';
 
 /** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
 const depthBlock = 256;
@@ -98,7 +99,8 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
   const rightBytes = (resident ? partBlocks : 1) * depth * columnBlock * 4;
   const resultStride = columnBlock * 4;
   const resultBytes = rowBlock * resultStride;
-  context.needs.scratch = Math.max(context.needs.scratch, leftBytes + rightBytes + resultBytes + 1024);
+  const tablesAt = leftBytes + rightBytes + resultBytes;
+  context.needs.scratch = Math.max(context.needs.scratch, tablesAt + tableBytes(depth) + 1024);
   const partials = context.partialsBase + shared.partials;
   const firstCounter = shared.counter;
   if (splits > 1) {
@@ -122,6 +124,7 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
     return axes;
   };
   const zero = graph.int(0);
+  const tables: PackTables = { address: graph.linear([[scratchNode, 1]], tablesAt), begin: k0, length: depth };
   let keep: Local = 0;
   const index = addTaskFunction(context, ({ f, task, scratch }) => {
     const e = new Expressions(f, graph, context.math);
@@ -167,7 +170,7 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
         const address = graph.linear([[rightBase, 1], [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [at, 4]]);
         pack(ex, value, address,
           { variable: c, local: f.local(I32), extent: columnBlock, begin: () => f.get(lc0), pushEnd: () => f.get(c1) },
-          { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
+          { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) }, tables);
       };
       if (resident) f.get(key).get(keep).op(op.i32ne).if(packRight); else packRight();
       e.scope(() => {
@@ -177,7 +180,7 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
         const address = graph.linear([[scratchNode, 1], [r, leftStride], [r0, -leftStride], [k, 4], [k0, -4]]);
         pack(e, value, address,
           { variable: r, local: f.local(I32), extent: rowBlock, begin: () => f.get(lr0), pushEnd: () => f.get(r1) },
-          { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
+          { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) }, tables);
       });
       emitPanelProduct(f, {
         tile, leftStride, resultStride, depth, left: leftAt, right: lrb, result: resultAt, relaxed: context.relaxed,

@@ -231,6 +231,26 @@ export class Graph {
     });
   }
 
+  /** An i32 kept in memory at `address`, with the bounds of the node it stands for. */
+  kept(node: Node, address: Node): Node {
+    return this.node('load', 'i32', { args: [address], element: 'i32', low: node.low, high: node.high });
+  }
+
+  /** Replaces nodes from the roots down: what `f` gives for a node stands for it, null keeps it with replaced operands. */
+  replace(node: Node, f: (node: Node) => Node | null, memo: Map<Node, Node> = new Map()): Node {
+    const known = memo.get(node);
+    if (known !== undefined) return known;
+    let made = f(node);
+    if (made === null) {
+      const args = node.args.map((a) => this.replace(a, f, memo));
+      if (args.every((a, i) => a === node.args[i])) made = node;
+      else if (node.op === 'linear') made = this.linear(args.map((a, i) => [a, node.coefficients[i]] as const), node.value);
+      else made = this.node(node.op, node.type, { args, value: node.value, element: node.element, low: node.low, high: node.high });
+    }
+    memo.set(node, made);
+    return made;
+  }
+
   philox(site: number, lane: number, seed: Node, step: Node, example: Node, element: Node): Node {
     return this.node('philox', 'f32', { args: [step, example, element, seed], value: site * 4 + lane });
   }

@@ -6,7 +6,8 @@ import type { FunctionBuilder, Local } from './binary.js';
 import { I32, V128, op, simd } from './binary.js';
 import type { Expressions } from './expressions.js';
 import type { Node } from './graph.js';
-import { laneCost } from './nest.js';
+import { laneCost, reachable } from './nest.js';
+import { Strides } from './strides.js';
 
 /** A register tile. */
 export interface Tile {
@@ -33,11 +34,26 @@ export function chooseTile(rows: number, columns: number): Tile {
   return best;
 }
 
+/** Room in a worker's memory for what only the inner loop of a packing decides, worked out once for all outer rounds. */
+export interface PackTables {
+  readonly address: Node;
+  /** The inner variable's first value, a multiple of four. */
+  readonly begin: Node;
+  /** Most iterations of the inner loop. */
+  readonly length: number;
+}
+
+/** Tables a packing may use, and bytes to set aside for them. */
+const mostTables = 8;
+export const tableBytes = (length: number): number => mostTables * roundUp(length, 4) * 4;
+
 /** Copies `value` over two loops to `address`; lanes run along whichever loop reads and writes with fewer detours. */
-export function pack(e: Expressions, value: Node, address: Node, outer: PackLoop, inner: PackLoop): void {
+export function pack(e: Expressions, value: Node, address: Node, outer: PackLoop, inner: PackLoop, tables: PackTables | null = null): void {
   const addresses = [{ node: address, bytes: 4 }];
   const outerCost = laneCost(outer.variable, outer.extent, [value], addresses);
   const innerCost = laneCost(inner.variable, inner.extent, [value], addresses);
+  const innerLanes = innerCost <= outerCost;
+  if (tables !== null) value = keepInTables(e, value, inner, innerLanes, tables);
   const roots = [value, address];
   const innerLoop = (lanes: boolean): void => {
     inner.begin();
@@ -47,8 +63,52 @@ export function pack(e: Expressions, value: Node, address: Node, outer: PackLoop
   };
   outer.begin();
   e.f.set(outer.local);
-  if (innerCost <= outerCost) e.loop(outer.variable, outer.local, outer.pushEnd, 1, roots, () => innerLoop(true));
+  if (innerLanes) e.loop(outer.variable, outer.local, outer.pushEnd, 1, roots, () => innerLoop(true));
   else e.vectorLoop(outer.variable, outer.local, null, outer.pushEnd, roots, () => innerLoop(false));
+}
+
+/**
+ * Index arithmetic with divisions that depends on the inner variable alone goes into tables. With lanes along the
+ * inner loop only what all four lanes share, or what counts up along them, can be kept (an entry for four).
+ */
+function keepInTables(e: Expressions, value: Node, inner: PackLoop, lanes: boolean, tables: PackTables): Node {
+  const { graph } = e;
+  const own = inner.variable.variables;
+  const strides = new Strides(lanes ? inner.variable : null, 0);
+  const four = graph.int(4);
+  const entry = lanes ? graph.linear([[graph.binary('idiv', 'i32', inner.variable, four), 1], [graph.binary('idiv', 'i32', tables.begin, four), -1]]) : graph.linear([[inner.variable, 1], [tables.begin, -1]]);
+  const kept = new Map<Node, Node>();
+  const stores: { address: Node; value: Node; element: 'i32' }[] = [];
+  const divides = (n: Node): boolean => [...reachable([n])].some((d) => d.op === 'idiv' || d.op === 'mod');
+  const keep = (n: Node): Node | null => {
+    const known = kept.get(n);
+    if (known !== undefined) return known;
+    const stride = strides.of(n);
+    if (stores.length === mostTables || stride === null) return null;
+    const at = graph.linear([[tables.address, 1], [entry, 4]], stores.length * roundUp(tables.length, 4) * 4);
+    stores.push({ address: at, value: n, element: 'i32' });
+    const loaded = graph.kept(n, at);
+    const made = stride === 0 ? loaded : graph.linear([[loaded, 1], [graph.binary('mod', 'i32', inner.variable, four), stride]]);
+    kept.set(n, made);
+    return made;
+  };
+  const result = graph.replace(value, (n) => {
+    if (n.type !== 'i32' || (n.variables & own) === 0) return null;
+    if (n.op === 'linear' && n.variables !== own) {
+      const terms = n.args.map((a, i) => [a, n.coefficients[i]] as const);
+      const part = graph.linear(terms.filter(([a]) => a.variables === own));
+      if (part.op === 'const' || !divides(part)) return null;
+      const made = keep(part);
+      return made === null ? null : graph.linear([[made, 1], ...terms.filter(([a]) => a.variables !== own)], n.value);
+    }
+    return n.variables === own && n.op !== 'load' && divides(n) ? keep(n) : null;
+  });
+  if (stores.length === 0) return value;
+  inner.begin();
+  e.f.set(inner.local);
+  // One entry for four lanes is the value of the first.
+  e.loop(inner.variable, inner.local, inner.pushEnd, lanes ? 4 : 1, stores.flatMap((s) => [s.value, s.address]), () => e.store(stores));
+  return result;
 }
 
 export interface PackLoop {
