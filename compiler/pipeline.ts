@@ -14,6 +14,7 @@ import { costOf } from './plan/cost.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { Code, Entry, Launch, Plan } from './plan/plan.js';
 import { simplify, simplifyPasses } from './tensor/simplify.js';
+import { splitStridePhases } from './tensor/split-stride-phases.js';
 import { verify } from './tensor/verify.js';
 import type { Program } from './tensor/program.js';
 import type { Span } from '../grammar/span.js';
@@ -35,6 +36,11 @@ export const passes: readonly Pass[] = [
     name: 'simplify', description: 'folds constants, shares equal tensors, drops what nobody needs',
     reason: 'first: elaboration writes everything down once for every use, and fusion should see only what is left',
     run: (program, options) => simplify(program, { disabled: simplifyPasses.filter((p) => options.disabled.includes(p)) }),
+  },
+  {
+    name: 'phases', description: 'splits sums that only every s-th term enters, such as input gradients of strided convolutions, into s dense sums',
+    reason: 'after simplify, which folds the divisibility conditions into the form looked for; before fusion, which then sees plain convolutions',
+    run: splitStridePhases,
   },
 ];
 
