@@ -55,7 +55,15 @@ export function rankMe(features: Features): number {
 }
 
 function singularValues(features: Features): Float64Array {
-  return symmetricEigenvalues(gram(features), features.size).map((l) => Math.sqrt(Math.max(0, l)));
+  const small = features.rows < features.size ? transposed(features) : features;
+  return symmetricEigenvalues(gram(small), small.size).map((l) => Math.sqrt(Math.max(0, l)));
+}
+
+/** Rows as columns. */
+export function transposed({ rows, size, values }: Features): Features {
+  const out = new Float32Array(rows * size);
+  for (let i = 0; i < rows; i++) for (let d = 0; d < size; d++) out[d * rows + i] = values[i * size + d];
+  return { rows: size, size: rows, values: out };
 }
 
 /** The [size, size] matrix of products of columns, in f64 from f32 partial sums over 256 rows. */
