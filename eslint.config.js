@@ -17,7 +17,7 @@ const room = (folder) => ({
 });
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'runs/', '**/*.json'] },
+  { ignores: ['dist/', 'node_modules/', 'runs/', '.*/', '**/*.d.ts', '**/*.json'] },
   ...tseslint.configs.strict,
   ...tseslint.configs.stylistic,
   {
@@ -30,6 +30,7 @@ export default tseslint.config(
       '@typescript-eslint/consistent-indexed-object-style': 'off',
       '@typescript-eslint/consistent-type-definitions': 'off',
       '@typescript-eslint/array-type': 'off',
+      '@typescript-eslint/consistent-generic-constructors': 'off',
       '@typescript-eslint/no-invalid-void-type': 'off',
       '@typescript-eslint/unified-signatures': 'off',
       '@typescript-eslint/no-empty-function': 'off',
