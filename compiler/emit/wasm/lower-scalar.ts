@@ -4,6 +4,7 @@ import type { Scalar, TensorId } from '../../tensor/scalar.js';
 import { bytesOf } from '../../tensor/program.js';
 import { bug } from '../../../grammar/diagnostics/report.js';
 import type { Graph, Node } from './graph.js';
+import { selectLoad } from './select-load.js';
 
 /** Where tensors lie in linear memory. */
 export interface Memory {
@@ -43,7 +44,10 @@ export function lowerScalar(graph: Graph, memory: Memory, environment: Environme
       case 'accumulator': return environment.accumulators[s.slot] ?? bug(`accumulator ${s.slot} does not exist`);
       case 'unary': return s.op === 'stop' ? lower(s.x) : graph.unary(s.op, s.type, lower(s.x));
       case 'binary': return graph.binary(s.op, s.type, lower(s.a), lower(s.b));
-      case 'select': return graph.select(lower(s.condition), lower(s.a), lower(s.b));
+      case 'select': {
+        const [condition, a, b] = [lower(s.condition), lower(s.a), lower(s.b)];
+        return selectLoad(graph, condition, a, b) ?? graph.select(condition, a, b);
+      }
       case 'cast': return graph.cast(s.type, lower(s.x));
       case 'draw': return graph.philox(s.site, s.lane, lower(s.seed), lower(s.step), lower(s.example), lower(s.element));
       case 'read': {

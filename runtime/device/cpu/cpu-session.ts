@@ -6,6 +6,8 @@ import { Worker } from 'node:worker_threads';
 import type { Code, Plan, Slot } from '../../../compiler/plan/plan.js';
 import type { HostArray, Session } from '../device.js';
 import { DeviceError } from '../device.js';
+import type { WasmInstance, WasmMemory, WasmModule } from './webassembly.js';
+import { webAssembly } from './webassembly.js';
 import { walkText, workerText } from './worker-loop.js';
 
 type WasmCode = Extract<Code, { target: 'wasm' }>;
@@ -22,7 +24,7 @@ export async function loadCpuSession(plan: Plan, code: WasmCode, threads: number
   const bytes = code.scratchBase + threads * code.scratchBytes;
   const memory = allocate(bytes);
   const module = await compile(code);
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const instance = new webAssembly.Instance(module, { env: { memory } });
   const names = Object.keys(plan.entries);
   const functionNames = names.map((name) => plan.entries[name].launches.map((l) => functionName(instance, name, l.kernel)));
   const functions = functionNames.map((list) => list.map((name) => kernelFunction(instance, name)));
@@ -108,39 +110,39 @@ export async function loadCpuSession(plan: Plan, code: WasmCode, threads: number
   };
 }
 
-function allocate(bytes: number): WebAssembly.Memory {
+function allocate(bytes: number): WasmMemory {
   const pages = Math.ceil(bytes / pageBytes);
   const size = `${(bytes / gibibyte).toFixed(2)} GiB`;
   if (pages > 65536) throw new DeviceError('out-of-memory', `this plan needs ${size} and the CPU target can address 4 GiB: use a smaller batch, or a GPU`);
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    return new webAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   } catch {
     throw new DeviceError('out-of-memory', `this plan needs ${size} of memory, which this machine could not give: use a smaller batch`);
   }
 }
 
-async function compile(code: WasmCode): Promise<WebAssembly.Module> {
+async function compile(code: WasmCode): Promise<WasmModule> {
   try {
-    return await WebAssembly.compile(Buffer.from(code.binary, 'base64'));
+    return await webAssembly.compile(Buffer.from(code.binary, 'base64'));
   } catch (error) {
     throw new DeviceError('validation', `the generated WebAssembly is not valid: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
 /** Kernels are exported with their program's name in front; plans may name them without it where that is enough. */
-function functionName(instance: WebAssembly.Instance, entry: string, kernel: string): string {
+function functionName(instance: WasmInstance, entry: string, kernel: string): string {
   return `${entry}.${kernel}` in instance.exports ? `${entry}.${kernel}` : kernel;
 }
 
-function kernelFunction(instance: WebAssembly.Instance, name: string): KernelFunction {
+function kernelFunction(instance: WasmInstance, name: string): KernelFunction {
   const found = instance.exports[name];
   if (typeof found !== 'function') throw new DeviceError('validation', `the plan launches "${name}", which its code does not have`);
   return (first, end, worker) => { found(first, end, worker); };
 }
 
 interface WorkerSetup {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
+  readonly module: WasmModule;
+  readonly memory: WasmMemory;
   readonly control: Int32Array;
   readonly entries: readonly (readonly string[])[];
 }

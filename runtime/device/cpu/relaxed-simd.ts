@@ -1,12 +1,13 @@
 /** Whether this Node runs relaxed SIMD (fused multiply-add on four lanes), turning it on where it waits behind a flag. */
 import { setFlagsFromString } from 'node:v8';
+import { webAssembly } from './webassembly.js';
 
 /** (func (result v128) f32x4.relaxed_madd of three constants). */
 function probe(): boolean {
   const constant = [0xfd, 12, ...new Array<number>(16).fill(0)];
   const body = [0, ...constant, ...constant, ...constant, 0xfd, 0x85, 0x02, 0x0b];
   const bytes = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7b, 3, 2, 1, 0, 10, body.length + 2, 1, body.length, ...body];
-  return WebAssembly.validate(new Uint8Array(bytes));
+  return webAssembly.validate(new Uint8Array(bytes));
 }
 
 /** True when plans with `relaxed` code can run. Must be asked before such code is compiled. */
