@@ -48,6 +48,8 @@ export function latestCheckpoint(runFolder: string): CheckpointFile | null {
 export async function saveCheckpoint(runFolder: string, session: Session, manifest: Manifest, facts: CheckpointFacts, keep: number): Promise<CheckpointFile> {
   const folder = join(runFolder, 'checkpoints');
   await mkdir(folder, { recursive: true });
+  // What a killed run was in the middle of writing.
+  for (const name of readdirSync(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
   const path = join(folder, `step-${facts.step}.safetensors`);
   const metadata: Record<string, string> = { format: 'sslc-checkpoint-1' };
   for (const [key, value] of Object.entries(facts)) if (value !== null) metadata[key] = String(value);
