@@ -16,8 +16,9 @@ test.each(files.map((file, k) => ({ file, channels: k % 2 === 0 ? 3 : 1 })))('$f
   const model = loaded.modules.get(file)?.module.declarations.find((d): d is ModelDeclaration => d.kind === 'model');
   if (model === undefined) throw new Error(`${file} declares no model`);
   const names = model.body.flatMap((s) => (s.kind === 'input' ? s.inputs.map((i) => i.name.text) : []));
+  const pair = names.length > 1;
   const inputs: Record<string, Given> = Object.fromEntries(names.map((name, k) => [name, {
-    shape: [batch, 9, 9, channels], element: 'u8' as const, values: Array.from({ length: batch * 81 * channels }, (_, i) => ((i + 3 * k) * 7919) % 256),
+    shape: [batch, pair ? 25 : 9, pair ? 25 : 9, channels], element: 'u8' as const, values: Array.from({ length: batch * (pair ? 625 : 81) * channels }, (_, i) => ((i + 3 * k) * 7919) % 256),
   }]));
   const settings = model.settings.map((s) => s.name.text);
   const set = Object.fromEntries(Object.entries(small).filter(([k]) => settings.includes(k)));
