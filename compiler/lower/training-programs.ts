@@ -17,7 +17,7 @@ import { elaborateModel, rootFrame } from './model.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import { applyOptimizer, optimizerOf } from './optimizer.js';
-import { Scope } from './scope.js';
+import type { Scope } from './scope.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
 import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
