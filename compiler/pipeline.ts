@@ -40,7 +40,8 @@ export const passes: readonly Pass[] = [
   {
     name: 'phases', description: 'splits sums that only every s-th term enters, such as input gradients of strided convolutions, into s dense sums',
     reason: 'after simplify, which folds the divisibility conditions into the form looked for; before fusion, which then sees plain convolutions',
-    run: splitStridePhases,
+    // The interleaving map binds its phases and its result.
+    run: (program, options) => splitStridePhases(program, options.maxBindings - 1),
   },
 ];
 

@@ -19,7 +19,7 @@ import type { Interner } from './structure.js';
 import { createInterner } from './structure.js';
 
 /** More kernels than this for one tensor are not worth the multiplications they save. */
-const mostPhases = 64;
+const worthwhilePhases = 64;
 
 /** The condition `(scale * axis + tapScale * tap + constant) mod stride = remainder`. */
 interface Stride {
@@ -43,8 +43,11 @@ interface Phase {
   readonly tapExtent: number;
 }
 
-/** Replaces every sum with divisibility conditions by a sum for each phase and a map that interleaves them. */
-export function splitStridePhases(program: Program): Program {
+/**
+ * Replaces every sum with divisibility conditions by a sum for each phase and a map that interleaves them. The map reads
+ * up to `mostPhases` tensors at once; where there would be more, only the first axes are split.
+ */
+export function splitStridePhases(program: Program, mostPhases = worthwhilePhases): Program {
   const tensors: Tensor[] = [];
   const numbers = new Map<TensorId, TensorId>();
   const map = (id: TensorId): TensorId => numbers.get(id) ?? bug(`tensor ${id} is read before it is computed`);
@@ -55,7 +58,7 @@ export function splitStridePhases(program: Program): Program {
     return id;
   };
   for (const tensor of program.tensors) {
-    const strides = tensor.kind === 'comprehension' ? stridesOf(tensor, shapeOf) : [];
+    const strides = tensor.kind === 'comprehension' ? stridesOf(tensor, Math.min(mostPhases, worthwhilePhases), shapeOf) : [];
     if (tensor.kind !== 'comprehension' || strides.length === 0) {
       numbers.set(tensor.id, push((id) => renameTensor(tensor, id, map)));
       continue;
@@ -75,7 +78,7 @@ export function splitStridePhases(program: Program): Program {
 }
 
 /** The conditions to split, at most one for each axis and tap, outermost first. */
-function stridesOf(tensor: Comprehension, shapeOf: (id: TensorId) => readonly number[]): readonly Stride[] {
+function stridesOf(tensor: Comprehension, mostPhases: number, shapeOf: (id: TensorId) => readonly number[]): readonly Stride[] {
   const { reduce, shape } = tensor;
   if (reduce === null || reduce.op !== 'sum' || tensor.element !== 'f32') return [];
   const extents = [...shape, ...reduce.extents];

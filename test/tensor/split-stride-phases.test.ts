@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { fuse } from '../../compiler/fuse/fuse.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import { differentiate } from '../../compiler/tensor/differentiate.js';
 import { interpret } from '../../compiler/tensor/interpret.js';
@@ -7,7 +8,7 @@ import { printProgram } from '../../compiler/tensor/print.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
-import { add, binary, boolean, float, index, int, mul, read, select, sub, visit } from '../../compiler/tensor/scalar.js';
+import { add, binary, boolean, float, index, int, mul, read, select, sub, unary, visit } from '../../compiler/tensor/scalar.js';
 import { simplify } from '../../compiler/tensor/simplify.js';
 import { splitStridePhases } from '../../compiler/tensor/split-stride-phases.js';
 import { verify } from '../../compiler/tensor/verify.js';
@@ -102,7 +103,33 @@ describe('split stride phases', () => {
     expect(terms(program) / terms(split(program, inputs))).toBeCloseTo(4, 0);
   });
 
-  /** One axis p of 7 and taps r, as sums with the guard written in several ways. */
+  it('makes convolutions that fusion recognises', () => {
+    const a: Axis = { size: 12, taps: 3, stride: 2, pad: 1, dilation: 1 };
+    const b = new ProgramBuilder('p');
+    const w = b.source('w', 'data', 'f32', [3, 3, 16, 16], origin);
+    const x = b.source('x', 'data', 'f32', [2, a.size, a.size, 16], origin);
+    const at = [1, 2].map((k) => sub(add(mul(index(k), int(2)), index(3 + k)), int(1)));
+    const product = mul(b.read(x, [index(0), ...at, index(6)], float(0)), b.read(w, [index(4), index(5), index(6), index(3)]));
+    const y = b.comprehension('f32', [2, outputsOf(a), outputsOf(a), 16], { op: 'sum', extents: [3, 3, 16] }, product, origin);
+    const [gradient] = differentiate(b, weighted(b, b.comprehension('f32', b.tensor(y).shape, null, unary('tanh', b.identity(y)), origin)), [x]);
+    b.output('gradient', gradient);
+    const { kernels } = fuse(splitStridePhases(simplify(b.build())), { disabled: [], maxBindings: 8, target: 'wasm' });
+    // The convolution itself and four phases.
+    expect(kernels.filter((k) => k.kind === 'contract').length).toBe(5);
+    expect(kernels.filter((k) => k.kind === 'reduce').length).toBe(0);
+  });
+
+  it('makes no more phases than may be read at once', () => {
+    const a: Axis = { size: 18, taps: 5, stride: 3, pad: 1, dilation: 1 };
+    const { program, inputs } = inputGradient([a, a]);
+    const added = (most: number): number => splitStridePhases(program, most).tensors.length - program.tensors.length;
+    expect([added(9), added(8), added(3), added(2)]).toEqual([9, 3, 3, 0]);
+    const expected = interpret(program, inputs).outputs.get('gradient') ?? [];
+    const found = interpret(splitStridePhases(program, 4), inputs).outputs.get('gradient') ?? [];
+    expected.forEach((e, i) => { expect(found[i]).toBeCloseTo(e, 9); });
+  });
+
+  /** A summand over a point p and a tap r, with the condition written in several ways. */
   const written = (form: string, scale: number, tapScale: number, constant: number, stride: number): Scalar => {
     const g = 0 as TensorId;
     const e = add(add(mul(index(0), int(scale)), mul(index(1), int(tapScale))), int(constant));
