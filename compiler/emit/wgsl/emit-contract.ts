@@ -121,7 +121,7 @@ export function openLoops(writer: KernelWriter, outer: Block, extents: readonly 
   extents.forEach((size, i) => {
     if (size === 1) { start.axes.set(first + i, '0'); return; }
     const name = `${prefix}${i}`;
-    const loop = writer.nested(block, `for (var ${name} = 0; ${name} < ${size}; ${name}++)`);
+    const loop = writer.loop(block, name, size);
     loop.axes.set(first + i, name);
     loops.push(loop);
     block = loop.body;

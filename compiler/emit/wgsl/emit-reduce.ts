@@ -48,7 +48,7 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
     reduceAxes.forEach((axis, i) => {
       if (kernel.reduceExtents[i] === 1) { frame.axes.set(axis, '0'); return; }
       const name = `r${i}`;
-      const loop = writer.nested(block, `for (var ${name} = 0; ${name} < ${kernel.reduceExtents[i]}; ${name}++)`);
+      const loop = writer.loop(block, name, kernel.reduceExtents[i]);
       loop.axes.set(axis, name);
       loops.push(loop);
       block = loop.body;

@@ -24,7 +24,7 @@ import type { ScheduleLimits } from './schedule.js';
 import { KernelWriter, renderBlock } from './writer.js';
 
 export interface WgslOptions extends TargetOptions {
-  /** `simclr.ssl:12` for a span, for the comments over kernels. */
+  /** `model.ssl:12` for a span, for the comments over kernels. */
   readonly lineOf?: (span: Span) => string;
 }
 
@@ -105,7 +105,7 @@ function emitKernel(kernel: Kernel, entry: WgslEntry, options: WgslOptions): Emi
   const { bindings, access } = bindTensors(kernel, entry.kernels.program, entry.placements, options);
   const extents = extentsOf(kernel);
   const range = (axis: number): Range => ({ low: 0, high: (extents[axis] ?? 1) - 1 });
-  const writer = new KernelWriter(access, range, rootsOf(kernel));
+  const writer = new KernelWriter(access, range, rootsOf(kernel), options.software);
   const empty = sizeOf(kernel.extents) === 0;
   const body: KernelText = empty ? { threads: 64, groups: 1, shared: [], builtins: [], features: [] } : emitBody(kernel, writer, options);
   const workgroups = splitGroups(body.groups);
@@ -123,6 +123,7 @@ function emitKernel(kernel: Kernel, entry: WgslEntry, options: WgslOptions): Emi
     `fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32${body.builtins.map((b) => `, ${b}`).join('')}) {`,
     `  let group = ${group};`,
     '  let thread = i32(local);',
+    ...writer.preamble().map((line) => `  ${line}`),
     ...(x * y * z > body.groups ? [`  if (group >= ${body.groups}) { return; }`] : []),
     ...renderBlock(writer.root.body),
     '}',

@@ -58,11 +58,13 @@ export class KernelWriter {
   readonly root: Frame;
   private readonly names = new Map<string, number>();
   private readonly uses = new Map<Scalar, number>();
+  private startsUsed = false;
 
   constructor(
     private readonly access: ReadonlyMap<TensorId, TensorAccess>,
     private readonly axisRange: (axis: number) => Range,
     roots: readonly Scalar[],
+    private readonly rolled = false,
   ) {
     this.root = this.frame({ items: [], indent: 1 });
     const seen = new Set<Scalar>();
@@ -101,6 +103,20 @@ export class KernelWriter {
     const inner: Block = { items: [], indent: block.indent + 1 };
     block.items.push(inner, '}');
     return this.frame(inner);
+  }
+
+  /**
+   * A loop over `name` from 0. `rolled` keeps drivers from unrolling it, by a start that they cannot see is zero: software
+   * adapters take minutes to compile nests of short loops that they have unrolled.
+   */
+  loop(block: Block, name: string, size: number): Frame {
+    if (this.rolled) this.startsUsed = true;
+    return this.nested(block, `for (var ${name} = ${this.rolled ? 'start' : '0'}; ${name} < ${size}; ${name}++)`);
+  }
+
+  /** Declarations that the body needs before it. */
+  preamble(): readonly string[] {
+    return this.startsUsed ? ['let start = min(thread, 0);'] : [];
   }
 
   environment(...frames: readonly Frame[]): Environment {

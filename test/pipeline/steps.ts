@@ -1,0 +1,108 @@
+/** Small training steps of the bundled models: compiled for a target, run on a device, and compared with the float64 interpreter. */
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
+import { compileTraining, loadProgram } from '../../compiler/pipeline.js';
+import { interpret } from '../../compiler/tensor/interpret.js';
+import { sizeOf } from '../../compiler/tensor/program.js';
+import type { Program } from '../../compiler/tensor/program.js';
+import type { Device } from '../../runtime/device/device.js';
+import { memoryReader } from '../lower/harness.js';
+
+const root = join(import.meta.dirname, '..', '..');
+const examples = 12;
+export const batch = 4;
+
+/** A bundled model with settings that make it small. */
+export interface SmallModel {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly channels: number;
+  /** Pixels a side, 16 unless told. */
+  readonly side?: number;
+  readonly set: Readonly<Record<string, string>>;
+}
+
+export const models: readonly SmallModel[] = [
+  { name: 'simclr', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
+  { name: 'simclr', inputs: ['x'], channels: 3, set: { width: '8', hidden: '8', channels: '2' } },
+  { name: 'vicreg', inputs: ['x'], channels: 1, set: { width: '8', channels: '2' } },
+  { name: 'barlow_twins', inputs: ['x'], channels: 1, set: { width: '8', channels: '2' } },
+  { name: 'simsiam', inputs: ['x'], channels: 1, set: { width: '8', narrow: '4', channels: '2' } },
+  { name: 'byol', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
+  { name: 'moco_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', keys: '12', channels: '2' } },
+  // Its 4 x 4 grid of averages needs a feature map of that size.
+  { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', hidden: '8', channels: '2' } },
+];
+
+/** Compiles `init`, `step` and `embed`; the file must have nothing wrong with it. */
+export function compile(m: SmallModel, options: TargetOptions): CompiledModel {
+  const side = m.side ?? 16;
+  const loaded = loadProgram(join(root, 'models', 'vision', `${m.name}.ssl`), memoryReader({}));
+  expect(loaded.diagnostics).toEqual([]);
+  return compileTraining(loaded, {
+    model: null, set: { ...m.set, batch: `${batch}` }, steps: 8, resident: true, embedBatch: batch, target: options,
+    data: { examples, classes: null, inputs: m.inputs.map((name) => ({ name, element: 'u8', shape: [side, side, m.channels] })) },
+  });
+}
+
+/** Pictures that differ from place to place and from input to input. */
+function pixels(m: SmallModel, salt: number): Uint8Array {
+  const side = m.side ?? 16;
+  return Uint8Array.from({ length: examples * side * side * m.channels }, (_, i) => 128 + 127 * Math.sin(0.7 * i * salt + (i % 13)));
+}
+
+type Values = Record<string, ArrayLike<number>>;
+
+function interpretStep(program: Program, values: Values): { reports: Float64Array; next: Values } {
+  const given: Record<string, Float64Array> = {};
+  for (const t of program.tensors) if (t.kind === 'source') given[t.name] = t.name in values ? Float64Array.from(values[t.name]) : new Float64Array(sizeOf(t.shape));
+  const out = interpret(program, given);
+  return { reports: out.outputs.get('reports') ?? new Float64Array(0), next: { ...values, ...Object.fromEntries(out.sources) } };
+}
+
+/** What a model is called in a test's title. */
+export function titleOf(m: SmallModel): string {
+  return `${m.name}, ${m.channels} channel${m.channels === 1 ? '' : 's'}`;
+}
+
+/** Runs two steps on a device and in the interpreter, from the parameters the device drew, and compares reports and what was learned. */
+export async function expectSameSteps(device: Device, compiled: CompiledModel, m: SmallModel): Promise<void> {
+  const session = await device.load(compiled.plan);
+  const { sources } = compiled.plan;
+  session.write('clock.seed', new Int32Array([7]));
+  session.write('clock.step', new Int32Array([0]));
+  m.inputs.forEach((name, k) => session.write(`data.${name}`, pixels(m, k + 1)));
+  await session.run('init');
+  let values: Values = { 'clock.seed': [7] };
+  m.inputs.forEach((name, k) => { values[`data.${name}`] = pixels(m, k + 1); });
+  const kept = Object.keys(sources).filter((name) => sources[name].role === 'parameters' || sources[name].role === 'state');
+  for (const name of kept) values[name] = await session.readSource(name);
+  for (let step = 0; step < 2; step++) {
+    const order = Int32Array.from({ length: batch }, (__, i) => (step * batch + i) % examples);
+    session.write('clock.step', new Int32Array([step]));
+    session.write('batch.order', order);
+    if ('batch.example' in sources) session.write('batch.example', order);
+    await session.run('step');
+    const reference = interpretStep(compiled.programs['step'], { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order });
+    values = reference.next;
+    const reports = await session.readOutput('step', 'reports');
+    reference.reports.forEach((v, k) => expect(Math.abs(reports[k] - v), `${compiled.manifest.reports[k]} at step ${step}: ${reports[k]} and ${v}`).toBeLessThan(2e-3 * Math.max(1, Math.abs(v))));
+  }
+  for (const name of kept) expectNear(await session.readSource(name), values[name], name);
+  await session.close();
+}
+
+/**
+ * Close as a whole: the length of the difference against the length of the values. Single elements may differ more,
+ * because optimizers divide by the size of a gradient that may be nearly zero.
+ */
+function expectNear(found: ArrayLike<number>, expected: ArrayLike<number>, name: string): void {
+  let difference = 0;
+  let length = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (found[i] - expected[i]) ** 2;
+    length += expected[i] ** 2;
+  }
+  expect(Math.sqrt(difference), `distance between found and expected \`${name}\``).toBeLessThan(5e-3 * Math.max(1, Math.sqrt(length)));
+}
