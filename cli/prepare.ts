@@ -1,6 +1,6 @@
 /** From a file on the command line to a loaded program, its data and its compiled form: the steps that commands share. */
 import type { CompiledModel, DataInfo, LoadedProgram, TargetOptions, TrainingSpec } from '../compiler/api.js';
-import { compileTraining, loadProgram, readTraining } from '../compiler/pipeline.js';
+import { compileTraining, loadProgram, readTraining, type Observe } from '../compiler/pipeline.js';
 import { recordReader, type Recording } from '../compiler/spec/reader.js';
 import type { ModelInput } from '../compiler/plan/manifest.js';
 import { DiagnosticError } from '../grammar/diagnostics/report.js';
@@ -72,7 +72,7 @@ export function plannedSteps(spec: TrainingSpec, examples: number, asked: { read
 }
 
 /** Compiles init, step and embed for a target. */
-export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions): CompiledModel {
+export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe): CompiledModel {
   return compileTraining(prepared.loaded, {
     model: prepared.model,
     set: prepared.set,
@@ -81,7 +81,7 @@ export function compileFor(prepared: Prepared, training: Training, steps: number
     resident: training.data === null || training.data.train.resident,
     embedBatch: Math.min(256, Math.max(1, training.info.examples)),
     target,
-  });
+  }, observe);
 }
 
 /** `x=u8[28, 28, 1]`: an input of that element and shape. */

@@ -4,7 +4,7 @@
  */
 import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
-import { emissions } from './emissions.js';
+import { emissions, passNames } from './emissions.js';
 import { assignment, oneOf, whole } from './options.js';
 import type { Context, Outcome } from './outcome.js';
 import type { CallOptions } from './commands/call.js';
@@ -92,6 +92,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
 
   onDevice(settable(command('compile <file>', 'Show what a model becomes on its way to the device.', ['sslc compile model.ssl --report', 'sslc compile model.ssl --emit wgsl', 'sslc compile model.ssl --emit tensor --entry step'])))
     .option('--emit <what>', emissions.join(', '), oneOf('--emit', emissions))
+    .option('--dump-after <pass>', `the tensor programs after a pass: ${passNames.join(', ')}`, oneOf('--dump-after', passNames))
     .option('--entry <name>', 'only this program: init, step or embed')
     .option('--report', 'launches, FLOPs, bytes and peak memory, per kernel and in total')
     .option('--input <name=type>', 'bind an input without data, for instance x=u8[28,28,1]; may be repeated', assignment('--input'), {})

@@ -45,6 +45,9 @@ export const passes: readonly Pass[] = [
   },
 ];
 
+/** Sees the program of an entry after a pass; `lower` is what elaboration gave, before any. */
+export type Observe = (pass: string, entry: string, program: Program) => void;
+
 /** Runs the passes, verifying the program after each. `observe` sees the program after every pass (`--dump-after`). */
 export function runPasses(program: Program, options: TargetOptions, observe: (pass: string, program: Program) => void = () => undefined): Program {
   return passes.reduce((p, pass) => {
@@ -57,10 +60,10 @@ export function runPasses(program: Program, options: TargetOptions, observe: (pa
 }
 
 /** Compiles the training of a model: entries `init`, `step` and `embed`. Throws a `DiagnosticError` for what is wrong in the source. */
-export function compileTraining(loaded: LoadedProgram, options: CompileTrainingOptions): CompiledModel {
+export function compileTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CompiledModel {
   const training = readTraining(loaded, options);
   const built = buildTraining(loaded, options);
-  const planned = planPrograms(loaded, built.programs, options.target);
+  const planned = planPrograms(loaded, built.programs, options.target, observe);
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
 }
 
@@ -78,9 +81,12 @@ interface Planned {
 }
 
 /** Simplifies, fuses, plans memory and emits code for the programs of one plan, which share their sources by name. */
-export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<string, Program>>, target: TargetOptions): Planned {
+export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<string, Program>>, target: TargetOptions, observe: Observe = () => undefined): Planned {
   const names = Object.keys(programs);
-  const simplified = names.map((n) => runPasses(programs[n], target));
+  const simplified = names.map((n) => {
+    observe('lower', n, programs[n]);
+    return runPasses(programs[n], target, (pass, program) => observe(pass, n, program));
+  });
   const kernels = simplified.map((p) => fuse(p, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target }));
   const memory = planMemory(kernels, { alignment: 256, arenaLimit: target.target === 'wgsl' ? target.maxBindingBytes : null });
   const emitted = kernels.map((k, i) => ({ kernels: k, placements: memory.entries[i].placements }));
@@ -116,7 +122,7 @@ function emit(entries: Parameters<typeof emitWasm>[0], arenas: Plan['arenas'], t
   };
 }
 
-/** `models/simclr.ssl:12` for a span of a loaded file. */
+/** `model.ssl:12` for a span of a loaded file. */
 export function lineFinder(loaded: LoadedProgram): (span: Span) => string {
   const starts = new Map<string, number[]>();
   return (span) => {

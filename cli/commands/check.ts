@@ -1,6 +1,11 @@
 /** `sslc check`: everything that can be known of a model without running it. */
 import type { CompiledModel } from '../../compiler/api.js';
+import { checkDeclarations } from '../../compiler/check/check-declarations.js';
+import { functionsOf, sampleInputs } from '../../compiler/check/sample-inputs.js';
+import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
+import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { plainTarget } from '../device.js';
+import { usage } from '../failure.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
 import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice, type Prepared } from '../prepare.js';
 import { bigCount, byteCount, grouped } from '../table.js';
@@ -9,20 +14,30 @@ export interface CheckOptions extends ModelChoice {
   readonly input: Readonly<Record<string, string>>;
 }
 
-/** Checks a file. Shapes are checked when the inputs' sizes are known, from data or from `--input`. */
+/** Checks a file. Sizes come from its data or from `--input`; without either they are assumed, and that is said. */
 export async function check(context: Context, file: string, options: CheckOptions): Promise<Outcome> {
   const prepared = prepare(context, file, options);
   const { loaded } = prepared;
   if (!hasModel(prepared)) {
+    const diagnostics = [...loaded.diagnostics, ...checkDeclarations(loaded)];
+    refuseErrors(diagnostics);
     const names = (loaded.modules.get(loaded.main)?.module.declarations ?? []).map((d) => (d.kind === 'train' ? d.model.text : d.name.text));
-    return done(`${file}: names are in order; no model to check further (${names.join(', ') || 'no declarations'})\n`, { model: null, declarations: names }, loaded.diagnostics);
+    return done(`${file}: ok; no model, each declaration was checked by itself (${names.join(', ') || 'none'})\n`, { model: null, declarations: names }, diagnostics);
   }
-  const training = await prepareTraining(prepared, options.input);
-  if (training.info.inputs.length === 0) {
-    return done(`${file}: names are in order; shapes were not checked, since model ${training.spec.model} has no data\n  = help: add a train block with \`data\`, or give \`--input x=u8[28,28,1]\`\n`, { model: training.spec.model, shapes: false }, loaded.diagnostics);
-  }
+  const known = await prepareTraining(prepared, options.input);
+  const { model, settings } = known.spec;
+  const assumed = known.info.inputs.length > 0 ? null : sampleInputs(loaded, model, settings);
+  const training = assumed === null ? known : { ...known, info: { ...known.info, inputs: assumed } };
+  if (training.info.inputs.length === 0) usage(`model ${model} has no data, and the sizes of its inputs cannot be assumed`, 'add a train block with `data`, or give `--input x=u8[28,28,1]`');
   const compiled = compileFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), plainTarget('wasm'));
-  return done(`${file}: ok\n\n${describe(compiled)}`, asJson(compiled), [...loaded.diagnostics, ...compiled.diagnostics]);
+  const diagnostics = [...compiled.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
+  refuseErrors(diagnostics);
+  const note = assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
+  return done(`${file}: ok\n\n${describe(compiled)}${note}`, { ...asJson(compiled), assumedSizes: assumed !== null }, diagnostics);
+}
+
+function refuseErrors(diagnostics: readonly Diagnostic[]): void {
+  if (diagnostics.some((d) => d.severity === 'error')) throw new DiagnosticError(diagnostics);
 }
 
 function hasModel({ loaded }: Prepared): boolean {
@@ -69,7 +84,7 @@ function describe(compiled: CompiledModel): string {
   return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
 }
 
-function asJson(compiled: CompiledModel): Json {
+function asJson(compiled: CompiledModel): { readonly [key: string]: Json } {
   const { manifest } = compiled;
   return {
     model: manifest.model,

@@ -4,7 +4,7 @@ import { printKernels } from '../../compiler/fuse/print.js';
 import { describePlan } from '../../compiler/plan/report.js';
 import { printProgram } from '../../compiler/tensor/print.js';
 import { plainTarget, targetOf, withDevice } from '../device.js';
-import type { Emission } from '../emissions.js';
+import type { Emission, PassName } from '../emissions.js';
 import { usage } from '../failure.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
 import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice } from '../prepare.js';
@@ -12,6 +12,7 @@ import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice } 
 export interface CompileOptions extends ModelChoice {
   readonly device: string;
   readonly emit?: Emission;
+  readonly dumpAfter?: PassName;
   readonly entry?: string;
   readonly report?: boolean;
   readonly input: Readonly<Record<string, string>>;
@@ -19,7 +20,8 @@ export interface CompileOptions extends ModelChoice {
 
 /** Compiles a file and shows one of its forms. */
 export async function compile(context: Context, file: string, options: CompileOptions): Promise<Outcome> {
-  const emit = options.emit ?? (options.report === true ? null : 'tensor');
+  if (options.emit !== undefined && options.dumpAfter !== undefined) usage('--emit and --dump-after exclude each other');
+  const emit = options.emit ?? (options.report === true || options.dumpAfter !== undefined ? null : 'tensor');
   const prepared = prepare(context, file, options);
   if (emit === 'ast') {
     const { module } = prepared.loaded.modules.get(prepared.loaded.main) ?? usage(`${file}: nothing to show`);
@@ -32,9 +34,12 @@ export async function compile(context: Context, file: string, options: CompileOp
   const target = options.device === 'auto'
     ? plainTarget(emit === 'wgsl' ? 'wgsl' : 'wasm')
     : await withDevice(options.device, async (device) => targetOf(device));
-  const compiled = compileFor(prepared, training, steps, target);
+  const dumped = new Map<string, string>();
+  const compiled = compileFor(prepared, training, steps, target, (pass, entry, program) => {
+    if (pass === options.dumpAfter) dumped.set(entry, printProgram(program));
+  });
   const entries = chosenEntries(compiled, options.entry);
-  const shown = emit === null ? { text: '', json: null } : show(compiled, emit, entries);
+  const shown = emit === null ? texts(entries.flatMap((e) => dumped.get(e) ?? [])) : show(compiled, emit, entries);
   const report = options.report === true ? reportOf(compiled, entries) : { text: '', json: null };
   return done(`${shown.text}${report.text}`, options.report === true ? report.json : shown.json, compiled.diagnostics);
 }

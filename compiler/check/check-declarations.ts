@@ -2,7 +2,7 @@
  * Checks the functions of a file that nobody calls, by elaborating each on sample sizes: every axis name gets a size of its own, so
  * that axes that were mixed up do not fit. Settings without a default get a plausible value of their type.
  */
-import type { Expression, FunctionDeclaration, Input, Setting } from '../../grammar/ast.js';
+import type { FunctionDeclaration, Input, Setting } from '../../grammar/ast.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import type { LoadedProgram } from '../api.js';
@@ -14,16 +14,14 @@ import { scratchContext } from '../lower/training-spec.js';
 import { constantTensor, tensorOfNode } from '../lower/tensor-value.js';
 import type { TensorValue, Value } from '../lower/value.js';
 import { cast } from '../tensor/scalar.js';
+import { sampleSize, usualSizes } from './sample-inputs.js';
 
-/** Sizes of axis names met in practice; others get the next unused number. Images are square and large enough for strides. */
-const usualSizes: Readonly<Record<string, number>> = { H: 16, W: 16, C: 3, B: 6, D: 5, K: 7, N: 9, T: 11, V: 13 };
-
-/** Diagnostics of every function declared in the main module. */
-export function checkDeclarations(loaded: LoadedProgram): Diagnostic[] {
+/** Diagnostics of every function declared in the main module; `skip` names those that were checked with real sizes. */
+export function checkDeclarations(loaded: LoadedProgram, skip: ReadonlySet<string> = new Set()): Diagnostic[] {
   const found: Diagnostic[] = [];
   const seen = new Set<string>();
   for (const d of loaded.modules.get(loaded.main)?.module.declarations ?? []) {
-    if (d.kind !== 'function' || d.role === 'data') continue;
+    if (d.kind !== 'function' || d.role === 'data' || skip.has(d.name.text)) continue;
     for (const x of checkFunction(loaded, d)) {
       const key = `${x.code} ${x.span.file} ${x.span.start} ${x.title}`;
       if (!seen.has(key)) found.push(x);
@@ -82,22 +80,11 @@ function sampleInput(builder: ReturnType<typeof scratchContext>['builder'], c: R
   const shape: number[] = [];
   for (const d of type.dimensions) {
     if (d.kind === 'rest') { shape.push(6, 4); continue; }
-    const size = sampleSize(d.size, sizes, settings);
+    const size = sampleSize(d.size, usualSizes, sizes, (name) => (settings.has(name) ? 4 : null));
     if (size === null) return null;
     shape.push(size);
   }
   const element = type.element === 'int' ? 'i32' : type.element;
   const id = builder.source(`sample.${input.name.text}`, 'batch', element, shape, { span: input.span, name: input.name.text });
   return tensorOfNode(c, id);
-}
-
-function sampleSize(e: Expression, sizes: Map<string, number>, settings: ReadonlySet<string>): number | null {
-  if (e.kind === 'number') return e.value;
-  if (e.kind !== 'name') return null;
-  if (settings.has(e.name)) return 4;
-  const known = sizes.get(e.name) ?? usualSizes[e.name];
-  if (known !== undefined) return known;
-  const next = 17 + 2 * sizes.size;
-  sizes.set(e.name, next);
-  return next;
 }

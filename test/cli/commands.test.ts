@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { passes } from '../../compiler/pipeline.js';
 import { codes } from '../../grammar/diagnostics/pages.js';
 import { place, root, sslc, type Place } from './command.js';
 
@@ -80,9 +81,19 @@ describe('check', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ sslc: 1, command: 'check', exitCode: 0, diagnostics: [], result: { model: 'tiny', settings: { width: 4, tau: 0.5 } } });
   });
 
-  it('says when shapes were not checked', async () => {
+  it('assumes sizes when there is no data, and says so', async () => {
     const { sslc: run } = project({ 'tiny.ssl': tiny });
-    expect(await run('check', 'tiny.ssl')).toMatchObject({ code: 0, stdout: expect.stringContaining('shapes were not checked') });
+    const { code, stdout } = await run('check', 'tiny.ssl');
+    expect(code).toBe(0);
+    expect(stdout).toContain('x: u8[28, 28, 1]');
+    expect(stdout).toContain('sizes were assumed');
+  });
+
+  it('finds type errors without a model, and in functions that the model does not call', async () => {
+    const wrong = 'energy bad(u: [B, D], v: [B, K]) -> [] = mean((u - v)^2)\n';
+    const { sslc: run } = project({ 'energy.ssl': wrong, 'tiny.ssl': `${tiny}${wrong}`, 'good.ssl': wrong.replace('K', 'D') });
+    for (const file of ['energy.ssl', 'tiny.ssl']) expect(await run('check', file)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/error\[SSL2004\]: shapes \[B=6, D=5\] and \[B=6, K=7\]/) });
+    expect(await run('check', 'good.ssl')).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('points at an unknown name and suggests the known one', async () => {
@@ -188,6 +199,14 @@ describe('compile', () => {
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout.length).toBeGreaterThan(40);
     expect((await run(...argv)).stdout).toBe(first.stdout);
+  });
+  it('shows a program after a pass', async () => {
+    const { sslc: run } = project({ 'tiny.ssl': tiny });
+    for (const pass of ['lower', ...passes.map((p) => p.name)]) {
+      const { code, stdout } = await run('compile', 'tiny.ssl', '--input', 'x=u8[5,4,1]', '--dump-after', pass, '--entry', 'embed');
+      expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^program embed\n[^]*output embedding/) });
+    }
+    expect(await run('compile', 'tiny.ssl', '--dump-after', 'magic')).toMatchObject({ code: 2 });
   });
   it('reports what a step costs', async () => {
     const { sslc: run } = project({ 'tiny.ssl': tiny });
