@@ -206,7 +206,7 @@ export function reduceAxes(c: Context, span: Span, name: string, op: ReduceOpera
   return reduceOver(c, span, name, op, body, variables, null);
 }
 
-/** Unbiased variance over variables (divides by n - 1), as PyTorch's and VICReg's. */
+/** Unbiased variance over variables (divides by n - 1), the estimator from a sample. */
 export function varianceOver(c: Context, span: Span, name: string, body: TensorValue, variables: readonly IndexVariable[]): TensorValue {
   const count = variables.reduce((n, x) => n * x.axis.size, 1);
   const mean = materialize(c, reduceOver(c, span, `${name} mean`, 'mean', body, variables, null), `${name} mean`, span);

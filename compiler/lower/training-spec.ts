@@ -145,7 +145,7 @@ function scheduleGlobals(): Map<string, Value> {
   return new Map<string, Value>([['step', one], ['steps', one], ['epochs', one], ['batch', one], ['examples', one], ['training', { kind: 'boolean', value: true }], ['pi', { kind: 'number', value: Math.PI, integer: false }], ['decayed', one]]);
 }
 
-/** Arguments of `train simclr(tau: 0.2)`, then overrides. */
+/** Arguments of `train NAME(tau: 0.2)`, then overrides. */
 export function modelSettings(c: Context, f: Frame, source: TrainingSource, overrides: Overrides): Map<string, Value> {
   const given = new Map<string, Value>();
   const args: readonly Argument[] = source.train?.arguments ?? [];

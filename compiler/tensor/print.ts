@@ -9,7 +9,7 @@ import type { BinaryOperator, Scalar } from './scalar.js';
 import { operands, visit } from './scalar.js';
 
 export interface PrintOptions {
-  /** Where a span lies, for people: `simclr.ssl:12`; null for nothing. The file name alone by default. */
+  /** Where a span lies, for people: `model.ssl:12`; null for nothing. The file name alone by default. */
   readonly place?: (span: Span) => string | null;
 }
 
