@@ -80,6 +80,18 @@ export function tensorsRead(kernel: Kernel): ReadonlySet<TensorId> {
   return found;
 }
 
+/** The kernels that read each tensor. */
+export function readersOf(kernels: readonly Kernel[]): ReadonlyMap<TensorId, readonly Kernel[]> {
+  const readers = new Map<TensorId, Kernel[]>();
+  for (const kernel of kernels) {
+    for (const id of tensorsRead(kernel)) {
+      const list = readers.get(id);
+      if (list === undefined) readers.set(id, [kernel]); else list.push(kernel);
+    }
+  }
+  return readers;
+}
+
 /** Every tensor a kernel touches: one binding each. */
 export function tensorsTouched(kernel: Kernel): ReadonlySet<TensorId> {
   return new Set([...tensorsRead(kernel), ...kernel.stores.map((s) => s.tensor)]);

@@ -66,33 +66,56 @@ export function inlineKernel(program: Program, consumer: Kernel, producer: Kerne
 export function inlineMaps(draft: Draft, context: FuseContext): Draft {
   const pinned = pinnedTensors(draft.program);
   const kernels: (Kernel | null)[] = [...draft.kernels];
+  // Kept up to date: positions of the readers of each tensor, and of its maker.
+  const readers = new Map<TensorId, Set<number>>();
+  const makers = new Map<TensorId, number>();
+  const note = (kernel: Kernel, i: number): void => {
+    for (const id of tensorsRead(kernel)) {
+      const set = readers.get(id);
+      if (set === undefined) readers.set(id, new Set([i])); else set.add(i);
+    }
+  };
+  const forget = (kernel: Kernel, i: number): void => { for (const id of tensorsRead(kernel)) readers.get(id)?.delete(i); };
+  kernels.forEach((k, i) => {
+    if (k === null) return;
+    note(k, i);
+    for (const s of k.stores) if (!makers.has(s.tensor)) makers.set(s.tensor, i);
+  });
+  const makerOf = (id: TensorId): Kernel | null => { const i = makers.get(id); return i === undefined ? null : kernels[i]; };
+  const readBy = (id: TensorId): number => readers.get(id)?.size ?? 0;
   for (let i = 0; i < kernels.length; i++) {
     const producer = kernels[i];
     const found = producer === null ? null : inlinable(draft, producer, pinned);
     if (producer === null || found === null) continue;
-    const consumers = kernels.flatMap((k, j) => (k !== null && j !== i && tensorsRead(k).has(found.tensor) ? [j] : []));
+    const consumers = [...(readers.get(found.tensor) ?? [])].filter((j) => j !== i).sort((a, b) => a - b);
     const targets = consumers.map((j) => kernels[j]).filter((k): k is Kernel => k !== null);
     if (!worthInlining(draft.program, found.tensor, found.body, targets)) continue;
     // A result that only this map reads is better finished where it is made, unless the map is read just once too.
-    if (targets.length > 1 && finishesResult(draft.program, producer, kernels, pinned)) continue;
+    if (targets.length > 1 && finishesResult(draft.program, producer, makerOf, readBy, pinned)) continue;
     const inlined = targets.map((k) => inlineKernel(draft.program, k, producer, found.tensor, found.body));
     if (inlined.some((k, n) => tensorsTouched(k).size > Math.max(context.maxBindings, tensorsTouched(targets[n]).size))) continue;
     if (inlined.some((k) => scalarsOf(k).reduce((sum, s) => sum + costOf(s).operations, 0) > largestBody)) continue;
-    consumers.forEach((j, n) => { kernels[j] = inlined[n]; });
+    consumers.forEach((j, n) => {
+      forget(targets[n], j);
+      note(inlined[n], j);
+      kernels[j] = inlined[n];
+    });
+    forget(producer, i);
     kernels[i] = null;
   }
   return { ...draft, kernels: kernels.filter((k): k is Kernel => k !== null) };
 }
 
 /** Whether the map can be the epilogue of a product or reduction whose result nobody else reads. */
-function finishesResult(program: Program, map: Kernel, kernels: readonly (Kernel | null)[], pinned: ReadonlySet<TensorId>): boolean {
+function finishesResult(program: Program, map: Kernel, makerOf: (id: TensorId) => Kernel | null, readBy: (id: TensorId) => number, pinned: ReadonlySet<TensorId>): boolean {
   return [...tensorsRead(map)].some((t) => {
     if (pinned.has(t) || program.tensors[t].kind !== 'comprehension') return false;
-    const maker = kernels.find((k) => k !== null && k.stores.some((s) => s.tensor === t));
-    if (maker === undefined || maker === null || maker.kind === 'map' || maker.extents.join() !== map.extents.join()) return false;
+    const maker = makerOf(t);
+    if (maker === null || maker.kind === 'map' || maker.extents.join() !== map.extents.join()) return false;
     let identity = true;
     for (const s of scalarsOf(map)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === t && !isIdentity(n, map.extents, program.tensors[t].shape)) identity = false; });
-    return identity && kernels.every((k) => k === null || k === map || !tensorsRead(k).has(t));
+    // The map is one of the readers.
+    return identity && readBy(t) === 1;
   });
 }
 

@@ -9,21 +9,43 @@ import { dependencies } from './schedule-kernels.js';
 export class KernelGraph {
   private readonly nodes: (Kernel | null)[];
   private readonly needs: Set<number>[];
+  /** The other way round: who needs a kernel. */
+  private readonly users: Set<number>[];
+  /** More than the rank of everything a kernel needs: bounds searches. */
+  private readonly ranks: number[];
   private readonly readers = new Map<TensorId, Set<number>>();
 
   constructor(readonly program: Program, kernels: readonly Kernel[]) {
     this.nodes = [...kernels];
     this.needs = dependencies(program, kernels).map((s) => new Set(s));
-    kernels.forEach((k, i) => this.noteReads(k, i));
+    this.users = kernels.map(() => new Set());
+    this.needs.forEach((set, i) => set.forEach((n) => this.users[n].add(i)));
+    this.ranks = kernels.map(() => 0);
+    kernels.forEach((k, i) => {
+      this.raise(i);
+      this.forReads(k, (set) => set.add(i));
+    });
   }
 
-  private noteReads(kernel: Kernel, i: number): void {
+  private forReads(kernel: Kernel, f: (readers: Set<number>) => void): void {
     for (const id of tensorsRead(kernel)) {
       for (const seen of [id, ...basesOf(this.program, id).map((b) => b.id)]) {
         const set = this.readers.get(seen) ?? new Set();
-        set.add(i);
         this.readers.set(seen, set);
+        f(set);
       }
+    }
+  }
+
+  /** Puts a kernel's rank above those it needs, and so on for those that need it. */
+  private raise(from: number): void {
+    const stack = [from];
+    for (let i = stack.pop(); i !== undefined; i = stack.pop()) {
+      let rank = this.ranks[i];
+      for (const n of this.needs[i]) rank = Math.max(rank, this.ranks[n] + 1);
+      if (rank === this.ranks[i] && i !== from) continue;
+      this.ranks[i] = rank;
+      for (const u of this.users[i]) if (this.ranks[u] <= rank) stack.push(u);
     }
   }
 
@@ -51,7 +73,7 @@ export class KernelGraph {
     const stack = [...starts];
     for (let i = stack.pop(); i !== undefined; i = stack.pop()) {
       if (i === target) return true;
-      if (seen.has(i)) continue;
+      if (this.ranks[i] <= this.ranks[target] || seen.has(i)) continue;
       seen.add(i);
       stack.push(...this.needs[i]);
     }
@@ -76,19 +98,26 @@ export class KernelGraph {
   /** Puts `merged` in the place of kernel `into`, and removes `gone`. */
   merge(into: number, gone: number, merged: Kernel): void {
     if (into === gone) bug('a kernel cannot merge with itself');
+    for (const i of [into, gone]) {
+      const old = this.nodes[i];
+      if (old !== null) this.forReads(old, (set) => set.delete(i));
+    }
     this.nodes[into] = merged;
     this.nodes[gone] = null;
-    for (const n of this.needs[gone]) this.needs[into].add(n);
-    this.needs[into].delete(into);
-    this.needs[into].delete(gone);
-    this.needs[gone] = new Set();
-    for (const set of this.needs) if (set.delete(gone)) set.add(into);
-    this.needs[into].delete(into);
-    for (const set of this.readers.values()) {
-      set.delete(gone);
-      set.delete(into);
-    }
-    this.noteReads(merged, into);
+    const replace = (from: Set<number>[], back: Set<number>[]): void => {
+      for (const n of from[gone]) {
+        back[n].delete(gone);
+        if (n === into) continue;
+        back[n].add(into);
+        from[into].add(n);
+      }
+      from[gone] = new Set();
+    };
+    replace(this.needs, this.users);
+    replace(this.users, this.needs);
+    this.ranks[into] = Math.max(this.ranks[into], this.ranks[gone]);
+    this.raise(into);
+    this.forReads(merged, (set) => set.add(into));
   }
 }
 

@@ -7,12 +7,12 @@
  * It pays where S is normalised along an axis: at least one user must be a logsumexp, max, min or argmax. Other chains
  * of products (layers of a network) are cheaper with S in memory.
  */
-import type { Program } from '../tensor/program.js';
+import type { Program, ReduceOperator } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
+import { readersOf, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
 import { inlinable, inlineKernel, pinnedTensors } from './inline-maps.js';
 import type { ContractKernel, Kernel } from './kernel.js';
 import { contractKernelOf } from './classify-contractions.js';
@@ -22,15 +22,34 @@ import { dropUnused, orderKernels } from './schedule-kernels.js';
 
 export function streamProducts(draft: Draft, context: FuseContext): Draft {
   let current = draft;
+  let readers = readersOf(draft.kernels);
+  let present = new Set(draft.kernels);
   for (const kernel of draft.kernels) {
-    if (!current.kernels.includes(kernel)) continue;
+    if (!present.has(kernel)) continue;
     const product = productOf(current.program, kernel);
-    if (product === null) continue;
+    if (product === null || !mayBeNormalised(product.stores[0].tensor, readers)) continue;
     const streamed = streamProduct(current, kernel, product, context);
-    if (streamed !== null) current = streamed;
+    if (streamed === null) continue;
+    current = streamed;
+    readers = readersOf(current.kernels);
+    present = new Set(current.kernels);
   }
   return current;
 }
+
+/** Whether a normalising reduction reads the matrix or a map made of it: most products are done with here. */
+function mayBeNormalised(matrix: TensorId, readers: ReadonlyMap<TensorId, readonly Kernel[]>): boolean {
+  const family = new Set<TensorId>([matrix]);
+  for (const tensor of family) {
+    for (const user of readers.get(tensor) ?? []) {
+      if (user.kind === 'reduce' && user.reductions.some((r) => isNormalising(r.op))) return true;
+      if (user.kind === 'map') for (const s of user.stores) family.add(s.tensor);
+    }
+  }
+  return false;
+}
+
+const isNormalising = (op: ReduceOperator): boolean => op === 'logsumexp' || op === 'max' || op === 'min' || op === 'argmax';
 
 /** A kernel that only computes a matrix of products. */
 function productOf(program: Program, kernel: Kernel): ContractKernel | null {
@@ -102,7 +121,7 @@ function readsWhole(kernel: Kernel, family: ReadonlySet<TensorId>, points: numbe
 function normalises(kernel: Kernel, matrix: TensorId): boolean {
   if (kernel.kind !== 'reduce' || !tensorsRead(kernel).has(matrix)) return false;
   return kernel.reductions.some((r) => {
-    if (r.op !== 'logsumexp' && r.op !== 'max' && r.op !== 'min' && r.op !== 'argmax') return false;
+    if (!isNormalising(r.op)) return false;
     let found = false;
     visit(r.body, (n) => { if (n.kind === 'read' && n.tensor === matrix) found = true; });
     return found;

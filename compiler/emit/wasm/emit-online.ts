@@ -226,7 +226,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       }));
     };
     if (combine.kind === 'reduce') {
-      const results = reductions.map((r) => graph.variable(resultType(r.op, r.body.type)));
+      const results = graph.variables(reductions.map((r) => resultType(r.op, r.body.type)));
       overRows(() => [], (r) => {
         moveStates(r, false);
         states.forEach((s, i) => {

@@ -80,7 +80,7 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel)
       const variables = plan.groups.map((g) => graph.variable('i32', 0, size(g) - 1));
       const chunkVariable = graph.variable('i32', 0, chunks - 1);
       const reduced = inner.map((g) => graph.variable('i32', 0, size(g) - 1));
-      const results = reductions.map((r) => graph.variable(resultType(r.op, r.body.type)));
+      const results = graph.variables(reductions.map((r) => resultType(r.op, r.body.type)));
       /** Axes with the lane group moved on by `shift`. */
       const axesAt = (shift: number): Node[] => {
         const axes = all.map(() => graph.int(0));

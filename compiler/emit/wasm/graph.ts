@@ -29,6 +29,9 @@ export interface Node {
   readonly variables: number;
 }
 
+/** Numbers from here on belong to variables that share the bit of another. */
+const manyVariables = 1 << 16;
+
 interface Fields { args?: readonly Node[]; value?: number; coefficients?: readonly number[]; element?: ElementType; low?: number; high?: number; variables?: number }
 
 export class Graph {
@@ -57,6 +60,13 @@ export class Graph {
     const n = this.variableCount++;
     if (n > 30) return bug('a kernel with more than 31 loop variables');
     return this.node('variable', type, { value: n, low, high, variables: 1 << n });
+  }
+
+  /** Variables that are bound and unbound together, so that they need one bit for all of them. */
+  variables(types: readonly ScalarType[]): Node[] {
+    if (types.length === 0) return [];
+    const first = this.variable(types[0]);
+    return [first, ...types.slice(1).map((type, i) => this.node('variable', type, { value: manyVariables * (first.value + 1) + i, variables: first.variables }))];
   }
 
   constant(type: ScalarType, value: number): Node {
