@@ -52,13 +52,13 @@ export interface Training {
   readonly info: DataInfo;
 }
 
-/** Opens the data of the train block, or takes the inputs given on the command line. */
-export async function prepareTraining(prepared: Prepared, inputs: Readonly<Record<string, string>>): Promise<Training> {
+/** Opens the data of the train block, or takes the inputs given on the command line. `dataMemory`: MiB of pictures to hold. */
+export async function prepareTraining(prepared: Prepared, inputs: Readonly<Record<string, string>>, dataMemory: number | null = null): Promise<Training> {
   const spec = readTraining(prepared.loaded, { model: prepared.model, set: prepared.set });
   const given = Object.entries(inputs).map(([name, type]) => readInputType(name, type));
   if (given.length > 0) return { spec, data: null, info: { examples: 10_000, inputs: given, classes: null } };
   if (spec.data === null) return { spec, data: null, info: { examples: 10_000, inputs: [], classes: null } };
-  const data = await openData(spec.data, { root: prepared.project.dataRoot, confined: prepared.project.confined });
+  const data = await openData(spec.data, { root: prepared.project.dataRoot, confined: prepared.project.confined, ...(dataMemory === null ? {} : { residentBytes: dataMemory * 2 ** 20 }) });
   return { spec, data, info: data.info };
 }
 
@@ -78,10 +78,15 @@ export function compileFor(prepared: Prepared, training: Training, steps: number
     set: prepared.set,
     data: training.info,
     steps,
-    resident: training.data === null || training.data.train.resident,
+    resident: (training.data === null || training.data.train.resident) && training.info.inputs.every((i) => fits(i, training.info.examples, target)),
     embedBatch: Math.min(256, Math.max(1, training.info.examples)),
     target,
   }, observe);
+}
+
+/** Whether all examples of an input fit in one buffer of the device; else they are sent batch by batch. */
+function fits({ element, shape }: ModelInput, examples: number, target: TargetOptions): boolean {
+  return shape.reduce((a, b) => a * b, examples * (element === 'u8' ? 1 : 4)) <= target.maxBindingBytes;
 }
 
 /** `x=u8[28, 28, 1]`: an input of that element and shape. */

@@ -25,6 +25,7 @@ export interface TrainOptions extends ModelChoice {
   readonly out?: string;
   readonly resume?: boolean;
   readonly params?: string;
+  readonly dataMemory?: number;
   readonly evaluate: boolean;
 }
 
@@ -34,7 +35,7 @@ export async function train(context: Context, file: string, options: TrainOption
   const run = runToResume(context, file, options);
   const isRun = run !== null && isFolder(context, file);
   const prepared = isRun ? prepareRun(context, run, options) : prepare(context, file, options);
-  const training = await prepareTraining(prepared, {});
+  const training = await prepareTraining(prepared, {}, options.dataMemory ?? null);
   const { data } = training;
   if (data === null) return usage(`${file}: no data to train on`, `add \`data fashion_mnist()\` to \`train ${training.spec.model}\``);
   const steps = run !== null && options.steps === undefined && options.epochs === undefined ? run.facts.steps : plannedSteps(training.spec, data.info.examples, options);
@@ -51,6 +52,7 @@ export async function train(context: Context, file: string, options: TrainOption
     };
     progress.say(`${training.spec.model} on ${data.description}`);
     progress.say(`${device.name}; ${steps} steps of ${compiled.manifest.batch}, seed ${seed}; ${shown}`);
+    if (compiled.manifest.batch !== training.spec.batch) progress.say(`the data has fewer examples than a batch of ${training.spec.batch}: a batch is all ${compiled.manifest.batch}`);
     const problems: Diagnostic[] = [...data.warnings, ...compiled.diagnostics];
     const stop = new AbortController();
     const ignore = terminal.onInterrupt(() => {

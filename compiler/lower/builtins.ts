@@ -1,5 +1,6 @@
 /** The compiler's primitive functions: what cannot be written in `.ssl`. Everything else is in the library. */
 import type { Span } from '../../grammar/span.js';
+import { suggest } from '../../grammar/diagnostics/suggest.js';
 import { atLeastOne } from './arguments.js';
 import type { Supplied } from './arguments.js';
 import { binary, float, unary } from '../tensor/scalar.js';
@@ -25,24 +26,25 @@ function roundHalfEven(x: number): number {
 
 const distributions: ReadonlySet<string> = new Set(['uniform', 'normal', 'bernoulli', 'int_uniform', 'unit_normal', 'categorical', 'permutation']);
 const wholeReductions: ReadonlySet<string> = new Set(['sum', 'mean', 'prod', 'logsumexp', 'any', 'all', 'argmax']);
-const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'var'];
+const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'var'];
 
 /** Names that are functions everywhere. */
 export const builtinNames: readonly string[] = [...Object.keys(elementwiseNames), ...distributions, ...wholeReductions, ...others];
 
-/** Data sources the runtime knows; their arguments are passed on by name. */
-const dataKinds: Readonly<Record<string, readonly string[]>> = {
+/** Data sources the runtime knows; their arguments are passed on by name. A test compares with the runtime's own table. */
+export const dataKinds: Readonly<Record<string, readonly string[]>> = {
   bundled: ['name'],
   idx: ['images', 'labels', 'testImages', 'testLabels'],
-  cifar: ['path', 'classes'],
-  images: ['path', 'size', 'channels'],
+  cifar: ['path'],
+  images: ['path', 'size', 'holdout'],
+  image_pairs: ['first', 'second', 'size', 'holdout'],
 };
 
 export function applyBuiltin(c: Context, name: string, args: readonly Supplied[], span: Span): Value {
   const known = elementwiseNames[name];
   if (known !== undefined) return elementwiseBuiltin(c, name, known, args, span);
   if (distributions.has(name)) return { kind: 'distribution', name, arguments: args.map((a) => a.value) };
-  if (dataKinds[name] !== undefined) return dataSource(c, name, args, span);
+  if (dataKinds[name] !== undefined) return dataSource(c, name, args);
   if (name === 'ema') return movingAverage(c, args, span);
   if (name === 'concat') {
     const items = args.length === 1 && args[0].value.kind === 'list' ? args[0].value.items : args.map((a) => a.value);
@@ -126,16 +128,15 @@ function movingAverage(c: Context, args: readonly Supplied[], span: Span): Value
   return { kind: 'ema', net, momentum, when: moment };
 }
 
-function dataSource(c: Context, name: string, args: readonly Supplied[], span: Span): Value {
+function dataSource(c: Context, name: string, args: readonly Supplied[]): Value {
   const names = dataKinds[name];
   const values: Record<string, string | number | boolean> = {};
   args.forEach((a, k) => {
     const key = a.name ?? names[k];
-    if (key === undefined || !names.includes(key)) return fail(c, 'SSL1006', a.span, { callee: name, name: key ?? `argument ${k + 1}`, suggestion: null, known: names });
+    if (key === undefined || !names.includes(key)) return fail(c, 'SSL1006', a.span, { callee: name, name: key ?? `argument ${k + 1}`, suggestion: key === undefined ? null : suggest(key, names), known: names });
     const v = a.value;
     if (v.kind !== 'string' && v.kind !== 'number' && v.kind !== 'boolean') return fail(c, 'SSL2009', a.span, { name: key, expected: 'a text or number', found: describe(v) });
     values[key] = v.value;
   });
-  void span;
   return { kind: 'data', description: { kind: name, arguments: values } };
 }

@@ -64,7 +64,7 @@ export async function openImages(folder: string, shown: string, options: ImageOp
     const names = decoded.files.map((f) => f.name);
     return decoded.pixels !== null
       ? memorySplit(decoded.files.length, { x: decoded.pixels }, labels(decoded.files), names)
-      : streamedSplit(decoded.files, options.size, labels(decoded.files), names);
+      : streamedSplit(decoded.files, options.size, labels(decoded.files), names, span);
   };
   return {
     info: { examples: train.files.length, inputs: [{ name: 'x', element: 'u8', shape: [options.size, options.size, 3] }], classes: labelled ? classNames.length : null },
@@ -151,7 +151,7 @@ async function attempt(
   return good;
 }
 
-function streamedSplit(files: readonly ImageFile[], size: number, labels: Int32Array | null, exampleNames: readonly string[]): Split {
+function streamedSplit(files: readonly ImageFile[], size: number, labels: Int32Array | null, exampleNames: readonly string[], span: Span): Split {
   const bytes = size * size * 3;
   return {
     examples: files.length,
@@ -165,7 +165,13 @@ function streamedSplit(files: readonly ImageFile[], size: number, labels: Int32A
       const worker = async (): Promise<void> => {
         while (next < indices.length) {
           const i = next++;
-          target.set(await decodeImage(files[indices[i]].path, size), i * bytes);
+          const file = files[indices[i]];
+          try {
+            target.set(await decodeImage(file.path, size), i * bytes);
+          } catch (error) {
+            // It could be read when the data was opened.
+            return fail('SSL5017', { path: file.path, problem: messageOf(error).split('\n')[0] }, span);
+          }
         }
       };
       await Promise.all(Array.from({ length: concurrency }, worker));

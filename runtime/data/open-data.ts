@@ -2,7 +2,7 @@
  * Opens what a `data` line describes. Each kind declares its arguments in one table, from which mistakes in names
  * and types are diagnosed; arguments without a name are taken in the order of the table.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DataDescription } from '../../compiler/api.js';
@@ -84,8 +84,6 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
     ),
   },
   cifar,
-  cifar10: cifar,
-  cifar100: cifar,
   images: {
     doc: 'a folder of JPEG, PNG and WebP pictures; sub-folders are classes',
     arguments: [path('path', 'the folder'), number('size', 'pixels of a side', 64), number('holdout', 'share of the files held out', 0.1)],
@@ -94,7 +92,7 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
       { size: get.number('size'), holdout: get.number('holdout'), residentBytes: context.residentBytes }, context.span,
     ),
   },
-  emoji_pairs: {
+  image_pairs: {
     doc: 'two folders of pictures with the same file names: two views of each concept',
     arguments: [path('first', 'a folder'), path('second', 'a folder'), number('size', 'pixels of a side', 32), number('holdout', 'share of the concepts held out', 0.2)],
     open: (get, context) => openPairFolders(
@@ -118,8 +116,9 @@ export async function openData(description: DataDescription, context: DataContex
   };
   const locate = (shown: string): string => {
     const full = resolve(context.root, shown);
-    const below = relative(context.root, full);
-    if (context.confined === true && (below.startsWith('..') || isAbsolute(below))) return fail('SSL5006', { path: shown }, span);
+    const leaves = (root: string, path: string): boolean => { const below = relative(root, path); return below.startsWith('..') || isAbsolute(below); };
+    // Neither by its path nor through a link.
+    if (context.confined === true && (leaves(context.root, full) || (existsSync(full) && leaves(realpathSync(context.root), realpathSync(full))))) return fail('SSL5006', { path: shown }, span);
     return full;
   };
   return kind.open(get, { span, residentBytes: context.residentBytes ?? 2 ** 30, locate });

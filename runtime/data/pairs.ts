@@ -2,10 +2,8 @@
  * Pairs of pictures of one thing: the bundled emoji as two vendors draw them, or two folders with the same file
  * names. Each example has two inputs; concepts are held out whole, by a hash of their name.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { extname } from 'node:path';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { basename, dirname, extname, join } from 'node:path';
 import type { Span } from '../../grammar/span.js';
 import { count, heldOut, memorySplit, type DataSet } from './data-set.js';
 import { readIdx } from './idx.js';
@@ -101,11 +99,16 @@ export async function openPairFolders(first: readonly [string, string], second: 
     return all;
   });
   const names = problems.slice(0, 8);
+  const unpaired = files.flatMap((own, side) => [...own].filter(([name]) => !files[1 - side].has(name)).map(([, path]) => path)).sort();
+  const warnings = [
+    ...(problems.length > 0 ? [runProblem('SSL5016', { path: first[1], count: problems.length, total: shared.length, names }, span)] : []),
+    ...(unpaired.length > 0 ? [runProblem('SSL5018', { first: first[1], second: second[1], count: unpaired.length, names: unpaired.slice(0, 8).map((path) => `${basename(dirname(path))}/${basename(path)}`) }, span)] : []),
+  ];
   return splitPairs(
     { names: kept, labels: null, classNames: null, shape: [size, size, 3], pixels: { first: joined[0], second: joined[1] } },
     `${first[1]} and ${second[1]}`,
     holdoutShare,
     { count: problems.length, names },
-    problems.length > 0 ? [runProblem('SSL5016', { path: first[1], count: problems.length, total: shared.length, names }, span)] : [],
+    warnings,
   );
 }

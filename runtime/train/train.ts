@@ -3,7 +3,6 @@
  * that stops and resumes gives the same losses as one that never stopped. What a step reports is read a few steps late
  * on a GPU, so that the device never waits; nothing is saved before all earlier reports were seen to be finite.
  */
-import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CompiledModel } from '../../compiler/api.js';
@@ -19,7 +18,7 @@ import { checkFacts, latestCheckpoint, restoreCheckpoint, saveCheckpoint, type C
 import { stepsPerEpoch } from './data-order.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { createFeed } from './feed.js';
-import { metricsPath, openMetrics } from './metrics.js';
+import { openMetrics } from './metrics.js';
 import { writeParameters } from './run-state.js';
 import { decodeSafetensors } from './safetensors.js';
 
@@ -78,7 +77,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     saved = from.path;
     score = before.score;
   } else {
-    if (existsSync(metricsPath(directory)) || latestCheckpoint(directory) !== null) fail('SSL5025', { directory });
+    // A folder without a checkpoint holds nothing to lose: its run ended before the first was written.
+    if (latestCheckpoint(directory) !== null) fail('SSL5025', { directory });
     await mkdir(directory, { recursive: true });
     if ('clock.seed' in session.plan.sources) session.write('clock.seed', Int32Array.of(seed));
     if ('clock.step' in session.plan.sources) session.write('clock.step', Int32Array.of(0));

@@ -6,7 +6,8 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { heldOut } from '../../runtime/data/data-set.js';
-import { openData } from '../../runtime/data/open-data.js';
+import { dataKinds as compiledKinds } from '../../compiler/lower/builtins.js';
+import { dataKinds, openData } from '../../runtime/data/open-data.js';
 
 let root = '';
 beforeAll(() => { root = mkdtempSync(join(tmpdir(), 'data-')); });
@@ -90,7 +91,7 @@ describe('descriptions', () => {
     [{ kind: 'images', arguments: { path: '.', size: 'x' } }, /^SSL5004: expected a positive number/],
     [{ kind: 'bundled', arguments: { name: 'mnist' } }, /^SSL5004/],
     [{ kind: 'images', arguments: { path: 'nowhere' } }, /^SSL5005/],
-    [{ kind: 'cifar10', arguments: { '0': 'nowhere' } }, /^SSL5005/],
+    [{ kind: 'cifar', arguments: { '0': 'nowhere' } }, /^SSL5005/],
   ])('%o', async (description, message) => {
     expect(await codeOf(openData(description, { root }))).toMatch(message);
   });
@@ -108,7 +109,7 @@ describe('cifar', () => {
     const record = Buffer.concat([Buffer.of(7), Buffer.alloc(1024, 1), Buffer.alloc(1024, 2), Buffer.alloc(1024, 3)]);
     for (const n of [1, 2, 3, 4, 5]) writeFileSync(join(folder, `data_batch_${n}.bin`), Buffer.concat([record, record]));
     writeFileSync(join(folder, 'test_batch.bin'), record);
-    const data = await openData({ kind: 'cifar10', arguments: { '0': 'cifar' } }, { root });
+    const data = await openData({ kind: 'cifar', arguments: { '0': 'cifar' } }, { root });
     expect(data.info).toMatchObject({ examples: 10, classes: 10 });
     expect([...data.train.input('x').subarray(0, 6)]).toEqual([1, 2, 3, 1, 2, 3]);
     expect(data.train.labels?.[3]).toBe(7);
@@ -158,7 +159,7 @@ describe('folders of pictures', () => {
       await colour(join(root, 'one', `${i}.png`), 10, 'png');
       if (i !== 3) await colour(join(root, 'two', `${i}.webp`), 90, 'webp');
     }
-    const data = await openData({ kind: 'emoji_pairs', arguments: { first: 'one', second: 'two', size: 4 } }, { root });
+    const data = await openData({ kind: 'image_pairs', arguments: { first: 'one', second: 'two', size: 4 } }, { root });
     expect(data.info.inputs.map((i) => i.name)).toEqual(['first', 'second']);
     expect(data.train.examples + (data.test?.examples ?? 0)).toBe(11);
     expect(Math.abs(data.train.input('second')[0] - 90)).toBeLessThan(4);
@@ -182,4 +183,9 @@ describe('bundled', () => {
     expect(data.test?.examples).toBeGreaterThan(330);
     expect(data.classNames).toHaveLength(9);
   });
+});
+
+test('the compiler and the runtime know the same kinds of data and the same arguments, in order', () => {
+  const opened = Object.fromEntries(Object.entries(dataKinds).map(([kind, { arguments: list }]) => [kind, list.map((a) => a.name)]));
+  expect(opened).toEqual(compiledKinds);
 });

@@ -65,6 +65,16 @@ export const runningCodes = {
     title: (a) => `${a.path}: ${a.count} of ${a.total} files could not be read and are left out`,
     help: (a) => `${a.names.join('; ')}${a.count > a.names.length ? `; and ${a.count - a.names.length} more` : ''}`,
   }),
+  SSL5017: entry<{ path: string; problem: string }>({
+    severity: 'error',
+    title: (a) => `${a.path} can no longer be read: ${a.problem}`,
+    help: () => 'it could be read when the data was opened; put it back, or remove it and start again without it',
+  }),
+  SSL5018: entry<{ first: string; second: string; count: number; names: readonly string[] }>({
+    severity: 'warning',
+    title: (a) => `${a.first} and ${a.second}: ${a.count} ${a.count === 1 ? 'picture has' : 'pictures have'} no partner of the same name and ${a.count === 1 ? 'is' : 'are'} left out`,
+    help: (a) => `${a.names.join('; ')}${a.count > a.names.length ? `; and ${a.count - a.names.length} more` : ''}`,
+  }),
   SSL5020: entry<{ batch: number; examples: number }>({
     severity: 'error',
     title: (a) => `expected at least one batch of ${a.batch} examples, found ${a.examples} in the data`,

@@ -5,8 +5,8 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   SSL5001: {
     title: 'a file that cannot be used',
     explanation: 'The file cannot be opened or used as asked; the message says why.',
-    wrong: '$ sslc train missing.ssl\n',
-    right: '$ sslc train models/vision/simclr.ssl\n',
+    wrong: 'A file of images that only another user may read\n',
+    right: 'The same file, after `chmod a+r`\n',
   },
   SSL5002: {
     title: 'an unknown kind of data',
@@ -29,14 +29,14 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   SSL5005: {
     title: 'data that is not there',
     explanation: 'Nothing lies at this path. Paths are relative to the file that names them.',
-    wrong: 'train m {\n  data folder("pictrues")\n}\n',
-    right: 'train m {\n  data folder("pictures")\n}\n',
+    wrong: 'train m {\n  data images("pictrues")\n}\n',
+    right: 'train m {\n  data images("pictures")\n}\n',
   },
   SSL5006: {
     title: 'data outside the project',
     explanation: 'The data of a shared spec must lie in or below the folder it is run from, so that a spec can read nothing else.',
-    wrong: 'train m {\n  data folder("../../private")\n}\n',
-    right: 'train m {\n  data folder("pictures")\n}\n',
+    wrong: 'train m {\n  data images("../../private")\n}\n',
+    right: 'train m {\n  data images("pictures")\n}\n',
   },
   SSL5010: {
     title: 'a file that is cut short',
@@ -71,14 +71,26 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   SSL5015: {
     title: 'no pictures to read',
     explanation: 'A folder of pictures needs at least two JPEG, PNG or WebP files that can be decoded.',
-    wrong: 'train m {\n  data folder("empty")\n}\n',
-    right: 'train m {\n  data folder("pictures")\n}\n',
+    wrong: 'train m {\n  data images("empty")\n}\n',
+    right: 'train m {\n  data images("pictures")\n}\n',
   },
   SSL5016: {
     title: 'pictures left out',
     explanation: 'Some files could not be decoded. Training goes on without them; the first are named.',
     wrong: 'A folder in which three of a thousand pictures are damaged\n',
     right: 'The folder without them, or with sound copies\n',
+  },
+  SSL5017: {
+    title: 'a picture that can no longer be read',
+    explanation: 'A set of pictures that is too large for memory is decoded while training. Every picture could be decoded when the data was opened, and this one has been removed or changed since. The last checkpoint is kept.',
+    wrong: 'A picture deleted while training\n',
+    right: 'The picture put back, then `sslc train RUN --resume`\n',
+  },
+  SSL5018: {
+    title: 'pictures without a partner',
+    explanation: 'Pairs are made of two files with the same name, one in each folder; the extension may differ. Others are left out; the first are named.',
+    wrong: 'first/cat.png, first/dog.png; second/cat.webp\n',
+    right: 'first/cat.png, first/dog.png; second/cat.webp, second/dog.webp\n',
   },
   SSL5020: {
     title: 'a batch larger than the data',

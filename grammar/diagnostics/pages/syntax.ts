@@ -18,8 +18,8 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0003: {
     title: 'a text without a closing quote',
     explanation: 'A text begins and ends with `"` on one line. A quote inside it is written `\\"`.',
-    wrong: 'train m {\n  data folder("pictures)\n}\n',
-    right: 'train m {\n  data folder("pictures")\n}\n',
+    wrong: 'train m {\n  data images("pictures)\n}\n',
+    right: 'train m {\n  data images("pictures")\n}\n',
   },
   SSL0004: {
     title: 'not a number',
@@ -104,8 +104,8 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0017: {
     title: 'an unknown escape in a text',
     explanation: 'Inside a text a backslash begins `\\"`, `\\\\`, `\\n` or `\\t`. A backslash of its own, as in a Windows path, is written twice; `/` works everywhere.',
-    wrong: 'train m {\n  data folder("C:\\pictures")\n}\n',
-    right: 'train m {\n  data folder("C:/pictures")\n}\n',
+    wrong: 'train m {\n  data images("C:\\pictures")\n}\n',
+    right: 'train m {\n  data images("C:/pictures")\n}\n',
   },
   SSL0018: {
     title: 'a setting with the type of a tensor',
