@@ -2,6 +2,7 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import packageJson from '../../package.json' with { type: 'json' };
 import { DeviceError, type Device } from '../../runtime/device/device.js';
+import { listAdapters, usableGpu, whyNoGpu, type AdapterFact, type GpuFacts } from '../../runtime/device/gpu/list-adapters.js';
 import { openDevice } from '../../runtime/device/select.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
 import { byteCount } from '../table.js';
@@ -14,23 +15,28 @@ interface Finding {
   readonly problem: string | null;
 }
 
-/** Tries every kind of device. */
+/** Looks at every kind of device. */
 export async function doctor(_context: Context): Promise<Outcome> {
-  const found: Finding[] = [];
-  for (const choice of ['gpu', 'cpu', 'software']) found.push(await tryDevice(choice));
-  const [gpu, cpu, software] = found;
+  const facts = await listAdapters();
+  const cpu = await tryCpu();
+  const best = usableGpu(facts);
+  const gpu: Finding = best === null ? { choice: 'gpu', name: null, limits: null, problem: whyNoGpu(facts) } : found('gpu', best);
+  const emulated = facts.adapters.find((a) => a.software && a.problem === null);
+  const software: Finding = emulated === undefined ? { choice: 'software', name: null, limits: null, problem: 'no software adapter' } : found('software', emulated);
   const chosen = gpu.name !== null ? gpu : cpu;
-  const advice = adviceOf(gpu, cpu, software);
+  const advice = adviceOf(facts, cpu, software);
   const processor = cpus()[0]?.model.trim() ?? 'unknown processor';
   const text = [
     `sslc ${packageJson.version}, Node ${process.versions.node}, ${process.platform} ${process.arch}`,
     `processor   ${processor}, ${availableParallelism()} threads, ${byteCount(totalmem())} memory`,
-    `GPU         ${gpu.name ?? `none: ${gpu.problem ?? ''}`}`,
+    `GPU         ${gpu.name ?? 'none'}`,
     `CPU target  ${cpu.name ?? `cannot be used: ${cpu.problem ?? ''}`}`,
-    `software    ${software.name ?? 'no software adapter'}`,
+    `software    ${software.name ?? 'none'}`,
+    ...adapterLines(facts),
     '',
     `a run uses  ${chosen.name ?? 'nothing: no device works'}`,
     ...advice.map((line) => `  = help: ${line}`),
+    ...(facts.printed === '' ? [] : ['', 'printed by graphics drivers while they were looked at:', ...facts.printed.split('\n').filter((line) => line.trim() !== '').map((line) => `  ${line.trimEnd()}`)]),
   ].join('\n');
   return done(`${text}\n`, {
     version: packageJson.version,
@@ -39,32 +45,59 @@ export async function doctor(_context: Context): Promise<Outcome> {
     processor,
     threads: availableParallelism(),
     memoryBytes: totalmem(),
-    devices: found.map((f): Json => ({ choice: f.choice, name: f.name, problem: f.problem, limits: f.limits === null ? null : { ...f.limits } })),
+    devices: [gpu, cpu, software].map((f): Json => ({ choice: f.choice, name: f.name, problem: f.problem, limits: f.limits === null ? null : { ...f.limits } })),
+    adapters: facts.adapters.map((a): Json => ({ ...a, limits: { ...a.limits } })),
+    missing: facts.missing.map((m): Json => ({ ...m })),
+    printed: facts.printed,
     chosen: chosen.name === null ? null : chosen.choice,
     advice,
   });
 }
 
-async function tryDevice(choice: string): Promise<Finding> {
+function found(choice: string, adapter: AdapterFact): Finding {
+  return { choice, name: adapter.name, limits: adapter.limits, problem: null };
+}
+
+/** What every graphics interface answered. */
+function adapterLines(facts: GpuFacts): readonly string[] {
+  if (!facts.dawn.loaded) return ['', `  the GPU runtime (npm package \`webgpu\`) did not load: ${facts.dawn.problem ?? ''}`];
+  const lines = [
+    ...facts.adapters.map((a) => `  ${a.backend.padEnd(9)} ${a.name}: ${a.problem === null ? abilities(a) : `cannot be used: ${a.problem}`}`),
+    ...facts.missing.map((m) => `  ${m.backend.padEnd(9)} ${m.reason.split('\n')[0] ?? ''}`),
+  ];
+  return lines.length === 0 ? [] : ['', ...lines];
+}
+
+function abilities(adapter: AdapterFact): string {
+  const { limits, features } = adapter;
+  return [
+    `${byteCount(limits.maxBindingBytes)} a binding`, `${limits.maxBindings} bindings`, ...features.filter((f) => f !== 'timestamp-query'),
+    ...(adapter.core ? [] : ['compatibility level']), ...(adapter.software ? ['computes on the processor'] : []),
+  ].join(', ');
+}
+
+async function tryCpu(): Promise<Finding> {
   try {
-    const device = await openDevice(choice);
+    const device = await openDevice('cpu');
     const { name, limits } = device;
     await device.close();
-    return { choice, name, limits, problem: null };
+    return { choice: 'cpu', name, limits, problem: null };
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
-    return { choice, name: null, limits: null, problem: error.message };
+    return { choice: 'cpu', name: null, limits: null, problem: error.message };
   }
 }
 
-function adviceOf(gpu: Finding, cpu: Finding, software: Finding): readonly string[] {
+function adviceOf(facts: GpuFacts, cpu: Finding, software: Finding): readonly string[] {
   const lines: string[] = [];
-  if (gpu.name === null) {
-    lines.push(process.platform === 'linux'
-      ? 'a GPU would be faster; if this machine has one, install its Vulkan driver (Debian: mesa-vulkan-drivers, or nvidia-vulkan-icd) and run `sslc doctor` again'
-      : 'a GPU would be faster; this machine shows none to WebGPU');
+  if (usableGpu(facts) === null) {
+    const broken = facts.adapters.find((a) => !a.software);
+    if (!facts.dawn.loaded) lines.push('install the GPU runtime again: `npm install webgpu`');
+    else if (broken !== undefined) lines.push(`${broken.name} failed its trial; a newer driver may help`);
+    else if (process.platform === 'linux') lines.push('a GPU would be faster; if this machine has one, install its Vulkan driver (AMD and Intel on Debian: libvulkan1 and mesa-vulkan-drivers; NVIDIA: nvidia-vulkan-icd) and run `sslc doctor` again');
+    else lines.push('a GPU would be faster; this machine shows none to WebGPU');
   }
-  if (gpu.name === null && software.name !== null) lines.push(`${software.name} computes on the processor and is slower than the CPU target; it is used only when named`);
+  if (usableGpu(facts) === null && software.name !== null) lines.push(`the software adapter computes on the processor and is slower than the CPU target; \`--device software\` uses it all the same`);
   if (cpu.name !== null && availableParallelism() === 1) lines.push('one thread only: more cores would be used');
   return lines;
 }

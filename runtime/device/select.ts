@@ -4,6 +4,7 @@
  */
 import type { Device } from './device.js';
 import { DeviceError } from './device.js';
+import type { AdapterFact } from './gpu/list-adapters.js';
 
 const backends = new Set(['vulkan', 'metal', 'd3d12', 'd3d11', 'opengles']);
 
@@ -14,16 +15,20 @@ const backends = new Set(['vulkan', 'metal', 'd3d12', 'd3d11', 'opengles']);
 export async function openDevice(choice: string): Promise<Device> {
   switch (choice) {
     case 'cpu': return openCpu();
-    case 'gpu': return openGpu({});
-    case 'auto': {
-      try {
-        return await openGpu({});
-      } catch (error) {
-        if (error instanceof DeviceError && error.event === 'unavailable') return openCpu();
-        throw error;
-      }
+    case 'gpu': {
+      const facts = await lookForAdapters();
+      if (facts.gpu === null) throw new DeviceError('unavailable', facts.why);
+      return openGpu({ backend: facts.gpu.backend });
     }
-    case 'software': return openGpu({ software: true });
+    case 'auto': {
+      const { gpu } = await lookForAdapters();
+      return gpu === null ? openCpu() : openGpu({ backend: gpu.backend });
+    }
+    case 'software': {
+      const emulated = (await lookForAdapters()).adapters.find((a) => a.software);
+      if (emulated === undefined) throw new DeviceError('unavailable', 'no software adapter was found');
+      return openGpu({ backend: emulated.backend, software: true });
+    }
     default: return openGpu(backends.has(choice) ? { backend: choice, software: true } : { adapter: choice, software: true });
   }
 }
@@ -31,6 +36,13 @@ export async function openDevice(choice: string): Promise<Device> {
 async function openCpu(): Promise<Device> {
   const { openCpuDevice } = await import('./cpu/open-cpu-device.js');
   return openCpuDevice({});
+}
+
+/** What there is, found out in a process of its own, without a word on stderr. */
+async function lookForAdapters(): Promise<{ readonly adapters: readonly AdapterFact[]; readonly gpu: AdapterFact | null; readonly why: string }> {
+  const { listAdapters, usableGpu, whyNoGpu } = await import('./gpu/list-adapters.js');
+  const facts = await listAdapters();
+  return { adapters: facts.adapters, gpu: usableGpu(facts), why: whyNoGpu(facts) };
 }
 
 async function openGpu(options: { readonly adapter?: string; readonly backend?: string; readonly software?: boolean }): Promise<Device> {

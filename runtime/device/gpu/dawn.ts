@@ -4,6 +4,7 @@
  * made is kept until the process ends.
  */
 import type * as Webgpu from 'webgpu';
+import { tmpdir } from 'node:os';
 import { DeviceError } from '../device.js';
 
 /** The numbers of WebGPU's flags; Dawn's module does not define them as globals. */
@@ -30,6 +31,8 @@ export async function openDawn(options: DawnOptions): Promise<GPU> {
   const known = instances.get(key);
   if (known !== undefined) return known;
   const { create } = await loadModule();
+  // Graphics libraries complain on stderr where this is not set.
+  process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
   const instance = create(flags);
   instances.set(key, instance);
   return instance;
@@ -58,6 +61,6 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter | null> {
 }
 
 /** Whether an adapter computes on the processor. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
+export function isSoftware(info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'>): boolean {
   return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render|\bwarp\b|\bcpu\b/i.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
 }

@@ -7,12 +7,21 @@ const asked = [
   'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX',
 ] as const;
 
+type AskedLimit = (typeof asked)[number];
+
+/** What decides about an adapter, as an adapter has it and as the probing process reports it. */
+export interface AdapterFacts {
+  readonly info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'>;
+  readonly limits: Readonly<Record<AskedLimit, number>>;
+  readonly features: { has(name: string): boolean };
+}
+
 /** The adapter's own limits, where they matter to us; a device has WebGPU's least ones unless asked. */
 export function requiredLimits(adapter: GPUAdapter): Record<string, number> {
   return Object.fromEntries(asked.map((name) => [name, adapter.limits[name]]));
 }
 
-export function deviceLimits(adapter: GPUAdapter): DeviceLimits {
+export function deviceLimits(adapter: AdapterFacts): DeviceLimits {
   const { limits } = adapter;
   return {
     maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),

@@ -1,8 +1,11 @@
-/** What `sslc doctor` tells of graphics adapters: plain data, one entry a backend that was tried. Never throws. */
+/** What `sslc doctor` tells of graphics adapters: plain data, one entry a backend that was tried, from a
+ * process of its own. Never throws. */
 import type { DeviceLimits } from '../device.js';
-import { isSoftware, openDawn, requestAdapter } from './dawn.js';
+import { isSoftware } from './dawn.js';
 import { deviceLimits } from './gpu-limits.js';
 import { nameOf } from './open-gpu-device.js';
+import type { Probe, ProbeReport } from './probe.js';
+import { probe } from './probe.js';
 
 export interface AdapterFact {
   readonly backend: string;
@@ -16,6 +19,8 @@ export interface AdapterFact {
   readonly core: boolean;
   readonly features: readonly string[];
   readonly limits: DeviceLimits;
+  /** Why it cannot be used, when a trial failed: a small kernel that gave wrong numbers, a crash, no answer. */
+  readonly problem: string | null;
 }
 
 export interface GpuFacts {
@@ -24,44 +29,56 @@ export interface GpuFacts {
   readonly adapters: readonly AdapterFact[];
   /** Backends tried without finding an adapter, and why as far as it can be known. */
   readonly missing: readonly { readonly backend: string; readonly reason: string }[];
-  /** What would make runs here faster, in words. */
-  readonly advice: readonly string[];
+  /** What drivers printed while they were looked at. */
+  readonly printed: string;
 }
-
-const candidates: Partial<Record<NodeJS.Platform, readonly string[]>> = {
-  linux: ['vulkan', 'opengles'],
-  darwin: ['metal'],
-  win32: ['d3d12', 'vulkan'],
-};
 
 const wanted = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
 
 export async function listAdapters(): Promise<GpuFacts> {
+  return factsOf(await probe());
+}
+
+/** What a probe found, in order. */
+export function factsOf({ reports, printed, problem }: Probe): GpuFacts {
   const adapters: AdapterFact[] = [];
   const missing: { backend: string; reason: string }[] = [];
-  try {
-    await openDawn({ backend: null, adapter: null });
-  } catch (error) {
-    return { dawn: { loaded: false, problem: wordsOf(error) }, adapters, missing, advice: ['install the native GPU runtime again: `npm install webgpu`'] };
-  }
-  for (const backend of candidates[process.platform] ?? ['vulkan']) {
-    try {
-      const adapter = await requestAdapter(await openDawn({ backend, adapter: null }));
-      if (adapter === null) missing.push({ backend, reason: reasonFor(backend) });
-      else adapters.push(factOf(backend, adapter));
-    } catch (error) {
-      missing.push({ backend, reason: wordsOf(error) });
+  for (const report of reports) {
+    switch (report.kind) {
+      case 'no-module':
+        return { dawn: { loaded: false, problem: report.problem }, adapters, missing, printed };
+      case 'missing': missing.push({ backend: report.backend, reason: report.problem === '' ? reasonFor(report.backend) : report.problem }); break;
+      case 'found': {
+        const end = reports.find((r) => (r.kind === 'works' || r.kind === 'fails') && r.backend === report.backend);
+        const failure = end === undefined ? problem ?? 'it was not tried out' : end.kind === 'fails' ? end.problem : null;
+        adapters.push(factOf(report, failure));
+        break;
+      }
+      case 'works': case 'fails': case 'done': break;
     }
   }
-  return { dawn: { loaded: true, problem: null }, adapters, missing, advice: adviceFor(adapters) };
+  // A process that ended before it had looked at anything still says why.
+  if (problem !== null && adapters.every((a) => a.problem === null)) missing.push({ backend: 'any', reason: problem });
+  return { dawn: { loaded: true, problem: null }, adapters, missing, printed };
 }
 
-function wordsOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).trim();
+/** The GPU that a run uses unless told otherwise: the first that does not compute on the processor and passed its trial. */
+export function usableGpu(facts: GpuFacts): AdapterFact | null {
+  return facts.adapters.find((a) => !a.software && a.problem === null) ?? null;
 }
 
-function factOf(backend: string, adapter: GPUAdapter): AdapterFact {
-  const { info } = adapter;
+/** Why there is no usable GPU, in one line. */
+export function whyNoGpu(facts: GpuFacts): string {
+  if (!facts.dawn.loaded) return `the GPU runtime (npm package \`webgpu\`) did not load: ${facts.dawn.problem ?? ''}`;
+  const broken = facts.adapters.find((a) => !a.software);
+  if (broken !== undefined) return `${broken.name} was found but cannot be used: ${broken.problem ?? ''}`;
+  if (facts.adapters.length > 0) return `the only adapter found, ${facts.adapters[0].name}, computes on the processor; the CPU target is faster (name it to use it all the same)`;
+  return `no GPU was found (${facts.missing.map((m) => `${m.backend}: ${m.reason}`).join('; ')})`;
+}
+
+function factOf(report: Extract<ProbeReport, { kind: 'found' }>, problem: string | null): AdapterFact {
+  const { backend, info, limits } = report;
+  const features = new Set(report.features);
   return {
     backend,
     name: nameOf(info),
@@ -69,9 +86,10 @@ function factOf(backend: string, adapter: GPUAdapter): AdapterFact {
     architecture: info.architecture,
     driver: info.description,
     software: isSoftware(info),
-    core: adapter.features.has('core-features-and-limits'),
-    features: wanted.filter((f) => adapter.features.has(f)),
-    limits: deviceLimits(adapter),
+    core: features.has('core-features-and-limits'),
+    features: wanted.filter((f) => features.has(f)),
+    limits: deviceLimits({ info, limits, features }),
+    problem,
   };
 }
 
@@ -82,14 +100,4 @@ function reasonFor(backend: string): string {
     case 'metal': return 'no Metal device';
     default: return 'no Direct3D 12 device';
   }
-}
-
-function adviceFor(adapters: readonly AdapterFact[]): string[] {
-  if (adapters.some((a) => !a.software)) return [];
-  if (adapters.length > 0) {
-    return ['the adapters found compute on the processor, where the CPU target is faster; a GPU with its vendor\'s driver would be faster still'];
-  }
-  return process.platform === 'linux'
-    ? ['with a GPU in this machine: install its Vulkan driver (NVIDIA: the proprietary driver; AMD and Intel: mesa-vulkan-drivers) and libvulkan1']
-    : ['no GPU was found; the CPU target is used'];
 }

@@ -63,7 +63,7 @@ export async function openGpuDevice(options: GpuOptions): Promise<Device> {
 }
 
 /** `NVIDIA H100 (Vulkan)`, in the words the driver gives. */
-export function nameOf(info: GPUAdapterInfo): string {
-  const name = info.device !== '' && !/^0x/.test(info.device) ? info.device : info.architecture || info.vendor || 'unknown GPU';
+export function nameOf(info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>): string {
+  const name = info.device !== '' && !/^0x/.test(info.device) ? info.device.replace(/-+$/, '') : info.architecture || info.vendor || 'unknown GPU';
   return info.description === '' ? name : `${name} (${info.description})`;
 }
