@@ -2,7 +2,7 @@
  * Which ranges of memory a kernel binds. Ranges of one arena that overlap become one binding (a dispatch may not bind the
  * same bytes twice for writing), and where a kernel touches more ranges than the adapter can bind, near ranges are joined.
  */
-import { bug } from '../../../grammar/diagnostics/report.js';
+import { bug, diagnostic, DiagnosticError } from '../../../grammar/diagnostics/report.js';
 import type { Kernel } from '../../fuse/kernel.js';
 import type { Slot } from '../../plan/plan.js';
 import type { Program } from '../../tensor/program.js';
@@ -71,12 +71,12 @@ export function bindTensors(kernel: Kernel, program: Program, placements: Readon
     return { arena: slot.arena, low, high: Math.max(slot.offset + Math.ceil(slot.bytes / 4) * 4, low + 4), tensors: [id] };
   });
   groups = joinOverlapping(groups);
-  while (groups.length > limits.maxBindings) groups = joinNearest(groups, limits, kernel.name);
+  while (groups.length > limits.maxBindings) groups = joinNearest(groups, limits) ?? tooMuch(kernel, program, kernel.stores[0].tensor, `${groups.length} separate ranges of memory`, `${limits.maxBindings}`);
   const taken = new Set<string>();
   const access = new Map<TensorId, TensorAccess>();
   const bindings = groups.map((group): Binding => {
     if (group.high - group.low > limits.maxBindingBytes) {
-      bug(`kernel ${kernel.name} needs ${group.high - group.low} bytes in one binding and the adapter allows ${limits.maxBindingBytes}: use a smaller batch`);
+      tooMuch(kernel, program, group.tensors[0], `${group.high - group.low} bytes in one piece`, `${limits.maxBindingBytes}`);
     }
     const types = new Set(group.tensors.map((id) => wordType(slotOf(id).element)));
     const first = tensorOf(program, group.tensors[0]).origin.name;
@@ -125,7 +125,8 @@ function joinOverlapping(groups: readonly Group[]): Group[] {
   return result;
 }
 
-function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: number; readonly maxBindingBytes: number }, kernel: string): Group[] {
+/** The two groups of one arena that lie nearest as one; null when no two may be joined. */
+function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): Group[] | null {
   let best: { a: number; b: number; span: number } | null = null;
   for (let a = 0; a < groups.length; a++) {
     for (let b = a + 1; b < groups.length; b++) {
@@ -134,9 +135,16 @@ function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: n
       if (span <= limits.maxBindingBytes && (best === null || span < best.span)) best = { a, b, span };
     }
   }
-  if (best === null) return bug(`kernel ${kernel} touches ${groups.length} separate ranges of memory and the adapter binds at most ${limits.maxBindings}`);
+  if (best === null) return null;
   const a = groups[best.a];
   const b = groups[best.b];
   const joined: Group = { arena: a.arena, low: Math.min(a.low, b.low), high: Math.max(a.high, b.high), tensors: [...a.tensors, ...b.tensors] };
   return joinOverlapping([...groups.filter((g) => g !== a && g !== b), joined]);
+}
+
+/** The device's limits are passed by what a tensor needs: a diagnostic at the line the tensor comes from, or the kernel's. */
+function tooMuch(kernel: Kernel, program: Program, tensor: TensorId, needs: string, limit: string): never {
+  const origins = [tensorOf(program, tensor).origin, ...kernel.origins, ...program.tensors.map((t) => t.origin)];
+  const span = origins.find((o) => o.span !== null)?.span ?? { file: program.name, start: 0, end: 0 };
+  throw new DiagnosticError([diagnostic('SSL4003', span, { needs, limit })]);
 }

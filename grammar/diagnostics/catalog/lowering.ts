@@ -13,4 +13,10 @@ export const loweringCodes = {
     title: (a) => `more than ${a.limit} ${a.what}`,
     help: () => 'a function may not call itself, directly or through others',
   }),
+  SSL4003: entry<{ needs: string; limit: string }>({
+    severity: 'error',
+    title: (a) => `the device allows ${a.limit} at once, and this needs ${a.needs}`,
+    label: () => 'computed here',
+    help: () => 'use a smaller batch (`--set batch=...`) or smaller tensors, or run it with `--device cpu`',
+  }),
 };

@@ -14,4 +14,10 @@ export const loweringPages: Readonly<Record<string, PageText>> = {
     wrong: 'fn f(x: []) = f(x) + 1\n',
     right: 'fn f(x: []) = x + 1\n',
   },
+  SSL4003: {
+    title: 'past a limit of the device',
+    explanation: 'Graphics devices limit how many ranges of memory a kernel may use at once, and how large each may be. `sslc doctor` shows the limits of this machine\'s devices. The CPU target has no such limits.',
+    wrong: '$ sslc train large.ssl --device gpu --set batch=1000000\n',
+    right: '$ sslc train large.ssl --device gpu --set batch=256\n',
+  },
 };
