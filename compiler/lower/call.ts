@@ -120,10 +120,11 @@ function applyNet(c: Context, f: Frame, net: NetValue, args: readonly Supplied[]
   const root = net.target?.name ?? net.name;
   const n = (c.applications.get(root) ?? 0) + 1;
   c.applications.set(root, n);
-  const result = net.stages.reduce<Value>((x, stage, k) => {
+  const computed = net.stages.reduce<Value>((x, stage, k) => {
     const at = { path: `${root}${stage.path}`, site: `${root}#${n}${stage.path}`, target: net.target };
     return callFunction(c, f, stage.value, k === 0 ? args : [{ name: null, value: x, span }], span, at);
   }, { kind: 'tuple', items: [] });
+  const result = c.replaceOutput?.(net, computed, args.map((a) => a.value)) ?? computed;
   return net.target === null ? result : stopGradient(c, span, result);
 }
 

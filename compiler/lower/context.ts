@@ -9,7 +9,7 @@ import type { ProgramBuilder } from '../tensor/builder.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Expression } from '../../grammar/ast.js';
 import type { Scope } from './scope.js';
-import type { Axis, CallSite, IndexVariable, TargetInfo, TensorValue, Value } from './value.js';
+import type { Axis, CallSite, IndexVariable, NetValue, TargetInfo, TensorValue, Value } from './value.js';
 
 /** A parameter as discovered: its path, shape, and whether an optimizer may decay it. */
 export interface ParameterInfo {
@@ -49,13 +49,14 @@ export interface Context {
   readonly batch: { readonly variable: IndexVariable; readonly example: TensorId } | null;
   /** Numbers for index variables, far from any position. */
   counter: number;
-  /** Scalar values reported by name, in order: schedules, momentum. */
   readonly warnings: Diagnostic[];
   readonly calls: CallSite[];
   /** How often each network was applied: draws inside differ by application. */
   readonly applications: Map<string, number>;
-  /** What data declares beside tensors. */
+  /** Steps in an epoch, for lengths given in epochs; null where there is no training. */
   readonly epochSteps: number | null;
+  /** Stands in for networks' outputs, for analyses that do not care how they came about. */
+  readonly replaceOutput?: (net: NetValue, value: Value, inputs: readonly Value[]) => Value;
 }
 
 export interface Frame {

@@ -242,7 +242,8 @@ function evaluateIf(c: Context, f: Frame, e: Extract<Expression, { kind: 'if' }>
     return evaluateBlock(c, f, branch);
   }
   if (e.otherwise === null) return fail(c, 'SSL2001', e.span, { expected: 'an `else` branch, since the condition is a tensor', found: 'none' });
-  const guard = convertTensor(needTensor(c, e.condition.span, condition), 'bool');
+  const guard = needTensor(c, e.condition.span, condition);
+  if (guard.element !== 'bool') return fail(c, 'SSL2001', e.condition.span, { expected: 'a condition such as `x > 0`', found: describe(condition) });
   const a = needTensor(c, e.then.span, evaluateBlock(c, f, e.then));
   const b = needTensor(c, e.otherwise.span, evaluateBlock(c, f, e.otherwise));
   const ta = arithmeticType(a.element);

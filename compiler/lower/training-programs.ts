@@ -32,7 +32,7 @@ export interface TrainingPrograms {
 }
 
 /** One elaboration: a builder, a context and the scopes of all modules over it. */
-interface Session {
+export interface Session {
   readonly c: Context;
   readonly scope: Scope;
   readonly root: Scope;
@@ -48,7 +48,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
 
   // init: discover everything that is owned, and draw it
   const discovering = new DiscoveringStore();
-  const init = open(loaded, 'init', discovering, lengths, batch, true);
+  const init = openNamed(loaded, 'init', discovering, lengths, batch, true);
   discovering.context = init.c;
   const overrides = overridesOf(init, source, options);
   const settings = modelSettings(init.c, rootFrame(init.c, init.scope, 'train'), source, overrides);
@@ -65,7 +65,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   // step
   const builder = new ProgramBuilder('step');
   const store = new PlacedStore(builder, full, true);
-  const step = openWith(loaded, builder, store, lengths, batch, true);
+  const step = openProgram(loaded, builder, store, lengths, batch, true);
   store.context = step.c;
   const model = elaborateModel(step.c, source.model, step.scope, settings, 'objectives', inputs(step, options.resident ? 'resident' : 'batch'));
   const reports = finishStep(step, model, source, overrides, full, store);
@@ -73,7 +73,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   // embed
   const embedBuilder = new ProgramBuilder('embed');
   const embedStore = new PlacedStore(embedBuilder, full, false);
-  const embed = openWith(loaded, embedBuilder, embedStore, lengths, options.embedBatch, false);
+  const embed = openProgram(loaded, embedBuilder, embedStore, lengths, options.embedBatch, false);
   embedStore.context = embed.c;
   const represented = elaborateModel(embed.c, source.model, embed.scope, settings, 'representation', inputs(embed, 'embed'));
   const embeddingSize = finishEmbed(embed.c, represented, source);
@@ -91,18 +91,18 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build() }, manifest };
 }
 
-interface Lengths {
+export interface Lengths {
   readonly batch: number;
   readonly steps: number;
   readonly epochSteps: number;
   readonly examples: number;
 }
 
-function open(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
-  return openWith(loaded, new ProgramBuilder(name), store, lengths, batch, training);
+function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
+  return openProgram(loaded, new ProgramBuilder(name), store, lengths, batch, training);
 }
 
-function openWith(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
+export function openProgram(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
   const seed = builder.source('clock.seed', 'clock', 'i32', [], origin('seed'));
   const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
   const example = builder.source(training ? 'batch.example' : 'embed.example', 'batch', 'i32', [batch], origin('example'));
@@ -136,7 +136,7 @@ function reopen(s: Session, loaded: LoadedProgram, lengths: Lengths, batch: numb
   return sessionOf(loaded, { ...s.c, training: false, batch: { variable, example }, counter: 600_000, applications: new Map() }, lengths);
 }
 
-function inputTensor(c: Context, inputs: readonly ModelInput[], input: Input, k: number, kind: 'resident' | 'batch' | 'embed', examples: number): TensorValue {
+export function inputTensor(c: Context, inputs: readonly ModelInput[], input: Input, k: number, kind: 'resident' | 'batch' | 'embed', examples: number): TensorValue {
   const batch = c.batch;
   const info = inputs.find((i) => i.name === input.name.text) ?? inputs[k];
   if (info === undefined || batch === null) {

@@ -2,6 +2,12 @@
 import { entry } from '../diagnostic.js';
 
 export const meaningCodes = {
+  SSL3001: entry<{ model: string; mend: string }>({
+    severity: 'error',
+    title: (a) => `nothing keeps \`${a.model}\` from collapsing`,
+    label: () => 'every embedding equal is a minimum of its objective',
+    help: (a) => a.mend,
+  }),
   SSL3002: entry<{ role: string; problem: string; help: string }>({
     severity: 'error',
     title: (a) => `${a.role} ${a.problem}`,
@@ -16,5 +22,11 @@ export const meaningCodes = {
     severity: 'error',
     title: (a) => `model \`${a.model}\` does not say what represents an example`,
     help: () => 'add `represent f(x)`: evaluation and export use it',
+  }),
+  SSL3005: entry<{ model: string }>({
+    severity: 'warning',
+    title: (a) => `nothing keeps the embeddings of \`${a.model}\` from collapsing onto few dimensions`,
+    label: () => 'embeddings on one line cost no more than embeddings in all directions',
+    help: () => 'add a term that decorrelates dimensions, such as `regularize decorrelate: covariance(u)`',
   }),
 };

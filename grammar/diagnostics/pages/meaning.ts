@@ -2,6 +2,12 @@
 import type { PageText } from './page.js';
 
 export const meaningPages: Readonly<Record<string, PageText>> = {
+  SSL3001: {
+    title: 'nothing prevents collapse',
+    explanation: 'With every embedding equal to one constant vector the objective is as low as it can be, and no gradient leads away: training would end there. Something must raise the loss at that point (negatives, a regularizer of the batch, balanced assignments), or make the two sides unequal (a predictor against a stopped side), or compare with the input itself. The verdict is computed from the objective with the networks\' outputs replaced by constants, so it holds for any method.',
+    wrong: 'use std.layers { linear }\n\nmodel m() {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m() {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  regularize decorrelate: covariance(u)\n  represent f(x)\n}\n',
+  },
   SSL3002: {
     title: 'something its role does not allow',
     explanation: 'Each noun promises something: an energy gives one number or one a pair, a view and a `fn` own no parameters, a backbone is deterministic when it embeds. The message says which promise is broken.',
@@ -11,13 +17,19 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
   SSL3003: {
     title: 'a model that minimizes nothing',
     explanation: 'Training lowers the sum of what a model minimizes and regularizes; this one names neither.',
-    wrong: 'model m {\n  input x: [D]\n  net f = linear(8)\n  represent f(x)\n}\n',
-    right: 'model m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
+    wrong: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
   },
   SSL3004: {
     title: 'a model without a representation',
     explanation: '`represent` says what an example becomes: evaluation, `sslc embed` and the report use it.',
-    wrong: 'model m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n}\n',
-    right: 'model m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
+    wrong: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n}\n',
+    right: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
+  },
+  SSL3005: {
+    title: 'embeddings may collapse onto few dimensions',
+    explanation: 'The objective keeps embeddings apart, but is as content with embeddings on one line as with embeddings that use every direction. Training then tends to repeat one feature in every dimension.',
+    wrong: 'use std.layers { linear }\nuse std.regularizers { variance }\nmodel m() {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m() {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  regularize decorrelate: covariance(u)\n  represent f(x)\n}\n',
   },
 };

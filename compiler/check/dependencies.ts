@@ -1,0 +1,63 @@
+/** What a tensor depends on, and whether a gradient can flow there: reads inside `stop` count only as stopped. */
+import type { Tensor } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { operands } from '../tensor/scalar.js';
+
+export interface Dependencies {
+  /** Sources reached along at least one path without `stop`. */
+  readonly live: ReadonlySet<TensorId>;
+  /** Sources reached along at least one path through `stop`. */
+  readonly stopped: ReadonlySet<TensorId>;
+  /** All sources reached. */
+  readonly all: ReadonlySet<TensorId>;
+}
+
+/** A function that gives the sources behind any tensor of a program, each tensor looked at once. */
+export function dependencyFinder(tensors: readonly Tensor[]): (id: TensorId) => Dependencies {
+  const memo = new Map<TensorId, Dependencies>();
+  const find = (id: TensorId): Dependencies => {
+    const known = memo.get(id);
+    if (known !== undefined) return known;
+    const live = new Set<TensorId>();
+    const stopped = new Set<TensorId>();
+    const all = new Set<TensorId>();
+    const take = (of: TensorId, inStop: boolean): void => {
+      const d = find(of);
+      d.all.forEach((s) => all.add(s));
+      if (inStop) d.all.forEach((s) => stopped.add(s));
+      else { d.live.forEach((s) => live.add(s)); d.stopped.forEach((s) => stopped.add(s)); }
+    };
+    const t = tensors[id];
+    switch (t.kind) {
+      case 'source': live.add(id); all.add(id); break;
+      case 'window': take(t.of, false); break;
+      case 'pack': t.parts.forEach((p) => take(p, false)); break;
+      case 'comprehension': readsOf(t.body).forEach((r) => take(r.tensor, r.stopped)); break;
+    }
+    const result = { live, stopped, all };
+    memo.set(id, result);
+    return result;
+  };
+  return find;
+}
+
+/** Every tensor a scalar reads, with whether the read lies inside `stop` or an index (no gradient either way). */
+function readsOf(root: Scalar): { tensor: TensorId; stopped: boolean }[] {
+  const found: { tensor: TensorId; stopped: boolean }[] = [];
+  const seen = { live: new Set<Scalar>(), stopped: new Set<Scalar>() };
+  const walk = (s: Scalar, stopped: boolean): void => {
+    const visited = stopped ? seen.stopped : seen.live;
+    if (visited.has(s)) return;
+    visited.add(s);
+    if (s.kind === 'read') {
+      found.push({ tensor: s.tensor, stopped });
+      s.at.forEach((i) => walk(i, true));
+      if (s.otherwise !== null) walk(s.otherwise, stopped);
+      return;
+    }
+    const inside = stopped || (s.kind === 'unary' && (s.op === 'stop' || s.op === 'floor' || s.op === 'ceil' || s.op === 'round'));
+    operands(s).forEach((o) => walk(o, inside));
+  };
+  walk(root, false);
+  return found;
+}

@@ -1,0 +1,84 @@
+/** The verdict on collapse for the bundled models and for mutations of each. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { decideCollapse } from '../../compiler/check/collapse.js';
+import type { CollapseVerdict } from '../../compiler/check/collapse.js';
+import { loadProgram } from '../../compiler/check/load-program.js';
+import { DiagnosticError } from '../../grammar/diagnostics/report.js';
+import { memoryReader } from '../lower/harness.js';
+
+const folder = join(import.meta.dirname, '..', '..', 'models', 'vision');
+
+function verdict(name: string, change: (text: string) => string = (t) => t, set: Record<string, string> = {}): CollapseVerdict | null {
+  const before = readFileSync(join(folder, `${name}.ssl`), 'utf8');
+  const text = change(before);
+  const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': text }));
+  if (loaded.diagnostics.length > 0) throw new DiagnosticError(loaded.diagnostics);
+  const inputs = name === 'emoji_pairs' ? ['x', 'y'].map((n) => ({ name: n, element: 'u8' as const, shape: [32, 32, 3] })) : [{ name: 'x', element: 'u8' as const, shape: [28, 28, 1] }];
+  return decideCollapse(loaded, { model: null, set, data: { examples: 1000, inputs, classes: null }, batch: 256 });
+}
+
+/** Replaces text that must be there. */
+const replace = (from: string | RegExp, to: string) => (text: string): string => {
+  const after = text.replace(from, to);
+  if (after === text) throw new Error(`nothing to replace: ${String(from)}`);
+  return after;
+};
+
+const narrow = { width: '64' };
+
+describe('the verdict on collapse', () => {
+  it.each([
+    ['simclr', {}, 'contrastive', 'ln(2B - 1)', Math.log(511)],
+    ['emoji_pairs', {}, 'contrastive', 'ln(2B - 1)', Math.log(511)],
+    ['moco_v2', { keys: '512' }, 'contrastive', 'ln 513', Math.log(513)],
+    ['vicreg', narrow, 'regularized', null, 24.75],
+    ['barlow_twins', narrow, 'regularized', null, 64],
+    ['simsiam', narrow, 'asymmetric', null, -1],
+    ['byol', narrow, 'asymmetric', null, 0],
+  ] as const)('of %s', (name, set, mechanism, formula, value) => {
+    const v = verdict(name, undefined, set);
+    expect(v?.mechanism).toBe(mechanism);
+    expect(v?.dimensional).toBe(false);
+    expect(v?.trivial.formula ?? null).toBe(formula);
+    expect(v?.trivial.value).toBeCloseTo(value, 9);
+  });
+
+  it.each([
+    ['simsiam without the predictor', 'simsiam', replace('negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(za, stop(zb)) + negative_cosine(zb, stop(za))'), 'a predictor'],
+    ['simsiam without the stop-gradient', 'simsiam', replace('negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(predict(za), zb) + negative_cosine(predict(zb), za)'), '`stop(...)`'],
+    ['byol without the predictor', 'byol', (t: string) => t.replaceAll('predict(f(a))', 'f(a)').replaceAll('predict(f(b))', 'f(b)'), 'a predictor'],
+    ['byol without the target', 'byol', (t: string) => t.replaceAll(', t(b))', ', f(b))').replaceAll(', t(a))', ', f(a))'), '`stop(...)`'],
+    ['vicreg without the variance', 'vicreg', replace(/ *regularize spread.*\n/, ''), 'variance'],
+    ['vicreg with its variance negated', 'vicreg', replace('spread: 25 *', 'spread: -25 *'), 'variance'],
+    ['an alignment alone', 'simclr', (t: string) => t.replace('use std.energies { nt_xent }', 'use std.energies { alignment }').replace('nt_xent(tau)(g(f(a)), g(f(b)))', 'tau * alignment(g(f(a)), g(f(b)))'), 'nt_xent'],
+  ])('of %s is none, with the mend', (_, name, change, mend) => {
+    const v = verdict(name, change, name === 'simclr' ? {} : narrow);
+    expect(v?.mechanism).toBe('none');
+    expect(v?.mend).toContain(mend);
+  });
+
+  it.each([
+    ['vicreg without the covariance', 'vicreg', replace(/ *regularize decorrelate.*\n/, '')],
+    ['barlow twins without the off-diagonal', 'barlow_twins', replace('0.0051', '0')],
+  ])('warns of dimensional collapse in %s', (_, name, change) => {
+    const v = verdict(name, change, narrow);
+    expect(v?.mechanism).toBe('regularized');
+    expect(v?.dimensional).toBe(true);
+  });
+
+  it('sees a comparison with the input itself', () => {
+    const text = `use std.layers { linear }
+model autoencoder() {
+  input x: u8[H, W, C]
+  net f = linear(8)
+  net decode = linear(28)
+  let rows = reshape(x, H, W)
+  minimize recover: mean((decode(f(rows)) - rows)^2)
+  represent f(rows)
+}`;
+    const v = verdict('simclr', () => text);
+    expect(v?.mechanism).toBe('reconstructive');
+  });
+});
