@@ -23,11 +23,20 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
   const before = dependencies(program, kernels).map((s) => new Set(s));
   const renamed = new Map<TensorId, TensorId>();
   const copies: [TensorId, TensorId][] = [];
+  const packed = new Set(program.tensors.flatMap((t) => (t.kind === 'pack' ? t.parts : [])));
+  const makers = new Map<TensorId, number>();
+  const sourceReaders = new Map<TensorId, number[]>();
+  kernels.forEach((k, i) => {
+    for (const s of k.stores) if (!makers.has(s.tensor)) makers.set(s.tensor, i);
+    for (const base of new Set([...tensorsRead(k)].flatMap((id) => basesOf(program, id).map((b) => b.id)))) {
+      if (last.has(base)) sourceReaders.set(base, [...(sourceReaders.get(base) ?? []), i]);
+    }
+  });
   for (const [source, value] of saved.updates) {
-    const producer = kernels.findIndex((k) => k.stores.some((s) => s.tensor === value));
-    const rival = renamed.has(value) || isPacked(program, value);
+    const producer = makers.get(value) ?? -1;
+    const rival = renamed.has(value) || packed.has(value);
     if (inPlace && !rival && producer >= 0 && mayOverwrite(program, kernels[producer], source, value)) {
-      const readers = kernels.flatMap((k, i) => (i !== producer && readsSource(program, k, source) ? [i] : []));
+      const readers = (sourceReaders.get(source) ?? []).filter((i) => i !== producer);
       const held = readers.filter((r) => !before[producer].has(r));
       for (const r of held) before[producer].add(r);
       const sorted = sortStores(program, kernels[producer], new Map([...renamed, [value, source]]));
@@ -46,14 +55,6 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
   program = renameProgram(program, renamed);
   for (const [source, value] of copies) ordered.push(copyKernel(program, value, source, renamed.get(value) ?? value));
   return { program, kernels: ordered };
-}
-
-function isPacked(program: Program, id: TensorId): boolean {
-  return program.tensors.some((t) => t.kind === 'pack' && t.parts.includes(id));
-}
-
-function readsSource(program: Program, kernel: Kernel, source: TensorId): boolean {
-  return [...tensorsRead(kernel)].some((id) => basesOf(program, id).some((b) => b.id === source));
 }
 
 /** Whether the kernel reads the source only where it would write it, and sizes agree. */

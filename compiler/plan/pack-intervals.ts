@@ -51,23 +51,44 @@ export function packIntervals(lifetimes: readonly Lifetime[], alignment: number)
 
 function placeInOrder(lifetimes: readonly Lifetime[], order: readonly number[], alignment: number): Packing {
   const offsets = new Array<number>(lifetimes.length).fill(0);
-  const placed: number[] = [];
+  const block = createBlock(alignment);
+  for (const i of order) offsets[i] = block.place(lifetimes[i], Infinity) ?? 0;
+  return { offsets, bytes: block.bytes() };
+}
+
+/** A block of memory that is filled one lifetime at a time. */
+export interface PackedBlock {
+  /** Where the lifetime goes now: in the tightest gap, else above all it meets; null (and no change) when it would end beyond `limit`. */
+  readonly place: (lifetime: Lifetime, limit: number) => number | null;
+  readonly bytes: () => number;
+}
+
+/** An empty block. */
+export function createBlock(alignment: number): PackedBlock {
+  // By offset, so that the gaps are found in one walk.
+  const placed: { readonly first: number; readonly last: number; readonly offset: number; readonly end: number }[] = [];
   let bytes = 0;
-  for (const i of order) {
-    const l = lifetimes[i];
-    const size = roundUp(l.bytes, alignment);
-    const rivals = placed.filter((j) => lifetimes[j].first <= l.last && l.first <= lifetimes[j].last).sort((a, b) => offsets[a] - offsets[b]);
-    let at = 0;
-    let best = -1;
-    let bestGap = Infinity;
-    for (const j of rivals) {
-      const gap = offsets[j] - at;
-      if (gap >= size && gap < bestGap) { best = at; bestGap = gap; }
-      at = Math.max(at, offsets[j] + roundUp(lifetimes[j].bytes, alignment));
-    }
-    offsets[i] = best >= 0 ? best : at;
-    bytes = Math.max(bytes, offsets[i] + size);
-    placed.push(i);
-  }
-  return { offsets, bytes };
+  return {
+    bytes: () => bytes,
+    place: (l, limit) => {
+      const size = roundUp(l.bytes, alignment);
+      let top = 0;
+      let best = -1;
+      let bestGap = Infinity;
+      for (const p of placed) {
+        if (p.first > l.last || l.first > p.last) continue;
+        const gap = p.offset - top;
+        if (gap >= size && gap < bestGap) { best = top; bestGap = gap; }
+        if (p.end > top) top = p.end;
+      }
+      const offset = best >= 0 ? best : top;
+      if (offset + size > limit) return null;
+      let low = 0;
+      let high = placed.length;
+      while (low < high) { const middle = (low + high) >> 1; if (placed[middle].offset <= offset) low = middle + 1; else high = middle; }
+      placed.splice(low, 0, { first: l.first, last: l.last, offset, end: offset + size });
+      bytes = Math.max(bytes, offset + size);
+      return offset;
+    },
+  };
 }

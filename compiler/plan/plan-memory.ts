@@ -7,9 +7,10 @@ import { bug } from '../../grammar/diagnostics/report.js';
 import type { KernelProgram } from '../fuse/kernel.js';
 import type { Source } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
-import type { Allocations, Lifetime } from './lifetimes.js';
+import type { Allocations } from './lifetimes.js';
 import { findAllocations, tensorBytes } from './lifetimes.js';
-import { liveBound, packIntervals, roundUp } from './pack-intervals.js';
+import type { PackedBlock } from './pack-intervals.js';
+import { createBlock, liveBound, packIntervals, roundUp } from './pack-intervals.js';
 import type { Arena, Slot } from './plan.js';
 
 export interface MemoryOptions {
@@ -96,26 +97,34 @@ function append(arenas: Block[], bytes: number, { alignment, arenaLimit }: Memor
 
 /**
  * Places an entry's transients; entries share the arenas after `first`, since one runs at a time. Without a limit all
- * lie in one arena. With one, the largest tensors choose first, each the first arena in which everything still fits.
+ * lie in one arena. With one, the largest tensors choose first, each the first arena with room for it.
  */
 function placeTransients(arenas: Block[], first: number, found: Allocations, owners: Map<TensorId, Place>, { alignment, arenaLimit }: MemoryOptions): number {
   const whole = packIntervals(found.transients, alignment);
-  let groups: Lifetime[][] = [[...found.transients]];
-  if (arenaLimit !== null && whole.bytes > arenaLimit) {
-    groups = [];
-    for (const l of [...found.transients].sort((a, b) => b.bytes - a.bytes || a.id - b.id)) {
-      const home = groups.find((g) => packIntervals([...g, l], alignment).bytes <= arenaLimit);
-      if (home === undefined) groups.push([l]); else home.push(l);
+  if (found.transients.length === 0) return 0;
+  const limit = arenaLimit === null || whole.bytes <= arenaLimit ? Infinity : arenaLimit;
+  const peaks: number[] = [];
+  if (limit === Infinity) {
+    found.transients.forEach((l, i) => owners.set(l.id, { arena: first, offset: whole.offsets[i] }));
+    peaks.push(whole.bytes);
+  } else {
+    const blocks: PackedBlock[] = [];
+    for (const l of [...found.transients].sort((a, b) => b.bytes - a.bytes || a.first - b.first || a.id - b.id)) {
+      let home = -1;
+      let offset: number | null = null;
+      while (offset === null) {
+        home++;
+        // What is larger than the limit gets an arena to itself: the device says what is wrong with it.
+        if (home === blocks.length) blocks.push(createBlock(alignment));
+        offset = blocks[home].place(l, blocks[home].bytes() === 0 ? Infinity : limit);
+      }
+      owners.set(l.id, { arena: first + home, offset });
     }
+    peaks.push(...blocks.map((b) => b.bytes()));
   }
-  let peak = 0;
-  groups.filter((g) => g.length > 0).forEach((group, g) => {
-    const packing = packIntervals(group, alignment);
-    const arena = first + g;
-    if (arenas.length <= arena) arenas.push({ bytes: 0, persistent: false });
-    arenas[arena].bytes = Math.max(arenas[arena].bytes, packing.bytes);
-    group.forEach((l, i) => owners.set(l.id, { arena, offset: packing.offsets[i] }));
-    peak += packing.bytes;
+  peaks.forEach((bytes, i) => {
+    if (arenas.length <= first + i) arenas.push({ bytes: 0, persistent: false });
+    arenas[first + i].bytes = Math.max(arenas[first + i].bytes, bytes);
   });
-  return peak;
+  return peaks.reduce((a, b) => a + b, 0);
 }
