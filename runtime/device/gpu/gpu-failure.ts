@@ -6,7 +6,10 @@ export class GpuFailure {
   private closed = false;
 
   constructor(device: GPUDevice) {
-    device.addEventListener('uncapturederror', (event) => this.record(errorOf(event.error)));
+    device.addEventListener('uncapturederror', (event) => {
+      event.preventDefault(); // else it is printed as well
+      this.record(errorOf(event.error));
+    });
     void device.lost.then((info) => {
       if (this.closed || info.reason === 'destroyed') return;
       this.record(new DeviceError('lost', `the device was lost: ${info.message}. The last checkpoint is safe; resume from it`));
