@@ -18,13 +18,13 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
     title: 'a model that minimizes nothing',
     explanation: 'Training lowers the sum of what a model minimizes and regularizes; this one names neither.',
     wrong: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  represent f(x)\n}\n',
-    right: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
   },
   SSL3004: {
     title: 'a model without a representation',
     explanation: '`represent` says what an example becomes: evaluation, `sslc embed` and the report use it.',
-    wrong: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n}\n',
-    right: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize size: mean(f(x)^2)\n  represent f(x)\n}\n',
+    wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n}\n',
+    right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
   },
   SSL3005: {
     title: 'embeddings may collapse onto few dimensions',

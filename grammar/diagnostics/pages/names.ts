@@ -23,8 +23,8 @@ export const namePages: Readonly<Record<string, PageText>> = {
   SSL1004: {
     title: 'modules that import each other',
     explanation: 'Imports must not go in a circle. Move what both files need into a third.',
-    wrong: '// a.ssl\nuse "./b.ssl" { g }\n// b.ssl\nuse "./a.ssl" { f }\n',
-    right: '// a.ssl\nuse "./shared.ssl" { f, g }\n// b.ssl\nuse "./shared.ssl" { f, g }\n',
+    wrong: '// a.ssl\nuse "./b.ssl" { g }\nfn f(x: []) = 2 * x\n// b.ssl\nuse "./a.ssl" { f }\nfn g(x: []) = x + 1\n',
+    right: '// a.ssl\nuse "./b.ssl" { g }\nuse "./shared.ssl" { f }\n// b.ssl\nuse "./shared.ssl" { f }\nfn g(x: []) = f(x) + 1\n// shared.ssl\nfn f(x: []) = 2 * x\n',
   },
   SSL1005: {
     title: 'a name declared twice',
@@ -41,13 +41,13 @@ export const namePages: Readonly<Record<string, PageText>> = {
   SSL1007: {
     title: 'an override that matches nothing',
     explanation: '`--set name=value` must name a setting of the model or an entry of its `train` block.',
-    wrong: '$ sslc train simclr.ssl --set temperature=0.2\n',
-    right: '$ sslc train simclr.ssl --set tau=0.2\n',
+    wrong: '$ sslc check simclr.ssl --set temperature=0.2\n',
+    right: '$ sslc check simclr.ssl --set tau=0.2\n',
   },
   SSL1008: {
     title: 'a declaration that is not in the file',
     explanation: 'The command names a model or function that the file does not declare.',
-    wrong: '$ sslc call losses.ssl nt_xnet\n',
-    right: '$ sslc call losses.ssl nt_xent\n',
+    wrong: '$ sslc check simclr.ssl --model simlcr\n',
+    right: '$ sslc check simclr.ssl --model simclr\n',
   },
 };

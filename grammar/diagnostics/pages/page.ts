@@ -10,6 +10,16 @@ export interface PageText {
   readonly right: string;
 }
 
+/** A model to train, for examples that are about what stands around it. */
+export const shortModel = `model m {
+  input x: u8[H, W, C]
+  param w: [4] ~ normal(0, 1)
+  let z = mean(x) * w
+  minimize size: mean((z^2 - 1)^2)
+  represent z
+}
+`;
+
 export interface Page extends PageText {
   readonly code: string;
 }

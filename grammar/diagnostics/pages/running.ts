@@ -1,5 +1,5 @@
 /** Pages of SSL5: data, checkpoints, devices and running. The mistakes are mostly not in a program: prose and commands. */
-import type { PageText } from './page.js';
+import { shortModel, type PageText } from './page.js';
 
 export const runningPages: Readonly<Record<string, PageText>> = {
   SSL5001: {
@@ -11,26 +11,26 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   SSL5002: {
     title: 'an unknown kind of data',
     explanation: 'The `data` entry names a loader that does not exist.',
-    wrong: 'train m {\n  data idxx(images: "train-images.gz")\n}\n',
-    right: 'train m {\n  data idx(images: "train-images.gz")\n}\n',
+    wrong: 'Another program that opens data `{ kind: "idxx" }`; in `.ssl` this is SSL1001\n',
+    right: 'The kind `idx`\n',
   },
   SSL5003: {
     title: 'an unknown argument of a data entry',
     explanation: 'The loader does not take this argument. Arguments are never ignored silently.',
-    wrong: 'train m {\n  data idx(image: "train-images.gz")\n}\n',
-    right: 'train m {\n  data idx(images: "train-images.gz")\n}\n',
+    wrong: 'Another program that gives `idx` an argument `image`; in `.ssl` this is SSL1006\n',
+    right: 'The argument `images`\n',
   },
   SSL5004: {
     title: 'a missing or unfit argument of a data entry',
     explanation: 'The loader needs this argument, or got a value of another kind.',
-    wrong: 'train m {\n  data idx(images: 3)\n}\n',
-    right: 'train m {\n  data idx(images: "train-images.gz")\n}\n',
+    wrong: `${shortModel}train m {\n  data idx(images: 3)\n}\n`,
+    right: `${shortModel}train m {\n  data idx(images: "train-images.gz")\n}\n`,
   },
   SSL5005: {
     title: 'data that is not there',
     explanation: 'Nothing lies at this path. Paths are relative to the file that names them.',
-    wrong: 'train m {\n  data images("pictrues")\n}\n',
-    right: 'train m {\n  data images("pictures")\n}\n',
+    wrong: `${shortModel}train m {\n  data images("pictrues")\n}\n`,
+    right: `${shortModel}train m {\n  data images("pictures")\n}\n`,
   },
   SSL5006: {
     title: 'data outside the project',
@@ -71,8 +71,8 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   SSL5015: {
     title: 'no pictures to read',
     explanation: 'A folder of pictures needs at least two JPEG, PNG or WebP files that can be decoded.',
-    wrong: 'train m {\n  data images("empty")\n}\n',
-    right: 'train m {\n  data images("pictures")\n}\n',
+    wrong: `${shortModel}train m {\n  data images("empty")\n}\n`,
+    right: `${shortModel}train m {\n  data images("pictures")\n}\n`,
   },
   SSL5016: {
     title: 'pictures left out',

@@ -10,8 +10,8 @@ export const sharingPages: Readonly<Record<string, PageText>> = {
   },
   SSL1051: {
     title: 'a package that cannot be imported',
-    explanation: 'The package is not installed, or does not say which `.ssl` file it offers: `"ssl": "index.ssl"` in its package.json.',
-    wrong: 'use "@scope/not-installed" { f }\n',
+    explanation: 'The package is installed, and does not say which `.ssl` file it offers: `"ssl": "index.ssl"` in its package.json.',
+    wrong: 'use "@scope/without-ssl" { f }\n',
     right: 'use "@scope/installed" { f }\n',
   },
   SSL5040: {

@@ -1,13 +1,13 @@
 /** Pages of SSL0: what the parser says. Every wrong example is run by a test. */
-import type { PageText } from './page.js';
+import { shortModel, type PageText } from './page.js';
 
 export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0001: {
     title: 'something else was expected here',
     explanation:
       'The file was understood up to the caret, and what stands there cannot go on from it. The message names what could.\nA statement ends with its line, unless the line ends in an operator or the next begins with one other than `-`, `(` and `[`.',
-    wrong: 'model m {\n  input x: u8[H, W, C]\n  net f resnet18\n}\n',
-    right: 'model m {\n  input x: u8[H, W, C]\n  net f = resnet18\n}\n',
+    wrong: 'use std.layers { linear }\nlayer twice(x: [D]) {\n  let y linear(8)(x)\n  relu(y)\n}\n',
+    right: 'use std.layers { linear }\nlayer twice(x: [D]) {\n  let y = linear(8)(x)\n  relu(y)\n}\n',
   },
   SSL0002: {
     title: 'an unknown character',
@@ -18,8 +18,8 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0003: {
     title: 'a text without a closing quote',
     explanation: 'A text begins and ends with `"` on one line. A quote inside it is written `\\"`.',
-    wrong: 'train m {\n  data images("pictures)\n}\n',
-    right: 'train m {\n  data images("pictures")\n}\n',
+    wrong: `${shortModel}train m {\n  data images("pictures)\n}\n`,
+    right: `${shortModel}train m {\n  data images("pictures")\n}\n`,
   },
   SSL0004: {
     title: 'not a number',
@@ -43,8 +43,8 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
     title: 'an unknown first word',
     explanation:
       'Two words side by side begin a declaration or a statement, and the first is none that the language knows. Most often it is misspelt.\nDeclarations: use fn layer backbone energy regularizer view optimizer schedule data model train.\nStatements: let param state memory table update input view net target latent minimize regularize represent stage.',
-    wrong: 'modle m {\n  input x: u8[H, W, C]\n}\n',
-    right: 'model m {\n  input x: u8[H, W, C]\n}\n',
+    wrong: 'enregy near(u: [D], v: [D]) = sum[d]((u[d] - v[d])^2)\n',
+    right: 'energy near(u: [D], v: [D]) = sum[d]((u[d] - v[d])^2)\n',
   },
   SSL0008: {
     title: 'something that is no declaration',
@@ -79,8 +79,8 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0013: {
     title: '`else` without an `if` or a read',
     explanation: '`else` says what an `if` is otherwise, or what stands outside a tensor that is read by index. It belongs right after the read.',
-    wrong: 'fn previous(x: [N]) {\n  y[i] = (2 * x[i - 1]) + 1 else 0\n  y\n}\n',
-    right: 'fn previous(x: [N]) {\n  y[i] = 2 * (x[i - 1] else 0) + 1\n  y\n}\n',
+    wrong: 'fn previous(x: [N]) {\n  y[i: N] = (2 * x[i - 1]) + 1 else 0\n  y\n}\n',
+    right: 'fn previous(x: [N]) {\n  y[i: N] = 2 * (x[i - 1] else 0) + 1\n  y\n}\n',
   },
   SSL0014: {
     title: 'indices and definitions that cannot be read',
@@ -104,8 +104,8 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0017: {
     title: 'an unknown escape in a text',
     explanation: 'Inside a text a backslash begins `\\"`, `\\\\`, `\\n` or `\\t`. A backslash of its own, as in a Windows path, is written twice; `/` works everywhere.',
-    wrong: 'train m {\n  data images("C:\\pictures")\n}\n',
-    right: 'train m {\n  data images("C:/pictures")\n}\n',
+    wrong: `${shortModel}train m {\n  data images(".\\pictures")\n}\n`,
+    right: `${shortModel}train m {\n  data images("./pictures")\n}\n`,
   },
   SSL0018: {
     title: 'a setting with the type of a tensor',

@@ -53,8 +53,8 @@ export const typePages: Readonly<Record<string, PageText>> = {
   SSL2009: {
     title: 'a setting of the wrong kind',
     explanation: 'The value given for a setting does not fit its type or lies outside its range.',
-    wrong: 'layer wide(width: int)(x: [D]) = x |> linear(width)\nfn f(x: [D]) = wide("many")(x)\n',
-    right: 'layer wide(width: int)(x: [D]) = x |> linear(width)\nlayer f(x: [D]) = wide(64)(x)\n',
+    wrong: 'use std.layers { linear }\nlayer wide(width: int)(x: [D]) = x |> linear(width)\nlayer f(x: [D]) = wide("many")(x)\n',
+    right: 'use std.layers { linear }\nlayer wide(width: int)(x: [D]) = x |> linear(width)\nlayer f(x: [D]) = wide(64)(x)\n',
   },
   SSL2010: {
     title: 'a setting without a value',
