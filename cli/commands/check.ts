@@ -1,6 +1,8 @@
 /** `sslc check`: everything that can be known of a model without running it. */
 import type { CompiledModel } from '../../compiler/api.js';
 import { checkDeclarations } from '../../compiler/check/check-declarations.js';
+import type { CollapseVerdict } from '../../compiler/check/collapse.js';
+import { checkCollapse } from '../../compiler/pipeline.js';
 import { functionsOf, sampleInputs } from '../../compiler/check/sample-inputs.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
@@ -30,10 +32,11 @@ export async function check(context: Context, file: string, options: CheckOption
   const training = assumed === null ? known : { ...known, info: { ...known.info, inputs: assumed } };
   if (training.info.inputs.length === 0) usage(`model ${model} has no data, and the sizes of its inputs cannot be assumed`, 'add a train block with `data`, or give `--input x=u8[28,28,1]`');
   const compiled = compileFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), plainTarget('wasm'));
-  const diagnostics = [...compiled.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
+  const collapse = checkCollapse(loaded, { model: prepared.model, set: prepared.set, data: training.info });
+  const diagnostics = [...compiled.diagnostics, ...collapse.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
   refuseErrors(diagnostics);
   const note = assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
-  return done(`${file}: ok\n\n${describe(compiled)}${note}`, { ...asJson(compiled), assumedSizes: assumed !== null }, diagnostics);
+  return done(`${file}: ok\n\n${describe(compiled, collapse.verdict)}${note}`, { ...asJson(compiled), collapse: collapseJson(collapse.verdict), assumedSizes: assumed !== null }, diagnostics);
 }
 
 function refuseErrors(diagnostics: readonly Diagnostic[]): void {
@@ -66,7 +69,7 @@ function costsOf({ manifest, plan }: CompiledModel): Costs {
   };
 }
 
-function describe(compiled: CompiledModel): string {
+function describe(compiled: CompiledModel, collapse: CollapseVerdict | null): string {
   const { manifest } = compiled;
   const costs = costsOf(compiled);
   const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
@@ -75,6 +78,7 @@ function describe(compiled: CompiledModel): string {
     ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
     ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
     ...manifest.objectives.map((o) => [o.role, o.name]),
+    ...collapseRows(collapse),
     ['represent', `${manifest.embeddingSize} numbers an example`],
     ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
     ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
@@ -82,6 +86,20 @@ function describe(compiled: CompiledModel): string {
   ];
   const width = Math.max(...rows.map(([key]) => key.length));
   return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
+}
+
+/** The verdict, what carries it, and the loss where every embedding is the same. */
+function collapseRows(v: CollapseVerdict | null): string[][] {
+  if (v === null) return [];
+  const value = Number(v.trivial.value.toFixed(4));
+  return [
+    ['collapse', `prevented: ${v.mechanism} (${v.carriedBy.join(', ')})`],
+    ['trivial', `with every embedding equal the loss is ${v.trivial.formula === null ? '' : `${v.trivial.formula} = `}${value === 0 ? 0 : value}`],
+  ];
+}
+
+function collapseJson(v: CollapseVerdict | null): Json {
+  return v === null ? null : { mechanism: v.mechanism, carriedBy: [...v.carriedBy], trivial: { value: v.trivial.value, formula: v.trivial.formula }, dimensional: v.dimensional };
 }
 
 function asJson(compiled: CompiledModel): { readonly [key: string]: Json } {

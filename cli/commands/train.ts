@@ -3,6 +3,8 @@ import { statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
 import { writeSpec } from '../../compiler/spec/document.js';
+import { checkCollapse } from '../../compiler/pipeline.js';
+import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import type { Evaluation } from '../../runtime/evaluate/evaluate.js';
 import { concludeRun } from '../../runtime/report/conclude-run.js';
@@ -38,6 +40,8 @@ export async function train(context: Context, file: string, options: TrainOption
   const training = await prepareTraining(prepared, {}, options.dataMemory ?? null);
   const { data } = training;
   if (data === null) return usage(`${file}: no data to train on`, `add \`data fashion_mnist()\` to \`train ${training.spec.model}\``);
+  const collapse = checkCollapse(prepared.loaded, { model: prepared.model, set: prepared.set, data: training.info });
+  if (collapse.diagnostics.some((d) => d.severity === 'error')) throw new DiagnosticError(collapse.diagnostics);
   const steps = run !== null && options.steps === undefined && options.epochs === undefined ? run.facts.steps : plannedSteps(training.spec, data.info.examples, options);
   const seed = options.seed ?? run?.facts.seed ?? training.spec.seed;
   const shown = run?.shown ?? options.out ?? freshRunFolder(context, training.spec.model);
@@ -53,7 +57,7 @@ export async function train(context: Context, file: string, options: TrainOption
     progress.say(`${training.spec.model} on ${data.description}`);
     progress.say(`${device.name}; ${steps} steps of ${compiled.manifest.batch}, seed ${seed}; ${shown}`);
     if (compiled.manifest.batch !== training.spec.batch) progress.say(`the data has fewer examples than a batch of ${training.spec.batch}: a batch is all ${compiled.manifest.batch}`);
-    const problems: Diagnostic[] = [...data.warnings, ...compiled.diagnostics];
+    const problems: Diagnostic[] = [...data.warnings, ...compiled.diagnostics, ...collapse.diagnostics];
     const stop = new AbortController();
     const ignore = terminal.onInterrupt(() => {
       ignore(); // a second Ctrl-C ends the process at once
