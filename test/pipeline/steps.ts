@@ -31,7 +31,7 @@ export const models: readonly SmallModel[] = [
   { name: 'simsiam', inputs: ['x'], channels: 1, set: { width: '8', narrow: '4', channels: '2' } },
   { name: 'byol', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'moco_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', keys: '12', channels: '2' } },
-  // Its 4 x 4 grid of averages needs a feature map of that size.
+  // Its feature maps need pictures of that size.
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
 
