@@ -250,7 +250,7 @@ function mark(tokens: readonly IToken[], source: SourceFile, diagnostics: Diagno
           sawArgmin = true;
         } else if (sawArgmin && previous?.tokenType !== t.Argmin && ['from', 'steps', 'rate'].includes(token.image)) type = t.keywords.get(token.image) ?? type;
       } else if (here.place === 'use' && token.image === 'as' && previous?.tokenType === t.Word) type = t.As;
-      const unit = previous?.tokenType === t.NumberLiteral && !newline && type === t.Word && units.has(token.image);
+      const unit = previous?.tokenType === t.NumberLiteral && !newline && !starts && type === t.Word && units.has(token.image);
       if (unit) type = t.Unit;
     } else if (type === t.Percent && isPercentSign(previous, token, next, source)) type = t.Unit;
     else if (starts && here.place === 'top') {

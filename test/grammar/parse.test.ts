@@ -147,3 +147,9 @@ describe('limits are errors', () => {
     expect(codes(`fn f(x: []) = x // ${'x'.repeat(1_000_000)}`)).toEqual([]);
   });
 });
+
+test('after `;` a word that is also a unit begins an entry', () => {
+  const { module, diagnostics } = parse({ name: 'm.ssl', text: 'train m { batch 8; steps 10; epochs 2 }' });
+  expect(diagnostics).toEqual([]);
+  expect(module.declarations[0]).toMatchObject({ items: [{ key: { text: 'batch' } }, { key: { text: 'steps' } }, { key: { text: 'epochs' } }] });
+});
