@@ -36,6 +36,7 @@ const cases: readonly Case[] = [
   { file: std('layers'), name: 'grid_average', set: { grid: '2' }, shapes: (n) => ({ x: [2, 4, 4, n.c] }) },
   { file: std('layers'), name: 'mlp', set: { hidden: '3', out: '2', last: '2', last_norm: 'true' }, shapes: (n) => ({ x: [n.a + 3, n.b] }) },
   { file: std('vision'), name: 'basic_block', set: { width: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, n.c] }) },
+  { file: std('vision'), name: 'edge_directions', set: { bins: '3' }, shapes: image },
   { file: std('vision'), name: 'bottleneck', set: { width: '2' }, shapes: (n) => ({ x: [2, n.a + 1, n.b + 1, n.c] }) },
 ];
 

@@ -7,6 +7,7 @@ const calls: readonly { readonly name: string; readonly set: Readonly<Record<str
   { name: 'random_resized_crop', set: { height: '6', width: '5' }, neutral: { height: '7', width: '6', area: '1..1' } },
   { name: 'crop', set: { size: '5', area: '0.3..0.9' }, neutral: null },
   { name: 'flip', set: {}, neutral: { p: '0' } },
+  { name: 'affine', set: { turn: '0.5', zoom: '0.3' }, neutral: { turn: '0', zoom: '0', stretch: '0', move: '0' } },
   { name: 'shift', set: { pixels: '2' }, neutral: { pixels: '0' } },
   { name: 'erase', set: { size: '4', p: '1' }, neutral: { p: '0' } },
   { name: 'color_jitter', set: { p: '1' }, neutral: { p: '1', strength: '0' } },
@@ -43,6 +44,21 @@ test('each image of a batch draws for itself', () => {
   const y = run('random_resized_crop', { height: '7', width: '6', area: '0.3..0.9' }, x).values;
   const images = new Set(Array.from({ length: 8 }, (_, k) => y.slice(k * 42, (k + 1) * 42).map((v) => v.toFixed(6)).join()));
   expect(images.size).toBe(8);
+});
+
+test('edges by direction: a step to the right counts for its direction alone, a constant for none', () => {
+  const vision = load('models/std/vision.ssl');
+  const edges = (value: (row: number, column: number) => number): number[] => {
+    const x: Given = { shape: [6, 6, 1], values: Array.from({ length: 36 }, (_, i) => value(Math.floor(i / 6), i % 6)) };
+    return [...(evaluateCall(vision, 'edge_directions', { x }, { set: { bins: '4', outside: '0.2' } }).outputs.get('out')?.values ?? [])];
+  };
+  for (const v of edges(() => 0.2)) expect(v).toBeCloseTo(0, 6);
+  const at = (2 * 6 + 2) * 4;
+  const right = edges((_, column) => (column < 3 ? 0.2 : 0.8)).slice(at, at + 4);
+  expect(right[0]).toBeGreaterThan(0.3);
+  for (const k of [1, 2, 3]) expect(right[k]).toBeCloseTo(0, 6);
+  const down = edges((row) => (row < 3 ? 0.2 : 0.8)).slice(at, at + 4);
+  expect(down[1]).toBeCloseTo(right[0], 6);
 });
 
 test('a blurred constant stays what it is, and blur keeps grey levels in range', () => {
