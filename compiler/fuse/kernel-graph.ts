@@ -121,8 +121,20 @@ export class KernelGraph {
   }
 }
 
+const homesOfProgram = new WeakMap<Program, ReadonlyMap<TensorId, TensorId>>();
+
+/** The source that takes each updated value's place. */
+function homesOf(program: Program): ReadonlyMap<TensorId, TensorId> {
+  let homes = homesOfProgram.get(program);
+  if (homes === undefined) {
+    homes = new Map(program.updates.map((u) => [u.value, u.source]));
+    homesOfProgram.set(program, homes);
+  }
+  return homes;
+}
+
 /** Memory ranges a kernel binds once updates are in place: a new value shares the range of its source. */
 export function bindingsOf(program: Program, kernel: Kernel, without: ReadonlySet<TensorId> = new Set()): number {
-  const homes = new Map(program.updates.map((u) => [u.value, u.source]));
+  const homes = homesOf(program);
   return new Set([...tensorsTouched(kernel)].filter((t) => !without.has(t)).map((t) => homes.get(t) ?? t)).size;
 }

@@ -40,29 +40,28 @@ export const simd = {
 const float32 = new Float32Array(1);
 const float32Bytes = new Uint8Array(float32.buffer);
 
-/** Little-endian base-128 of an unsigned number. */
+/** Appends the little-endian base-128 of an unsigned number. */
+function putUnsigned(bytes: number[], n: number): void {
+  for (; n >= 128; n = Math.floor(n / 128)) bytes.push((n % 128) | 0x80);
+  bytes.push(n);
+}
+
+function putSigned(bytes: number[], n: number): void {
+  n |= 0;
+  for (; n < -64 || n > 63; n >>= 7) bytes.push((n & 0x7f) | 0x80);
+  bytes.push(n & 0x7f);
+}
+
 function unsigned(n: number): number[] {
   const bytes: number[] = [];
-  do {
-    const low = n % 128;
-    n = Math.floor(n / 128);
-    bytes.push(n > 0 ? low | 0x80 : low);
-  } while (n > 0);
+  putUnsigned(bytes, n);
   return bytes;
 }
 
 function signed(n: number): number[] {
   const bytes: number[] = [];
-  n |= 0;
-  for (;;) {
-    const low = n & 0x7f;
-    n >>= 7;
-    if ((n === 0 && (low & 0x40) === 0) || (n === -1 && (low & 0x40) !== 0)) {
-      bytes.push(low);
-      return bytes;
-    }
-    bytes.push(low | 0x80);
-  }
+  putSigned(bytes, n);
+  return bytes;
 }
 
 /** One function under construction. */
@@ -78,12 +77,12 @@ export class FunctionBuilder {
   }
 
   op(code: number): this { this.bytes.push(code); return this; }
-  simd(code: number): this { this.bytes.push(0xfd, ...unsigned(code)); return this; }
-  get(local: Local): this { this.bytes.push(0x20, ...unsigned(local)); return this; }
-  set(local: Local): this { this.bytes.push(0x21, ...unsigned(local)); return this; }
-  tee(local: Local): this { this.bytes.push(0x22, ...unsigned(local)); return this; }
-  global(index: number): this { this.bytes.push(0x23, ...unsigned(index)); return this; }
-  i32(value: number): this { this.bytes.push(0x41, ...signed(value)); return this; }
+  simd(code: number): this { this.bytes.push(0xfd); putUnsigned(this.bytes, code); return this; }
+  get(local: Local): this { this.bytes.push(0x20); putUnsigned(this.bytes, local); return this; }
+  set(local: Local): this { this.bytes.push(0x21); putUnsigned(this.bytes, local); return this; }
+  tee(local: Local): this { this.bytes.push(0x22); putUnsigned(this.bytes, local); return this; }
+  global(index: number): this { this.bytes.push(0x23); putUnsigned(this.bytes, index); return this; }
+  i32(value: number): this { this.bytes.push(0x41); putSigned(this.bytes, value); return this; }
   f32(value: number): this {
     float32[0] = value;
     this.bytes.push(0x43, ...float32Bytes);
@@ -109,8 +108,8 @@ export class FunctionBuilder {
     for (const l of lanes) this.bytes.push(l * 4, l * 4 + 1, l * 4 + 2, l * 4 + 3);
     return this;
   }
-  lane(code: number, lane: number): this { this.bytes.push(0xfd, ...unsigned(code), lane); return this; }
-  private memory(offset: number): void { this.bytes.push(0, ...unsigned(offset)); }
+  lane(code: number, lane: number): this { this.bytes.push(0xfd); putUnsigned(this.bytes, code); this.bytes.push(lane); return this; }
+  private memory(offset: number): void { this.bytes.push(0); putUnsigned(this.bytes, offset); }
   loadF32(offset = 0): this { this.op(0x2a).memory(offset); return this; }
   loadI32(offset = 0): this { this.op(0x28).memory(offset); return this; }
   loadU8(offset = 0): this { this.op(0x2d).memory(offset); return this; }
@@ -127,7 +126,7 @@ export class FunctionBuilder {
   /** Atomic i32 add; gives the value before. */
   atomicAdd(): this { this.bytes.push(0xfe, 0x1e, 2, 0); return this; }
   atomicStore(): this { this.bytes.push(0xfe, 0x17, 2, 0); return this; }
-  call(index: number): this { this.bytes.push(0x10, ...unsigned(index)); return this; }
+  call(index: number): this { this.bytes.push(0x10); putUnsigned(this.bytes, index); return this; }
 
   block(body: () => void): this { this.bytes.push(0x02, 0x40); body(); this.bytes.push(0x0b); return this; }
   loop(body: () => void): this { this.bytes.push(0x03, 0x40); body(); this.bytes.push(0x0b); return this; }
@@ -138,8 +137,8 @@ export class FunctionBuilder {
     this.bytes.push(0x0b);
     return this;
   }
-  br(depth: number): this { this.bytes.push(0x0c, ...unsigned(depth)); return this; }
-  brIf(depth: number): this { this.bytes.push(0x0d, ...unsigned(depth)); return this; }
+  br(depth: number): this { this.bytes.push(0x0c); putUnsigned(this.bytes, depth); return this; }
+  brIf(depth: number): this { this.bytes.push(0x0d); putUnsigned(this.bytes, depth); return this; }
 
   /** `for (variable = begin; variable < end; variable += step)`; `begin` is already in the variable. */
   count(variable: Local, pushEnd: () => void, step: number, body: () => void): this {
@@ -171,6 +170,7 @@ export class FunctionBuilder {
 export class Module {
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+  private readonly exported = new Map<string, number>();
 
   /** Adds a function and gives its index. */
   add(f: FunctionBuilder): number {
@@ -180,12 +180,13 @@ export class Module {
 
   export(name: string, index: number): void {
     this.exports.push({ name, index });
+    this.exported.set(name, index);
   }
 
   /** Exports the function exported as `name` as `other` too. */
   exportAgain(name: string, other: string): void {
-    const found = this.exports.find((e) => e.name === name);
-    if (found !== undefined && found.name !== other) this.exports.push({ name: other, index: found.index });
+    const index = this.exported.get(name);
+    if (index !== undefined && name !== other) this.export(other, index);
   }
 
   /** The binary. `pages` is the least memory it may be given, in 64 KiB; `globals` are the values of the globals. */
@@ -224,11 +225,15 @@ const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 /** Base64 without a platform's help, so that plans are the same everywhere. */
 export function base64(bytes: Uint8Array): string {
-  const parts: string[] = [];
-  for (let i = 0; i < bytes.length; i += 3) {
-    const left = bytes.length - i;
-    const n = (bytes[i] << 16) | ((left > 1 ? bytes[i + 1] : 0) << 8) | (left > 2 ? bytes[i + 2] : 0);
-    parts.push(alphabet[n >> 18] + alphabet[(n >> 12) & 63] + (left > 1 ? alphabet[(n >> 6) & 63] : '=') + (left > 2 ? alphabet[n & 63] : '='));
+  const pairs = Array.from({ length: 4096 }, (_, n) => alphabet[n >> 6] + alphabet[n & 63]);
+  let text = '';
+  let i = 0;
+  for (; i + 2 < bytes.length; i += 3) {
+    const n = (bytes[i] << 16) | (bytes[i + 1] << 8) | bytes[i + 2];
+    text += pairs[n >> 12] + pairs[n & 4095];
   }
-  return parts.join('');
+  const left = bytes.length - i;
+  if (left === 1) text += `${pairs[bytes[i] << 4]}==`;
+  if (left === 2) text += `${pairs[(bytes[i] << 4) | (bytes[i + 1] >> 4)]}${alphabet[(bytes[i + 1] & 15) << 2]}=`;
+  return text;
 }

@@ -43,14 +43,14 @@ export class Graph {
     const value = fields.value ?? 0;
     const coefficients = fields.coefficients ?? [];
     const element = fields.element ?? 'f32';
-    const key = `${op} ${type} ${Object.is(value, -0) ? '-0' : value} ${element} ${coefficients.join()} ${args.map((a) => a.id).join()}`;
+    let key = `${op} ${type} ${Object.is(value, -0) ? '-0' : value} ${element}`;
+    for (const a of args) key += ` ${a.id}`;
+    for (const c of coefficients) key += `,${c}`;
     const old = this.known.get(key);
     if (old !== undefined) return old;
-    const made: Node = {
-      id: this.known.size, op, type, args, value, coefficients, element,
-      low: fields.low ?? -Infinity, high: fields.high ?? Infinity,
-      variables: fields.variables ?? args.reduce((m, a) => m | a.variables, 0),
-    };
+    let variables = fields.variables ?? 0;
+    for (const a of args) variables |= a.variables;
+    const made: Node = { id: this.known.size, op, type, args, value, coefficients, element, low: fields.low ?? -Infinity, high: fields.high ?? Infinity, variables };
     this.known.set(key, made);
     return made;
   }
@@ -103,9 +103,10 @@ export class Graph {
         break;
       }
     }
-    const list = [...sum].filter(([, k]) => k !== 0).sort((a, b) => a[0].id - b[0].id);
+    const list = [...sum].filter(([, k]) => k !== 0);
     if (list.length === 0) return this.int(constant);
     if (list.length === 1 && constant === 0 && list[0][1] === 1) return list[0][0];
+    if (list.length > 1) list.sort((a, b) => a[0].id - b[0].id);
     let low = constant;
     let high = constant;
     for (const [n, k] of list) {
