@@ -46,10 +46,12 @@ export async function call(context: Context, file: string, name: string, options
       if (given !== null) await writeParameters(session, { parameters: compiled.parameters }, given, options.params ?? '');
       for (const [key, tensor] of inputs) write(session, `input.${key}`, tensor.data);
       await session.run('call');
+      const unused = [...inputs.keys()].filter((key) => !(`input.${key}` in session.plan.sources));
+      if (unused.length > 0 && !context.json) context.terminal.stderr(`note: the result does not depend on ${unused.join(', ')}\n`);
       const results = await readResults(session, compiled);
       if (given === null) for (const [key, tensor] of await readParameters(session, compiled)) results.set(key, tensor);
       if (options.output !== undefined) await atomicWrite(resolve(directory, options.output), encodeSafetensors(results));
-      return done(options.output === undefined ? show(results) : '', asJson(results, options.output ?? null), compiled.diagnostics);
+      return done(options.output === undefined ? show(results) : '', { ...asJson(results, options.output ?? null), unused }, compiled.diagnostics);
     } finally {
       await session.close();
     }
@@ -97,6 +99,6 @@ function short(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toPrecision(7).replace(/\.?0+$/, '');
 }
 
-function asJson(results: ReadonlyMap<string, NamedTensor>, output: string | null): Json {
+function asJson(results: ReadonlyMap<string, NamedTensor>, output: string | null): { readonly [key: string]: Json } {
   return { output, tensors: Object.fromEntries([...results].map(([name, { shape, data }]) => [name, { shape, values: data.length <= 64 ? [...data].map((v) => (Number.isFinite(v) ? v : String(v))) : null }])) };
 }

@@ -107,7 +107,8 @@ interface Evaluated {
 
 function evaluateCallee(s: Session, request: CallRequest): Evaluated {
   const callee = s.scope.get(request.name);
-  const span: Span = { file: '', start: 0, end: 0 };
+  // The name stands on the command line, not in a file.
+  const span: Span = { file: '<run>', start: 0, end: 0 };
   if (callee === null || (callee.kind !== 'function' && callee.kind !== 'model')) {
     throw new DiagnosticError([diagnostic('SSL1001', span, { name: request.name, suggestion: suggest(request.name, s.scope.visible()) })]);
   }
@@ -137,7 +138,7 @@ function sourceFor(s: Session, request: CallRequest, input: Input, callee: strin
 function checkInputNames(s: Session, request: CallRequest, inputs: readonly Input[], callee: string, span: Span): void {
   const known = inputs.map((i) => i.name.text);
   for (const name of Object.keys(request.inputs)) {
-    if (!known.includes(name)) fail(s.c, 'SSL1006', span, { callee, name, suggestion: suggest(name, known), known });
+    if (!known.includes(name)) fail(s.c, 'SSL1009', span, { callee, name, suggestion: suggest(name, known), known });
   }
 }
 
@@ -168,9 +169,20 @@ function namedResults(c: Context, v: Value, result: Expression | null, span: Spa
   });
 }
 
-function evaluateModelCall(s: Session, request: CallRequest, callee: Extract<Value, { kind: 'model' }>): Evaluated {
+/** An example without a batch axis is a batch of one. */
+function batched(given: CallRequest, declared: readonly Input[]): CallRequest {
+  const inputs = Object.fromEntries(Object.entries(given.inputs).map(([name, input]) => {
+    const type = declared.find((i) => i.name.text === name)?.type;
+    const single = type?.kind === 'tensorType' && type.dimensions.every((x) => x.kind !== 'rest') && type.dimensions.length === input.shape.length;
+    return [name, single ? { ...input, shape: [1, ...input.shape] } : input];
+  }));
+  return { ...given, inputs };
+}
+
+function evaluateModelCall(s: Session, given: CallRequest, callee: Extract<Value, { kind: 'model' }>): Evaluated {
   const d = callee.declaration;
   const declared = d.body.flatMap((x) => (x.kind === 'input' ? [...x.inputs] : []));
+  const request = batched(given, declared);
   checkInputNames(s, request, declared, d.name.text, d.name.span);
   const sizes = Object.values(request.inputs).map((i) => i.shape[0] ?? 1);
   const size = sizes[0] ?? 1;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { run } from '../../cli/run.js';
 import { decodeSafetensors, encodeSafetensors } from '../../runtime/train/safetensors.js';
-import { place, recordingTerminal, type Place } from './command.js';
+import { place, recordingTerminal, type Place, type Written } from './command.js';
 
 const places: Place[] = [];
 afterAll(() => { for (const p of places) p.remove(); });
@@ -111,5 +111,22 @@ describe('call', () => {
     const shown = await p.sslc('call', 'f.ssl', 'half', '--inputs', 'in.safetensors', '--device', 'cpu');
     expect(shown.stdout).toMatch(/^out +\[\] +2\.5\n/);
     expect(await p.sslc('call', 'f.ssl', 'hafl', '--inputs', 'in.safetensors', '--device', 'cpu')).toMatchObject({ code: 1, stderr: expect.stringContaining('hafl') });
+  });
+
+  it('says which inputs are unknown and which do not matter; an example without a batch is a batch of one', async () => {
+    const p = project();
+    p.write('f.ssl', 'fn f(x: [D], y: [D]) = 2 * x\n');
+    const tensors = (...named: readonly (readonly [string, readonly number[], number])[]): void =>
+      writeFileSync(join(p.folder, 'in.safetensors'), encodeSafetensors(new Map(named.map(([name, shape, value]) => [name, { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value) }]))));
+    const call = (...argv: string[]): Promise<Written> => p.sslc('call', ...argv, '--inputs', 'in.safetensors', '--device', 'cpu');
+    tensors(['x', [2], 1], ['y', [2], 1]);
+    expect(await call('f.ssl', 'f', '--grad')).toMatchObject({ code: 0, stderr: 'note: the result does not depend on y\n', stdout: expect.stringMatching(/^grad\.y +\[2\] +0 0$/m) });
+    tensors(['x', [2], 1], ['yy', [2], 1]);
+    expect(await call('f.ssl', 'f')).toMatchObject({ code: 1, stderr: expect.stringMatching(/SSL1009\]: `f` has no input `yy`[^]*its inputs are x, y/) });
+    tensors(['x', [5, 5, 1], 0.5]);
+    const single = await call('tiny.ssl', 'tiny');
+    tensors(['x', [1, 5, 5, 1], 0.5]);
+    expect(single).toMatchObject({ code: 0, stdout: expect.stringMatching(/^near[^]*^loss/m) });
+    expect(await call('tiny.ssl', 'tiny')).toEqual(single);
   });
 });

@@ -41,6 +41,11 @@ export const nameCodes = {
     title: (a) => `\`--set ${a.name}\` matches nothing`,
     help: (a) => suggest(a.suggestion) ?? `what can be set: ${a.known.join(', ')}`,
   }),
+  SSL1009: entry<{ callee: string; name: string; suggestion: string | null; known: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `\`${a.callee}\` has no input \`${a.name}\``,
+    help: (a) => (a.suggestion !== null ? `did you mean \`${a.suggestion}\`?` : `its inputs are ${a.known.join(', ')}`),
+  }),
   SSL1008: entry<{ name: string; what: string; known: readonly string[] }>({
     severity: 'error',
     title: (a) => `${a.what} \`${a.name}\` is not in this file`,

@@ -44,6 +44,12 @@ export const namePages: Readonly<Record<string, PageText>> = {
     wrong: '$ sslc check simclr.ssl --set temperature=0.2\n',
     right: '$ sslc check simclr.ssl --set tau=0.2\n',
   },
+  SSL1009: {
+    title: 'an input that is not declared',
+    explanation: 'The file of inputs for `sslc call` holds a tensor that the function or model does not take. Tensors go by the names of the declaration.',
+    wrong: 'Tensors `u` and `w` for `energy near(u: [D], v: [D])`\n',
+    right: 'Tensors `u` and `v`\n',
+  },
   SSL1008: {
     title: 'a declaration that is not in the file',
     explanation: 'The command names a model or function that the file does not declare.',
