@@ -38,7 +38,7 @@ describe('packing of lifetimes', () => {
 
   it('wastes at most a tenth on the shape of a training step', () => {
     // Activations of a deep network: written in order, read again in reverse order, with short-lived gradients.
-    fc.assert(fc.property(fc.array(fc.integer({ min: 1000, max: 400000 }), { minLength: 4, maxLength: 40 }), (sizes) => {
+    fc.assert(fc.property(fc.array(fc.integer({ min: 1000, max: 400000 }), { minLength: 12, maxLength: 40 }), (sizes) => {
       const n = sizes.length;
       const list = sizes.flatMap((bytes, i): Lifetime[] => [
         { id: (2 * i) as TensorId, bytes, first: i, last: 2 * n - i },
