@@ -109,7 +109,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
   command('explain [code]', 'Explain an error code, with an example; without a code, list them all.', ['sslc explain SSL1001'])
     .action((code: string | undefined) => perform('explain', async () => (await import('./commands/explain.js')).explain(context, code ?? null)));
 
-  command('doc [what]', 'Print the documentation of a file or library module, or of the whole library.', ['sslc doc', 'sslc doc std.vision', 'sslc doc model.ssl'])
+  command('doc [what]', 'Print the documentation of a file or library module, of the whole library, or the grammar.', ['sslc doc', 'sslc doc std.vision', 'sslc doc model.ssl', 'sslc doc grammar'])
     .action((what: string | undefined) => perform('doc', async () => (await import('./commands/doc.js')).doc(context, what ?? null)));
 
   for (const c of program.commands) c.configureOutput(program.configureOutput()).exitOverride();

@@ -533,6 +533,20 @@ export function parseTokens(tokens: IToken[]): { readonly tree: CstNode | null; 
   }
 }
 
+/** One part of a rule, as chevrotain describes it. */
+export interface Production {
+  readonly type: string;
+  readonly name?: string;
+  readonly definition?: readonly Production[];
+  readonly separator?: { readonly name: string };
+}
+
+/** The rules as data, in the order they are written. */
+export function serializedGrammar(): readonly Production[] {
+  shared ??= new SslParser(false);
+  return shared.getSerializedGastProductions();
+}
+
 /** Builds the parser with chevrotain's own checks of the grammar (left recursion, ambiguity); for tests. */
 export function validateGrammar(): void {
   new SslParser(true);

@@ -1,6 +1,7 @@
 /** `sslc doc`: what a file or library module declares, with its `///` documentation, as Markdown. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { grammarAsEbnf } from '../../grammar/ebnf.js';
 import { parse } from '../../grammar/parse.js';
 import { documentModule } from '../document-module.js';
 import { missing } from '../failure.js';
@@ -9,8 +10,9 @@ import { packageFolder } from '../package-folder.js';
 import { openProject } from '../reader.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
 
-/** Documents a file, `std.NAME`, or the whole library. */
+/** Documents a file, `std.NAME`, the whole library, or the grammar as EBNF. */
 export async function doc(context: Context, what: string | null): Promise<Outcome> {
+  if (what === 'grammar') return done(grammarAsEbnf(), { grammar: grammarAsEbnf() });
   const folder = join(packageFolder(), 'models', 'std');
   const library = readdirSync(folder).filter((f) => f.endsWith('.ssl')).sort().map((f) => `std.${basename(f, '.ssl')}`);
   const modules = what === null ? library : [what];

@@ -31,6 +31,14 @@ describe('docs/library.md', () => {
   });
 });
 
+describe('the grammar in docs/language.md', () => {
+  it('is what `npm run docs` makes', async () => {
+    const { code, stdout } = await sslc(root, ['doc', 'grammar']);
+    expect(code).toBe(0);
+    expect(fenced(page('docs/language.md'), 'ebnf')).toEqual([stdout]);
+  });
+});
+
 describe('links', () => {
   it('lead somewhere', () => {
     const pages = ['README.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.md')).map((f) => join('docs', f))];
