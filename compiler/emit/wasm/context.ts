@@ -31,20 +31,15 @@ export interface TaskFunction {
   readonly scratch: Local;
 }
 
-/** Exports the task function of `body` as `name`. */
-export function taskFunction(context: Context, name: string, body: (t: TaskFunction) => void): void {
-  context.module.export(name, addTaskFunction(context, body));
-}
-
-/** Adds (first, end, worker) -> (), which runs `body` for each task and `before` once a call; gives its index. */
-export function addTaskFunction(context: Context, body: (t: TaskFunction) => void, before: (t: TaskFunction) => void = () => undefined): number {
+/** Exports (first, end, worker) -> () as `name`, which runs `body` for each task and `before` once a call. */
+export function taskFunction(context: Context, name: string, body: (t: TaskFunction) => void, before: (t: TaskFunction) => void = () => undefined): void {
   const f = new FunctionBuilder([I32, I32, I32], []);
   const scratch = f.local(I32);
   f.global(scratchBaseGlobal).get(2).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).set(scratch);
   const t = { f, task: 0, scratch };
   before(t);
   f.count(0, () => f.get(1), 1, () => body(t));
-  return context.module.add(f);
+  context.module.export(name, context.module.add(f));
 }
 
 /**

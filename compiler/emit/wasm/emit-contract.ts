@@ -5,16 +5,14 @@
  */
 import type { ContractKernel } from '../../fuse/kernel.js';
 import type { Local } from './binary.js';
-import { FunctionBuilder, I32, op, simd } from './binary.js';
+import { I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
-import { addTaskFunction, counterBytes, whenLast } from './context.js';
+import { counterBytes, taskFunction, whenLast } from './context.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import { decodeGroup, product } from './nest.js';
-import type { Phase } from './phases.js';
-import { phasesOf } from './phases.js';
 import type { PackTables } from './panels.js';
 import { chooseTile, emitPanelProduct, pack, roundUp, tableBytes } from './panels.js';
 
@@ -24,39 +22,7 @@ const depthBlock = 256;
 const leftPadding = 4;
 
 export function emitContract(context: Context, name: string, kernel: ContractKernel): number {
-  const phases = phasesOf(kernel, context.memory);
-  if (phases.length === 1) {
-    const only = emitPhase(context, kernel, phases[0], { counter: 0, partials: counterBytes });
-    context.module.export(name, only.index);
-    return only.tasks;
-  }
-  const shared = { counter: 0, partials: counterBytes };
-  const made = phases.map((phase) => emitPhase(context, kernel, phase, shared));
-  // Tasks of all phases one after another: each phase takes its part of the range.
-  const f = new FunctionBuilder([I32, I32, I32], []);
-  const [from, to] = [f.local(I32), f.local(I32)];
-  let first = 0;
-  for (const { index, tasks } of made) {
-    const offset = first;
-    f.get(0).i32(offset).op(op.i32sub).tee(from).i32(0).get(from).i32(0).op(op.i32gtS).op(op.select).set(from);
-    f.get(1).i32(offset).op(op.i32sub).tee(to).i32(tasks).get(to).i32(tasks).op(op.i32ltS).op(op.select).set(to);
-    f.get(from).get(to).op(op.i32ltS).if(() => f.get(from).get(to).get(2).call(index));
-    first += tasks;
-  }
-  context.module.export(name, context.module.add(f));
-  return first;
-}
-
-/** Where the next phase's counters and partial results may lie. */
-interface SharedParts {
-  counter: number;
-  partials: number;
-}
-
-function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, shared: SharedParts): { index: number; tasks: number } {
-  const { stores } = kernel;
-  const extents = phase.extents.slice(0, kernel.extents.length);
-  const reduceExtents = phase.extents.slice(kernel.extents.length);
+  const { stores, extents, reduceExtents } = kernel;
   const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
   const batch = own(kernel.batch);
   // Columns should hold the axis that neighbours in memory: it has the lanes.
@@ -101,13 +67,8 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
   const resultBytes = rowBlock * resultStride;
   const tablesAt = leftBytes + rightBytes + resultBytes;
   context.needs.scratch = Math.max(context.needs.scratch, tablesAt + tableBytes(depth) + 1024);
-  const partials = context.partialsBase + shared.partials;
-  const firstCounter = shared.counter;
-  if (splits > 1) {
-    shared.partials += blocks * splits * resultBytes;
-    shared.counter += blocks;
-    context.needs.partials = Math.max(context.needs.partials, shared.partials);
-  }
+  const partials = context.partialsBase + counterBytes;
+  if (splits > 1) context.needs.partials = Math.max(context.needs.partials, counterBytes + blocks * splits * resultBytes);
 
   const graph = new Graph();
   const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
@@ -120,13 +81,12 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
     decodeGroup(graph, rows, all, r, axes);
     decodeGroup(graph, columns, all, c, axes);
     decodeGroup(graph, sums, all, k, axes);
-    for (const [axis, part] of phase.parts) axes[axis] = graph.linear([[axes[axis], part.step]], part.start);
     return axes;
   };
   const zero = graph.int(0);
   const tables: PackTables = { address: graph.linear([[scratchNode, 1]], tablesAt), begin: k0, length: depth };
   let keep: Local = 0;
-  const index = addTaskFunction(context, ({ f, task, scratch }) => {
+  taskFunction(context, name, ({ f, task, scratch }) => {
     const e = new Expressions(f, graph, context.math);
     const v = (): Local => f.local(I32);
     const [lb, lr0, lc0, lk0, r1, c1, k1, partEnd, rows_, columns_, key, block, part, lrb, leftAt, resultAt, rest] = [v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v()];
@@ -199,7 +159,7 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
       const axes = environment(r, c, zero);
       const memo = new Map();
       const items = stores.map((s) => ({
-        address: storeAddress(graph, context.memory, s.tensor, kernel.extents, axes.slice(0, extents.length)),
+        address: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, extents.length)),
         value: lowerScalar(graph, context.memory, { axes, accumulators: [sum] }, s.value, memo),
         element: slotOf(context.memory, s.tensor).element,
       }));
@@ -217,7 +177,7 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
     const copy = (body: () => void): void => { f.i32(0).set(n); f.count(n, () => f.get(rows_).i32(resultStride).op(op.i32mul), 16, body); };
     f.get(block).i32(splits).op(op.i32mul).get(part).op(op.i32add).i32(resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(to);
     copy(() => f.get(to).get(n).op(op.i32add).get(resultAt).get(n).op(op.i32add).loadV().storeV());
-    whenLast(context, f, () => f.get(block).i32(firstCounter).op(op.i32add), splits, () => {
+    whenLast(context, f, () => f.get(block), splits, () => {
       f.get(block).i32(splits * resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(from);
       copy(() => {
         f.get(resultAt).get(n).op(op.i32add);
@@ -234,7 +194,7 @@ function emitPhase(context: Context, kernel: ContractKernel, phase: Phase, share
     keep = f.local(I32);
     f.i32(-1).set(keep);
   });
-  return { index, tasks: blocks * splits };
+  return blocks * splits;
 }
 
 function gcd(a: number, b: number): number {
