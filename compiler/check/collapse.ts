@@ -47,6 +47,17 @@ export interface CollapseVerdict {
 /** Batches at which the objective is evaluated: small enough to be quick, two of them to see how values grow. */
 const sizes = [8, 16] as const;
 
+/** Constant vectors to collapse to: a term may prefer some length, and the lowest of these is the one to leave. */
+const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length))];
+
+function lowestCentre(loss: (centre: number) => number): number {
+  const losses = centres.map((_, k) => loss(k));
+  return losses.reduce((best, x, k) => (x < losses[best] - 1e-9 ? k : best), 0);
+}
+
+/** How far `near` lies from the collapsed point: so little that what pulls away linearly beats what pulls back quadratically. */
+const step = 0.02;
+
 type Layout = 'collapsed' | 'near' | 'spread' | 'line' | 'uneven' | 'turned';
 
 export interface CollapseRequest {
@@ -62,14 +73,15 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
   const small = elaborateForCollapse(loaded, request, sizes[0]);
   const large = elaborateForCollapse(loaded, request, sizes[1]);
   if (small.applications.length === 0) return null;
-  const collapsed = evaluateTerms(large, 'collapsed');
-  const near = evaluateTerms(large, 'near');
   const total = (terms: readonly number[]): number => terms.reduce((a, b) => a + b, 0);
-  const lower = (x: number, y: number): boolean => x < y - 1e-6 * Math.max(1, Math.abs(y));
+  const centre = lowestCentre((k) => total(evaluateTerms(small, 'collapsed', k)));
+  const collapsed = evaluateTerms(large, 'collapsed', centre);
+  const near = evaluateTerms(large, 'near', centre);
+  const lower = (x: number, y: number): boolean => x < y - 1e-7 * Math.max(1, Math.abs(y));
   const preventing = large.objectives.flatMap((o, k) => (lower(near[k], collapsed[k]) ? [o.name] : []));
-  const trivial = describeValue(total(evaluateTerms(small, 'collapsed')), total(collapsed), request.batch);
+  const trivial = describeValue(total(evaluateTerms(small, 'collapsed', centre)), total(collapsed), request.batch);
   if (lower(total(near), total(collapsed))) {
-    const dimensional = !lower(total(evaluateTerms(large, 'spread')), total(evaluateTerms(large, 'line')));
+    const dimensional = !lower(total(evaluateTerms(large, 'spread', centre)), total(evaluateTerms(large, 'line', centre)));
     return { mechanism: classify(large, preventing), carriedBy: preventing, trivial, dimensional };
   }
   const structure = structureOf(large);
@@ -87,8 +99,8 @@ function mendOf(s: Structure): string {
 
 function classify(p: CollapseProgram, preventing: readonly string[]): Mechanism {
   if (structureOf(p).selfTargets.some((n) => preventing.includes(n))) return 'clustered';
-  const uneven = evaluateTerms(p, 'uneven');
-  const turned = evaluateTerms(p, 'turned');
+  const uneven = evaluateTerms(p, 'uneven', 0);
+  const turned = evaluateTerms(p, 'turned', 0);
   const turns = p.objectives.some((o, k) => preventing.includes(o.name) && Math.abs(turned[k] - uneven[k]) > 1e-6 * Math.max(1, Math.abs(uneven[k])));
   return turns ? 'regularized' : 'contrastive';
 }
@@ -137,10 +149,10 @@ function depths(applications: readonly Application[], find: (id: TensorId) => De
 }
 
 /** Each objective's value where the networks' outputs are laid out so. */
-function evaluateTerms(p: CollapseProgram, layout: Layout): number[] {
+function evaluateTerms(p: CollapseProgram, layout: Layout, centre: number): number[] {
   const program = dropDead({ ...p.program, outputs: p.terms.map((t, k) => ({ name: `${k}`, tensor: t })), updates: [] });
   const inputs: Record<string, Float64Array> = {};
-  for (const t of program.tensors) if (t.kind === 'source') inputs[t.name] = sourceValues(t, layout);
+  for (const t of program.tensors) if (t.kind === 'source') inputs[t.name] = sourceValues(t, layout, centre);
   const out = interpret(program, inputs);
   return p.terms.map((_, k) => out.outputs.get(`${k}`)?.[0] ?? 0);
 }
@@ -149,11 +161,11 @@ function evaluateTerms(p: CollapseProgram, layout: Layout): number[] {
  * Networks' outputs by layout; memories hold what such networks would have written, at unit length, of other examples. States are at
  * zero; everything else (weights outside networks, data) is fixed noise.
  */
-function sourceValues(t: Source, layout: Layout): Float64Array {
+function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
   const width = t.shape.length === 0 ? 1 : t.shape[t.shape.length - 1];
   const rows = sizeOf(t.shape) / width;
-  if (t.name.startsWith('network.')) return embeddings(layout, rows, width, 0, Number(t.name.split('.')[1]));
-  if (t.name.startsWith('memory.')) return unitRows(embeddings(layout, rows, width, rows, 0), width);
+  if (t.name.startsWith('network.')) return embeddings(layout, rows, width, 0, Number(t.name.split('.')[1]), centre);
+  if (t.name.startsWith('memory.')) return unitRows(embeddings(layout, rows, width, rows, 0, centre), width);
   const values = new Float64Array(rows * width);
   if (t.role === 'clock' || t.role === 'state') return values;
   return values.map((_, i) => normal(7, Math.floor(i / width), i % width));
@@ -163,15 +175,15 @@ function sourceValues(t: Source, layout: Layout): Float64Array {
  * `salt` separates the examples of a memory from those of the batch. In the uneven layouts the views of an example disagree a
  * little, by `application`, so that statistics across views depend on the directions too.
  */
-function embeddings(layout: Layout, rows: number, width: number, salt: number, application: number): Float64Array {
+function embeddings(layout: Layout, rows: number, width: number, salt: number, application: number, variant: number): Float64Array {
   const values = new Float64Array(rows * width);
   for (let d = 0; d < width; d++) {
-    const centre = normal(1, 0, d);
+    const centre = centres[variant](d);
     const signs = balancedSigns(rows, layout === 'line' ? 0 : d, salt);
     const direction = normal(4, 0, d) < 0 ? -1 : 1;
     for (let r = 0; r < rows; r++) {
       const sign = signs[r];
-      values[r * width + d] = layout === 'collapsed' ? centre : layout === 'near' ? centre + 0.3 * sign : layout === 'spread' ? sign
+      values[r * width + d] = layout === 'collapsed' ? centre : layout === 'near' ? centre + step * sign : layout === 'spread' ? sign
         : layout === 'line' ? sign * direction : sign * (1 + (d % 3)) + 0.5 * normal(20 + application, r, d);
     }
   }

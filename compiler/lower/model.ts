@@ -61,7 +61,7 @@ export function elaborateModel(
     } catch (e) {
       if (e instanceof DiagnosticError) errors.push(...e.diagnostics);
       else if (!(e instanceof Poisoned)) throw e;
-      for (const name of declaredNames(s)) frame.scope.set(name, { kind: 'poison' });
+      for (const name of declaredNames(s)) if (!inner.hasOwn(name)) inner.set(name, { kind: 'poison' });
     }
   }
   if (errors.length > 0) throw new DiagnosticError(errors);
@@ -144,13 +144,19 @@ function toScalar(c: Context, f: Frame, s: Extract<Statement, { kind: 'objective
   return materialize(c, reduceOver(c, s.span, s.name.text, 'mean', open(stored, variables), variables, null), s.name.text, s.span);
 }
 
+/** Axis names an input introduces. */
+function axisNames(input: Input): string[] {
+  if (input.type.kind !== 'tensorType') return [];
+  return input.type.dimensions.flatMap((d) => (d.kind === 'dimension' && d.size.kind === 'name' ? [d.size.name] : []));
+}
+
 /** Names a failed statement would have declared. */
 function declaredNames(s: Statement): string[] {
   switch (s.kind) {
     case 'let': return s.bindings.flatMap((b) => b.names.map((n) => n.text));
     case 'draw': return s.draws.map((d) => d.name.text);
     case 'view': return s.names.map((n) => n.name.text);
-    case 'input': return s.inputs.map((i) => i.name.text);
+    case 'input': return s.inputs.flatMap((i) => [i.name.text, ...axisNames(i)]);
     case 'local': return [s.declaration.name.text];
     case 'define': case 'own': case 'net': case 'target': case 'latent': return [s.name.text];
     case 'update': case 'objective': case 'represent': case 'stage': return [];

@@ -115,7 +115,7 @@ export function describe(v: Value): string {
     case 'poison': return 'something that failed';
     case 'function': return `the ${v.declaration.role} \`${v.declaration.name.text}\``;
     case 'net': return `the network \`${v.name}\``;
-    case 'tensor': return `${v.element === 'i32' ? 'int' : v.element === 'f32' ? '' : v.element}${showShape(v.axes)}`;
+    case 'tensor': return `${v.element === 'i32' ? 'int' : v.element}${showShape(v.axes)}`;
   }
 }
 

@@ -68,6 +68,26 @@ describe('the verdict on collapse', () => {
     expect(v?.dimensional).toBe(true);
   });
 
+  it('leaves the lowest collapsed point, whatever length a term prefers', () => {
+    const text = (extra: string): string => `use std.layers { linear }
+use std.regularizers { variance, covariance }
+model sized() {
+  input x: [D]
+  net f = linear(8)
+  let u = f(x), v = f(2 * x)
+  minimize agree: mean((u - v)^2)
+  minimize size: mean((u^2 - 1)^2)
+  ${extra}
+  represent f(x)
+}`;
+    const decide = (extra: string): string | undefined => {
+      const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': text(extra) }));
+      return decideCollapse(loaded, { model: null, set: {}, data: { examples: 100, classes: null, inputs: [{ name: 'x', element: 'f32', shape: [5] }] }, batch: 10 })?.mechanism;
+    };
+    expect(decide('regularize spread: variance(u) + covariance(u)')).toBe('regularized');
+    expect(decide('')).toBe('none');
+  });
+
   it('sees a comparison with the input itself', () => {
     const text = `use std.layers { linear }
 model autoencoder() {
