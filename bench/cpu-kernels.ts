@@ -1,6 +1,6 @@
 /**
- * GF/s of the CPU target's products and convolutions, with their gradients: `npx vite-node bench/cpu-kernels.ts` or the
- * built bundle. Prints one line a kernel; not a test.
+ * GF/s of the CPU target's products and convolutions, with their gradients: `npm run bench`, or `npm run bench -- conv` for
+ * those whose name has the word. Prints one line a kernel; not a test.
  */
 import { emitWasm } from '../compiler/emit/wasm/emit-wasm.js';
 import type { Kernel, KernelProgram } from '../compiler/fuse/kernel.js';
