@@ -94,7 +94,7 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
 function mendOf(s: Structure): string {
   if (s.oneSided.length > 0) return `put a further network, a predictor, on the side of \`${s.oneSided[0]}\` that is not stopped, or add a regularizer such as \`regularize spread: variance(u)\``;
   if (s.deeper.length > 0) return `write \`stop(...)\` around the side of \`${s.deeper[0]}\` without the predictor, or add a regularizer such as \`regularize spread: variance(u)\``;
-  return 'add a regularizer such as `regularize spread: variance(u)`, or compare with other examples: `nt_xent`, `info_nce`';
+  return 'add a regularizer such as `regularize spread: variance(u)`, or a contrastive energy that compares with other examples';
 }
 
 function classify(p: CollapseProgram, preventing: readonly string[]): Mechanism {

@@ -52,7 +52,7 @@ describe('the verdict on collapse', () => {
     ['byol without the target', 'byol', (t: string) => t.replaceAll(', t(b))', ', f(b))').replaceAll(', t(a))', ', f(a))'), '`stop(...)`'],
     ['vicreg without the variance', 'vicreg', replace(/ *regularize spread.*\n/, ''), 'variance'],
     ['vicreg with its variance negated', 'vicreg', replace('spread: 25 *', 'spread: -25 *'), 'variance'],
-    ['an alignment alone', 'simclr', (t: string) => t.replace('use std.energies { nt_xent }', 'use std.energies { alignment }').replace('nt_xent(tau)(g(f(a)), g(f(b)))', 'tau * alignment(g(f(a)), g(f(b)))'), 'nt_xent'],
+    ['an alignment alone', 'simclr', (t: string) => t.replace('use std.energies { nt_xent }', 'use std.energies { alignment }').replace('nt_xent(tau)(g(f(a)), g(f(b)))', 'tau * alignment(g(f(a)), g(f(b)))'), 'contrastive'],
   ])('of %s is none, with the mend', (_, name, change, mend) => {
     const v = verdict(name, change, name === 'simclr' ? {} : narrow);
     expect(v?.mechanism).toBe('none');

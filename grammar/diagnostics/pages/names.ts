@@ -46,9 +46,9 @@ export const namePages: Readonly<Record<string, PageText>> = {
   },
   SSL1009: {
     title: 'an input that is not declared',
-    explanation: 'The file of inputs for `sslc call` holds a tensor that the function or model does not take. Tensors go by the names of the declaration.',
-    wrong: 'Tensors `u` and `w` for `energy near(u: [D], v: [D])`\n',
-    right: 'Tensors `u` and `v`\n',
+    explanation: 'The file of inputs for `sslc call` holds a tensor that the function or model does not take. Tensors go by the names of the declaration: for `energy near(u: [D], v: [D])` they are `u` and `v`.',
+    wrong: '$ sslc call near.ssl near --inputs u-and-w.safetensors\n',
+    right: '$ sslc call near.ssl near --inputs u-and-v.safetensors\n',
   },
   SSL1008: {
     title: 'a declaration that is not in the file',
