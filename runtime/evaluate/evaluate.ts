@@ -113,6 +113,8 @@ async function featuresOf(encoder: EncoderName, options: EvaluateOptions, test: 
   if (encoder === 'trained') return embedBoth(options, test, trainCount, testCount, report);
   const trained = await readState(session, manifest);
   if ('clock.seed' in session.plan.sources) session.write('clock.seed', Int32Array.of(seed));
+  // The draws are keyed by the step too: those of the start, wherever training has come to.
+  if ('clock.step' in session.plan.sources) session.write('clock.step', Int32Array.of(0));
   await session.run('init');
   try {
     return await embedBoth(options, test, trainCount, testCount, report);

@@ -19,8 +19,14 @@ test('a run ends in an evaluation and a page that loads nothing from elsewhere',
     const { compiled, session } = fakeModel({ steps: 60 }, data);
     await train({ compiled, session, data, directory, seed: 1, resume: false, events: () => undefined });
     const before = await readState(session, compiled.manifest);
+    const clock: number[] = [];
+    const watched: typeof session = {
+      ...session,
+      write: (source, values, offset) => { if (source === 'clock.step') clock.push(values[0]); session.write(source, values, offset); },
+      run: async (entry) => { if (entry === 'init') expect(clock[clock.length - 1], 'the untrained encoder is the one of the start').toBe(0); await session.run(entry); },
+    };
     const { evaluation, report } = await concludeRun({
-      session, manifest: compiled.manifest, data, seed: 1, step: 60, directory,
+      session: watched, manifest: compiled.manifest, data, seed: 1, step: 60, directory,
       source: { name: 'toy.ssl', text: 'model toy { </pre><script>alert(1)</script> }' }, facts: { device: 'none' },
     });
     expect(evaluation.rows.map((r) => r.name)).toEqual(['trained', 'untrained', 'pixels']);
