@@ -70,11 +70,14 @@ export interface TrainingSpec {
 /** Limits a plan must respect, from the device. */
 export interface TargetOptions {
   readonly target: 'wasm' | 'wgsl';
+  /** Largest range one binding may cover, bytes. */
   readonly maxBindingBytes: number;
+  /** Storage buffers one kernel may bind. */
   readonly maxBindings: number;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupStorageBytes: number;
   readonly subgroups: boolean;
+  /** A software adapter: schedules for it use register tiles and no workgroup memory. */
   readonly software: boolean;
   /** CPU: worker threads, main thread included, and whether relaxed SIMD may be used. */
   readonly threads: number;

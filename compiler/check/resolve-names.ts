@@ -13,7 +13,7 @@ import { builtinNames } from '../lower/builtins.js';
 import { offeredNames } from './load-program.js';
 
 /** Names the running step provides. */
-export const globalNames: readonly string[] = ['training', 'pi', 'step', 'steps', 'epochs', 'batch', 'examples', 'decayed'];
+const globalNames: readonly string[] = ['training', 'pi', 'step', 'steps', 'epochs', 'batch', 'examples', 'decayed'];
 
 class Names {
   private readonly own = new Set<string>();

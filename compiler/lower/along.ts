@@ -91,7 +91,7 @@ function axisPositions(c: Context, b: Binder, v: TensorValue): number[] {
 }
 
 /** `v` with these axes read at index variables. */
-export function partly(v: TensorValue, positions: readonly number[], variables: readonly IndexVariable[]): TensorValue {
+function partly(v: TensorValue, positions: readonly number[], variables: readonly IndexVariable[]): TensorValue {
   return {
     kind: 'tensor', element: v.element,
     axes: v.axes.filter((_, k) => !positions.includes(k)),

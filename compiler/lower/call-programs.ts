@@ -6,7 +6,7 @@ import type { Expression, Input } from '../../grammar/ast.js';
 import type { Span } from '../../grammar/span.js';
 import { diagnostic, DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
-import type { CallInput, LoadedProgram } from '../api.js';
+import type { CompileCallOptions, LoadedProgram } from '../api.js';
 import type { ParameterEntry } from '../plan/manifest.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import { differentiate } from '../tensor/differentiate.js';
@@ -28,13 +28,8 @@ import { finishInit } from './training-programs.js';
 import type { FunctionValue, IndexVariable, TensorValue, Value } from './value.js';
 import { axisOf, describe } from './value.js';
 
-export interface CallRequest {
-  readonly name: string;
-  readonly set: Readonly<Record<string, string>>;
-  readonly inputs: Readonly<Record<string, CallInput>>;
-  readonly gradients: boolean;
-  readonly training: boolean;
-}
+/** What is called, and with what; the target does not matter yet. */
+export type CallRequest = Omit<CompileCallOptions, 'target'>;
 
 export interface CallPrograms {
   readonly programs: { readonly init: Program; readonly call: Program };

@@ -12,7 +12,7 @@ import type { Axis, IndexVariable, TensorValue, Value } from './value.js';
 import { describe } from './value.js';
 
 /** 32-bit FNV-1a: stable under edits elsewhere in the file. */
-export function siteNumber(text: string): number {
+function siteNumber(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return h >>> 0;

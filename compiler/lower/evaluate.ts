@@ -2,23 +2,22 @@
 import type { Expression } from '../../grammar/ast.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
 import type { Span } from '../../grammar/span.js';
-import { binary, cast, float, int, select, unary } from '../tensor/scalar.js';
+import { rangeOf } from '../tensor/ranges.js';
+import { binary, float, select, unary } from '../tensor/scalar.js';
 import type { BinaryOperator, Scalar, ScalarType } from '../tensor/scalar.js';
 import { evaluateAlong } from './along.js';
-import { rangeOf } from './bounds.js';
-import { applyValue, evaluateCall, evaluatePipe } from './call.js';
+import { evaluateCall, evaluatePipe } from './call.js';
 import type { Context, Frame } from './context.js';
-import { fail, Poisoned } from './context.js';
+import { fail, newVariable, Poisoned } from './context.js';
 import { Scope } from './scope.js';
 import { evaluateBlock } from './statements.js';
 import {
-  arithmeticType, asTensor, convert, convertTensor, elementwise, ensureMaterialized, ensureRead, guardRead, mergeFree, needTensor, negate, reduceOver,
+  arithmeticType, convert, convertTensor, elementwise, ensureMaterialized, ensureRead, guardRead, mergeFree, needTensor, negate, reduceOver,
 } from './tensor-value.js';
-import { newVariable } from './context.js';
 import type { TensorValue, Value } from './value.js';
 import { describe, number, showShape } from './value.js';
 
-export function lookup(c: Context, f: Frame, name: string, span: Span): Value {
+function lookup(c: Context, f: Frame, name: string, span: Span): Value {
   const v = f.scope.get(name);
   if (v === null) return fail(c, 'SSL1001', span, { name, suggestion: suggest(name, f.scope.visible()) });
   if (v.kind === 'poison') throw new Poisoned();
@@ -69,7 +68,7 @@ export function evaluate(c: Context, f: Frame, e: Expression): Value {
   }
 }
 
-export function childScope(f: Frame, name: string, value: Value): Scope {
+function childScope(f: Frame, name: string, value: Value): Scope {
   const scope = new Scope(f.scope);
   scope.set(name, value);
   return scope;
@@ -87,7 +86,7 @@ function evaluateNumber(c: Context, e: Extract<Expression, { kind: 'number' }>):
   }
 }
 
-export function needNumber(c: Context, span: Span, v: Value): number {
+function needNumber(c: Context, span: Span, v: Value): number {
   return v.kind === 'number' ? v.value : fail(c, 'SSL2001', span, { expected: 'a number known while compiling', found: describe(v) });
 }
 
@@ -297,19 +296,6 @@ function evaluateIndex(c: Context, f: Frame, e: Extract<Expression, { kind: 'ind
 /** An index that can be shown to leave the axis is an error; one that comes from data is trusted (and clamped). */
 function checkBounds(c: Context, span: Span, t: TensorValue, size: number): void {
   if (t.axes.length > 0) return;
-  const range = rangeOf(t.at([]), (axis) => t.free.get(axis)?.axis.size ?? null);
-  if (range !== null && (range.low < 0 || range.high >= size)) fail(c, 'SSL2007', span, { low: range.low, high: range.high, size });
+  const { low, high } = rangeOf(t.at([]), (axis) => t.free.get(axis)?.axis.size);
+  if (Number.isFinite(low) && Number.isFinite(high) && (low < 0 || high >= size)) fail(c, 'SSL2007', span, { low, high, size });
 }
-
-/** Applies a function value to tensors: for builtins and targets that take functions. */
-export { applyValue };
-
-export function toFloat(c: Context, span: Span, v: Value): TensorValue {
-  return convertTensor(needTensor(c, span, v), 'f32');
-}
-
-export function castTensor(v: TensorValue, type: ScalarType): TensorValue {
-  return { ...v, element: type, at: (i) => cast(type, v.at(i)) };
-}
-
-export { asTensor, int };

@@ -62,7 +62,7 @@ export function named(c: Context, v: Value, name: string, span: Span, f: Frame):
 
 const keepPixels = (v: TensorValue): TensorValue => (v.element === 'u8' ? convertTensor(v, 'f32') : v);
 
-export const fullName = (f: Frame, name: string): string => (f.path === '' ? name : `${f.path}.${name}`);
+const fullName = (f: Frame, name: string): string => (f.path === '' ? name : `${f.path}.${name}`);
 
 function define(c: Context, f: Frame, s: Extract<Statement, { kind: 'define' }>): void {
   const declared = f.declaredResult !== null && f.declaredResult.length === s.indices.length ? f.declaredResult : null;

@@ -28,7 +28,7 @@ export interface Layout {
 }
 
 /** The path under the followed network of a parameter path under its target. */
-export function followedPath(path: string, target: TargetInfo): string {
+function followedPath(path: string, target: TargetInfo): string {
   return target.of + path.slice(target.name.length);
 }
 

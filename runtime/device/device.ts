@@ -1,6 +1,7 @@
 /**
  * A device runs plans. Two kinds stand behind one interface: Dawn (GPUs) and the CPU target (WebAssembly SIMD and worker threads).
  */
+import type { TargetOptions } from '../../compiler/api.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 
 export type HostArray = Float32Array | Int32Array | Uint8Array;
@@ -18,17 +19,8 @@ export interface Device {
   close(): Promise<void>;
 }
 
-export interface DeviceLimits {
-  /** Largest range one binding may cover, bytes. */
-  readonly maxBindingBytes: number;
-  /** Storage buffers one kernel may bind. */
-  readonly maxBindings: number;
-  readonly maxWorkgroupInvocations: number;
-  readonly maxWorkgroupStorageBytes: number;
-  readonly subgroups: boolean;
-  /** A software adapter: schedules for it use register tiles and no workgroup memory. */
-  readonly software: boolean;
-}
+/** What a plan for the device must respect: the device's part of the compiler's target options. */
+export type DeviceLimits = Pick<TargetOptions, 'maxBindingBytes' | 'maxBindings' | 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'software'>;
 
 /** A loaded plan and its memory. Calls take effect in order. */
 export interface Session {
