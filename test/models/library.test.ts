@@ -122,9 +122,10 @@ test.each(cases.map((c) => ({ ...c, label: `${c.name} ${Object.entries(c.set ?? 
       // A few coordinates a run; fast-check brings others.
       for (let k = 0; k < Math.min(2, count); k++) {
         const i = (seed * 7 + k * 5) % count;
-        const h = 1e-5;
-        const difference = (at(i, h) - at(i, -h)) / (2 * h);
-        expect(Math.abs(gradient[i] - difference), `${label}[${i}]: ${gradient[i]} against ${difference}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(difference)));
+        // A kink between the two points (a rectifier that switches) spoils a difference, not the gradient: a closer pair avoids it.
+        const differences = [1e-5, 1e-7].map((h) => (at(i, h) - at(i, -h)) / (2 * h));
+        const errors = differences.map((d) => Math.abs(gradient[i] - d) / Math.max(1, Math.abs(d)));
+        expect(Math.min(...errors), `${label}[${i}]: ${gradient[i]} against ${differences.join(' and ')}`).toBeLessThan(1e-4);
       }
     };
     const moved = (values: readonly number[], i: number, delta: number): number[] => values.map((v, k) => (k === i ? v + delta : v));
