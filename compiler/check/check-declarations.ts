@@ -10,10 +10,10 @@ import { callFunction } from '../lower/call.js';
 import { Poisoned } from '../lower/context.js';
 import { rootFrame } from '../lower/model.js';
 import { moduleScopes } from '../lower/module-scopes.js';
+import { stepNames } from '../lower/step-names.js';
 import { scratchContext } from '../lower/training-spec.js';
-import { constantTensor, tensorOfNode } from '../lower/tensor-value.js';
+import { tensorOfNode } from '../lower/tensor-value.js';
 import type { TensorValue, Value } from '../lower/value.js';
-import { cast } from '../tensor/scalar.js';
 import { sampleSize, usualSizes } from './sample-inputs.js';
 
 /** Diagnostics of every function declared in the main module; `skip` names those that were checked with real sizes. */
@@ -33,12 +33,7 @@ export function checkDeclarations(loaded: LoadedProgram, skip: ReadonlySet<strin
 
 function checkFunction(loaded: LoadedProgram, d: FunctionDeclaration): readonly Diagnostic[] {
   const c = scratchContext(10);
-  const whole = (value: number): Value => ({ kind: 'number', value, integer: true });
-  const globals = new Map<string, Value>([
-    ['training', { kind: 'boolean', value: true }], ['pi', { kind: 'number', value: Math.PI, integer: false }], ['decayed', whole(1)],
-    ['step', constantTensor(cast('f32', c.builder.read(c.step, [])))], ['steps', whole(100)], ['epochs', whole(10)], ['batch', whole(6)], ['examples', whole(60)],
-  ]);
-  const scope = moduleScopes(loaded, globals).main;
+  const scope = moduleScopes(loaded, stepNames(c, { batch: 6, steps: 100, epochSteps: 10, examples: 60 })).main;
   const fn = scope.get(d.name.text);
   if (fn === null || fn.kind !== 'function') return [];
   const frame = { ...rootFrame(c, scope, d.name.text) };

@@ -11,7 +11,6 @@ import type { ParameterEntry } from '../plan/manifest.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import { differentiate } from '../tensor/differentiate.js';
 import type { Program } from '../tensor/program.js';
-import { cast } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { checkSetting } from './arguments.js';
 import { callFunction } from './call.js';
@@ -20,6 +19,7 @@ import { fail } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import type { Scope } from './scope.js';
+import { stepNames, unitLengths } from './step-names.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
 import { constantTensor, ensureRead, materialize, open, reduceAxes, sumOf, tensorOfNode } from './tensor-value.js';
@@ -83,12 +83,8 @@ function ensureStored(c: Context, v: TensorValue, name: string): TensorValue {
 function session(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, request: CallRequest): Session {
   const seed = builder.source('clock.seed', 'clock', 'i32', [], origin('seed'));
   const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
-  const c: Context = { builder, training: request.training, store, seed, step, batch: null, counter: 0, warnings: [], calls: [], applications: new Map(), epochSteps: null };
-  const one: Value = { kind: 'number', value: 1, integer: true };
-  const globals = new Map<string, Value>([
-    ['training', { kind: 'boolean', value: request.training }], ['pi', { kind: 'number', value: Math.PI, integer: false }],
-    ['step', constantTensor(cast('f32', builder.read(step, [])))], ['steps', one], ['epochs', one], ['batch', one], ['examples', one], ['decayed', one],
-  ]);
+  const c: Context = { builder, training: request.training, store, seed, step, batch: null, counter: 0, calls: [], applications: new Map(), epochSteps: null };
+  const globals = stepNames(c, unitLengths);
   const setSteps = request.set['steps'];
   if (setSteps !== undefined) globals.set('steps', overrideValue(setSteps));
   return { c, scope: moduleScopes(loaded, globals).main };

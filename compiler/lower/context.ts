@@ -4,7 +4,7 @@
  */
 import type { Span } from '../../grammar/span.js';
 import { diagnostic, DiagnosticError } from '../../grammar/diagnostics/report.js';
-import type { ArgumentsOf, Code, Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
+import type { ArgumentsOf, Code } from '../../grammar/diagnostics/diagnostic.js';
 import type { ProgramBuilder } from '../tensor/builder.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Expression } from '../../grammar/ast.js';
@@ -49,7 +49,6 @@ export interface Context {
   readonly batch: { readonly variable: IndexVariable; readonly example: TensorId } | null;
   /** Numbers for index variables, far from any position. */
   counter: number;
-  readonly warnings: Diagnostic[];
   readonly calls: CallSite[];
   /** How often each network was applied: draws inside differ by application. */
   readonly applications: Map<string, number>;

@@ -10,7 +10,6 @@ export const preludeModule = 'std.prelude';
 export interface ModuleScopes {
   readonly main: Scope;
   readonly root: Scope;
-  readonly of: (path: string) => Scope | null;
 }
 
 /** `globals` are the names the step provides: `step`, `steps`, `training`, ... */
@@ -47,5 +46,5 @@ export function moduleScopes(loaded: LoadedProgram, globals: ReadonlyMap<string,
     return prelude === null ? parent : (scopes.get(prelude) ?? parent);
   }
   const main = build(loaded.main, base);
-  return { main, root, of: (path) => scopes.get(path) ?? null };
+  return { main, root };
 }

@@ -8,7 +8,7 @@ import { differentiate } from '../tensor/differentiate.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
-import { add, binary, cast, float, index, int, mul, select } from '../tensor/scalar.js';
+import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Input } from '../../grammar/ast.js';
 import type { Context, ParameterInfo, Store } from './context.js';
@@ -18,6 +18,8 @@ import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import { applyOptimizer, optimizerOf } from './optimizer.js';
 import type { Scope } from './scope.js';
+import { stepNames } from './step-names.js';
+import type { Lengths } from './step-names.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
 import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
@@ -91,13 +93,6 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build() }, manifest };
 }
 
-export interface Lengths {
-  readonly batch: number;
-  readonly steps: number;
-  readonly epochSteps: number;
-  readonly examples: number;
-}
-
 function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
   return openProgram(loaded, new ProgramBuilder(name), store, lengths, batch, training);
 }
@@ -108,24 +103,13 @@ export function openProgram(loaded: LoadedProgram, builder: ProgramBuilder, stor
   const example = builder.source(training ? 'batch.example' : 'embed.example', 'batch', 'i32', [batch], origin('example'));
   const variable = { id: 1_000_000, name: 'batch', axis: axisOf(batch, 'B'), implicit: true };
   const c: Context = {
-    builder, training, store, seed, step, batch: { variable, example }, counter: 0, warnings: [], calls: [], applications: new Map(), epochSteps: lengths.epochSteps,
+    builder, training, store, seed, step, batch: { variable, example }, counter: 0, calls: [], applications: new Map(), epochSteps: lengths.epochSteps,
   };
   return sessionOf(loaded, c, lengths);
 }
 
 function sessionOf(loaded: LoadedProgram, c: Context, lengths: Lengths): Session {
-  const whole = (value: number): Value => ({ kind: 'number', value, integer: Number.isInteger(value) });
-  const globals = new Map<string, Value>([
-    ['training', { kind: 'boolean', value: c.training }],
-    ['pi', { kind: 'number', value: Math.PI, integer: false }],
-    ['step', constantTensor(cast('f32', c.builder.read(c.step, [])))],
-    ['steps', whole(lengths.steps)],
-    ['epochs', whole(lengths.steps / lengths.epochSteps)],
-    ['batch', whole(lengths.batch)],
-    ['examples', whole(lengths.examples)],
-    ['decayed', whole(1)],
-  ]);
-  const scopes = moduleScopes(loaded, globals);
+  const scopes = moduleScopes(loaded, stepNames(c, lengths));
   return { c, scope: scopes.main, root: scopes.root };
 }
 

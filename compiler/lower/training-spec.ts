@@ -12,6 +12,7 @@ import { evaluate, needInteger } from './evaluate.js';
 import { moduleScopes } from './module-scopes.js';
 import { rootFrame } from './model.js';
 import { Scope } from './scope.js';
+import { stepNames, unitLengths } from './step-names.js';
 import { DiscoveringStore } from './store.js';
 import type { Value } from './value.js';
 import { describe } from './value.js';
@@ -45,7 +46,7 @@ export function scratchContext(epochSteps: number | null, training = true): Cont
   const store = new DiscoveringStore();
   const origin = (name: string) => ({ span: null, name });
   const c: Context = {
-    builder, training, store, batch: null, counter: 0, warnings: [], calls: [], applications: new Map(), epochSteps,
+    builder, training, store, batch: null, counter: 0, calls: [], applications: new Map(), epochSteps,
     seed: builder.source('clock.seed', 'clock', 'i32', [], origin('seed')),
     step: builder.source('clock.step', 'clock', 'i32', [], origin('step')),
   };
@@ -105,7 +106,7 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
   const source = selectModel(loaded, options.model);
   const { model, train } = source;
   const c = scratchContext(1);
-  const scopes = moduleScopes(loaded, scheduleGlobals());
+  const scopes = moduleScopes(loaded, stepNames(c, unitLengths));
   const frame = rootFrame(c, new Scope(scopes.main), model.name.text);
   for (const item of train?.items ?? []) {
     if (item.kind !== 'entry') continue;
@@ -137,12 +138,6 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
     batch: whole('batch') ?? 256, epochs: whole('epochs'), steps: whole('steps'), seed: whole('seed') ?? 0,
     every: (train?.items ?? []).flatMap((item) => (item.kind !== 'every' ? [] : [{ period: periodOf(c, item.period), actions: item.actions.map((a) => actionOf(c, frame, a)) }])),
   };
-}
-
-/** Names that schedules use, as numbers good enough to evaluate everything but schedules. */
-function scheduleGlobals(): Map<string, Value> {
-  const one: Value = { kind: 'number', value: 1, integer: true };
-  return new Map<string, Value>([['step', one], ['steps', one], ['epochs', one], ['batch', one], ['examples', one], ['training', { kind: 'boolean', value: true }], ['pi', { kind: 'number', value: Math.PI, integer: false }], ['decayed', one]]);
 }
 
 /** Arguments of `train NAME(tau: 0.2)`, then overrides. */

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { convolution, product, reduction, similarity } from '../wgsl/kernels.js';
-import { expectAgreement, numbers } from './harness.js';
+import { numbers } from '../kernels/tools.js';
+import { expectAgreement } from './harness.js';
 
 const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['product nn', () => product(1, 17, 19, 13, 'nn')],

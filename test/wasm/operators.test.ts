@@ -4,7 +4,8 @@ import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { ElementType, BinaryOperator, Scalar, UnaryOperator } from '../../compiler/tensor/scalar.js';
 import { applyBinary, binary, cast, float, index, int, select, unary } from '../../compiler/tensor/scalar.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
-import { expectAgreement, handMade, numbers, origin, runOn, testDevice } from './harness.js';
+import { handMade, numbers, origin } from '../kernels/tools.js';
+import { expectAgreement, runOn, testDevice } from './harness.js';
 
 /** y[i] = f(a[i], b[i]) over n elements: lanes for the first multiple of four, single values for the rest. */
 function elementwise(n: number, from: ElementType, to: ElementType, f: (a: Scalar, b: Scalar) => Scalar): KernelProgram {

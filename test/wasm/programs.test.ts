@@ -8,7 +8,8 @@ import type { Scalar } from '../../compiler/tensor/scalar.js';
 import { add, float, index, int, mul, sub } from '../../compiler/tensor/scalar.js';
 import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
 import { convolution, product, reduction, similarity } from '../wgsl/kernels.js';
-import { expectAgreement, numbers, origin, runOn } from './harness.js';
+import { numbers, origin } from '../kernels/tools.js';
+import { expectAgreement, runOn } from './harness.js';
 
 /** sum of (convolution(x, w))^2 / 2 and its gradients. */
 function convolutionGradients(batch: number, size: number, input: number, output: number, window: number, stride: number, padding: number): KernelProgram {

@@ -5,7 +5,8 @@ import { fuse } from '../../compiler/fuse/fuse.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Scalar } from '../../compiler/tensor/scalar.js';
 import { binary, float, index, int, select, substitute } from '../../compiler/tensor/scalar.js';
-import { expectAgreement, numbers, origin } from './harness.js';
+import { numbers, origin } from '../kernels/tools.js';
+import { expectAgreement } from './harness.js';
 
 const shapes = fc.record({ points: fc.integer({ min: 1, max: 9 }), channels: fc.integer({ min: 1, max: 19 }), parts: fc.integer({ min: 2, max: 4 }) });
 const conditions = fc.constantFrom('outer', 'innermost', 'data', 'zero last', 'shifted');

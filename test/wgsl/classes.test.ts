@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { Device } from '../../runtime/device/device.js';
-import { expectAgreement, gpuOptions, numbers, openTestDevice, softwareOptions } from './harness.js';
+import { numbers } from '../kernels/tools.js';
+import { expectAgreement, gpuOptions, openTestDevice, softwareOptions } from './harness.js';
 import { convolution, product, reduction, similarity } from './kernels.js';
 
 const opened = await openTestDevice();

@@ -4,7 +4,7 @@ import type { Kernel, KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { ReduceOperator } from '../../compiler/tensor/program.js';
 import type { ElementType, Scalar } from '../../compiler/tensor/scalar.js';
 import { add, binary, boolean, cast, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
-import { handMade, origin } from './harness.js';
+import { handMade, origin } from '../kernels/tools.js';
 
 /** out[m, n] = relu(sum over k of a * b + bias), operands in any of the four layouts, batched. */
 export function product(batch: number, m: number, n: number, k: number, layout: 'nn' | 'nt' | 'tn' | 'tt', epilogue = true): KernelProgram {

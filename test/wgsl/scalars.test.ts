@@ -6,7 +6,8 @@ import type { BinaryOperator, Scalar, UnaryOperator } from '../../compiler/tenso
 import { add, binary, cast, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import type { Device, HostArray } from '../../runtime/device/device.js';
-import { expectAgreement, expectClose, handMade, numbers, openTestDevice, origin, runOn, softwareOptions } from './harness.js';
+import { expectClose, handMade, numbers, origin } from '../kernels/tools.js';
+import { expectAgreement, openTestDevice, runOn, softwareOptions } from './harness.js';
 import { elementwise } from './kernels.js';
 
 const opened = await openTestDevice();

@@ -8,7 +8,8 @@ import { add, binary, cast, float, index, mul, sub } from '../../compiler/tensor
 import type { Device } from '../../runtime/device/device.js';
 import { listAdapters } from '../../runtime/device/gpu/list-adapters.js';
 import { openGpuDevice } from '../../runtime/device/gpu/open-gpu-device.js';
-import { expectClose, numbers, openTestDevice, origin, planOf, softwareOptions } from './harness.js';
+import { expectClose, numbers, origin } from '../kernels/tools.js';
+import { openTestDevice, planOf, softwareOptions } from './harness.js';
 import { elementwise } from './kernels.js';
 
 const opened = await openTestDevice();
