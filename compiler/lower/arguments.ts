@@ -66,18 +66,32 @@ export function checkSetting(c: Context, span: Span, s: Setting, v: Value): Valu
     case 'names': if (v.kind !== 'list') return wrong('names in brackets'); break;
     default: break;
   }
-  if (s.within !== null && value.kind === 'number') {
-    const w = s.within;
-    if (w.kind === 'range' && w.low.kind === 'number' && w.high.kind === 'number' && (value.value < w.low.value || value.value > w.high.value)) {
-      return wrong(`between ${w.low.value} and ${w.high.value}`);
-    }
-  }
-  if (s.within !== null && s.within.kind === 'list' && value.kind === 'string') {
-    const allowed = s.within.items.flatMap((x) => (x.kind === 'string' ? [x.value] : x.kind === 'name' ? [x.name] : []));
-    const text = value.value;
-    if (!allowed.includes(text)) return wrong(`one of ${allowed.join(', ')}`);
-  }
+  if (s.within !== null) checkWithin(c, s.within, value, wrong);
   return value;
+}
+
+/** `in LOW..HIGH` bounds numbers, `in [a, b]` lists what is allowed; a schedule's values are not known yet. */
+function checkWithin(c: Context, within: Expression, value: Value, wrong: (expected: string) => never): void {
+  if (within.kind === 'range') {
+    const [low, high] = [literal(c, within.low), literal(c, within.high)];
+    if (value.kind === 'number' && (value.value < Number(low) || value.value > Number(high))) wrong(`between ${low} and ${high}`);
+    return;
+  }
+  if (within.kind !== 'list') return fail(c, 'SSL2001', within.span, { expected: 'a range `0..1` or a list `[a, b]` of allowed values', found: 'another expression' });
+  const allowed = within.items.map((x) => literal(c, x));
+  if ((value.kind === 'number' || value.kind === 'string') && !allowed.includes(value.value)) wrong(`one of ${allowed.join(', ')}`);
+}
+
+/** A number, a text or a bare name, as written. */
+function literal(c: Context, e: Expression): number | string {
+  switch (e.kind) {
+    case 'number': return e.unit === 'deg' ? (e.value * Math.PI) / 180 : e.unit === '%' ? e.value / 100 : e.value;
+    case 'string': return e.value;
+    case 'name': return e.name;
+    case 'unary': { const x = e.operator === '-' ? literal(c, e.operand) : null; if (typeof x === 'number') return -x; break; }
+    default: break;
+  }
+  return fail(c, 'SSL2001', e.span, { expected: 'a number, a text or a name', found: 'another expression' });
 }
 
 /** Puts every setting in scope, in order, defaults evaluated where earlier settings are visible. */

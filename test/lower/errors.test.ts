@@ -17,6 +17,8 @@ const cases: readonly (readonly [string, string, readonly string[]])[] = [
   ['a read outside', 'fn f(x: [N]) -> [N] { y[i: N] = x[i + 1]\n y }', ['SSL2007']],
   ['an axis that is not there', 'fn f(x: [H, W]) = mean[C](x)', ['SSL2008']],
   ['a setting of the wrong type', 'use std.layers { linear }\nlayer f(x: [N]) = x |> linear("three")', ['SSL2009']],
+  ['a setting below a negative bound', 'fn g(t: float in -1..1 = 0)(x: [N]) = t * x\nfn f(x: [N]) = g(t: -2)(x)', ['SSL2009']],
+  ['a number that is not among those allowed', 'fn g(t: int in [1, 2, 4] = 1)(x: [N]) = t * x\nfn f(x: [N]) = g(t: 3)(x)', ['SSL2009']],
   ['a setting left out', 'use std.layers { linear }\nlayer f(x: [N]) = linear()(x)', ['SSL2010']],
   ['an energy that is not a scalar', 'energy e(u: [D], v: [D]) = u - v', ['SSL3002']],
   ['a view that owns parameters', 'view v(x: [N]) { param w: [N] = 0\n x + w }', ['SSL3002']],
