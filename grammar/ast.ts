@@ -132,6 +132,8 @@ export type Statement =
       readonly init: { readonly kind: 'value' | 'draw'; readonly value: Expression };
     })
   | (Node & { readonly kind: 'update'; readonly name: Identifier; readonly value: Expression })
+  /** `repeat 10 { ... }`: the statements, so many times; what they define keeps its value to the next round and after. */
+  | (Node & { readonly kind: 'repeat'; readonly count: Expression; readonly body: readonly Statement[] })
   | (Node & { readonly kind: 'input'; readonly inputs: readonly Input[] })
   /** `view a, b ~ strong(x)`; `view whole[2] ~ crop(96)(x)`: names that share one independent draw each. */
   | (Node & { readonly kind: 'view'; readonly names: readonly { readonly name: Identifier; readonly count: Expression | null }[]; readonly value: Expression })

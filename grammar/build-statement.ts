@@ -26,8 +26,8 @@ export function buildBlock(build: Build, node: CstNode | undefined, at: number):
   return { kind: 'block', statements, result, span };
 }
 
-/** The lines of a model: a block whose last line is no result. */
-export function buildModelBody(build: Build, node: CstNode | undefined, at: number): readonly Statement[] {
+/** The lines of a model or of a `repeat`: a block whose last line is no result. */
+export function buildStatements(build: Build, node: CstNode | undefined, at: number): readonly Statement[] {
   const block = buildBlock(build, node, at);
   if (block.result !== null && node?.recoveredNode !== true) build.report('SSL0010', block.result.span, {});
   return block.statements;
@@ -51,6 +51,8 @@ function buildStatement(build: Build, line: CstNode, at: number): readonly State
     }
     case 'updateStatement':
       return [{ kind: 'update', name, value: value(), span }];
+    case 'repeatStatement':
+      return [{ kind: 'repeat', count: value(), body: buildStatements(build, nodesOf(node, 'block')[0], span.end), span }];
     case 'inputStatement':
       return [{ kind: 'input', inputs: nodesOf(node, 'typedName').map((typed) => buildInput(build, typed, span.end)), span }];
     case 'viewStatement': {

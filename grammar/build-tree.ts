@@ -2,7 +2,7 @@
 import type { CstNode } from 'chevrotain';
 import type { Declaration, FunctionDeclaration, FunctionRole, Identifier, Input, Module, Setting, TrainItem, Use } from './ast.js';
 import { buildArguments, buildExpression } from './build-expression.js';
-import { buildBlock, buildModelBody } from './build-statement.js';
+import { buildBlock, buildStatements } from './build-statement.js';
 import { buildType } from './build-type.js';
 import { Build, nodesOf, tokensOf } from './cst.js';
 import type { Diagnostic } from './diagnostics/diagnostic.js';
@@ -22,7 +22,7 @@ export function buildTree(node: CstNode | null, source: SourceFile): { readonly 
     else if (model !== undefined) {
       const span = build.span(model);
       const settings = parametersOf(nodesOf(model, 'parameters')[0]).map((p) => buildSetting(build, p, span.end));
-      const body = buildModelBody(build, nodesOf(model, 'block')[0], span.end);
+      const body = buildStatements(build, nodesOf(model, 'block')[0], span.end);
       declarations.push({ kind: 'model', name: build.identifier(tokensOf(model, 'Word')[0], span.end), settings, body, documentation: documentationOf(source, span.start), span });
     } else if (train !== undefined) {
       const span = build.span(train);

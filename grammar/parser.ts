@@ -192,6 +192,7 @@ class SslParser extends CstParser {
       { ALT: () => this.SUBRULE(this.letStatement) },
       { ALT: () => this.SUBRULE(this.ownStatement) },
       { ALT: () => this.SUBRULE(this.updateStatement) },
+      { ALT: () => this.SUBRULE(this.repeatStatement) },
       { ALT: () => this.SUBRULE(this.inputStatement) },
       { ALT: () => this.SUBRULE(this.viewStatement) },
       { ALT: () => this.SUBRULE(this.netStatement) },
@@ -243,6 +244,12 @@ class SslParser extends CstParser {
     this.CONSUME(t.Word);
     this.CONSUME(t.Gets);
     this.SUBRULE(this.expression);
+  });
+
+  repeatStatement = this.RULE('repeatStatement', () => {
+    this.CONSUME(t.Repeat);
+    this.SUBRULE(this.expression);
+    this.SUBRULE(this.block);
   });
 
   inputStatement = this.RULE('inputStatement', () => {

@@ -128,6 +128,7 @@ function statement(s: Statement, names: Names, out: Diagnostic[]): void {
     case 'update':
       if (!names.has(s.name.text)) unknown(s.name.text, s.name.span, names, out);
       return expression(s.value, names, out);
+    case 'repeat': expression(s.count, names, out); s.body.forEach((x) => statement(x, names, out)); return;
     case 'input': for (const i of s.inputs) { typeNames(i.type, names, false, out); names.add(i.name.text); } return;
     case 'view': for (const n of s.names) if (n.count !== null) expression(n.count, names, out); expression(s.value, names, out); names.add(...s.names.map((n) => n.name.text)); return;
     case 'net': case 'target': expression(s.value, names, out); names.add(s.name.text); return;

@@ -37,6 +37,7 @@ export function statementExpressions(statements: readonly Statement[]): Expressi
       case 'draw': return s.draws.map((d) => d.distribution);
       case 'define': case 'update': case 'net': case 'target': case 'view': case 'objective': case 'represent': return [s.value];
       case 'own': return [s.init.value];
+      case 'repeat': return [s.count, ...statementExpressions(s.body)];
       case 'input': case 'local': case 'latent': case 'stage': return [];
     }
   });

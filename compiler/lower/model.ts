@@ -156,6 +156,7 @@ function declaredNames(s: Statement): string[] {
     case 'let': return s.bindings.flatMap((b) => b.names.map((n) => n.text));
     case 'draw': return s.draws.map((d) => d.name.text);
     case 'view': return s.names.map((n) => n.name.text);
+    case 'repeat': return s.body.flatMap(declaredNames);
     case 'input': return s.inputs.flatMap((i) => [i.name.text, ...axisNames(i)]);
     case 'local': return [s.declaration.name.text];
     case 'define': case 'own': case 'net': case 'target': case 'latent': return [s.name.text];

@@ -45,12 +45,26 @@ export function execute(c: Context, f: Frame, s: Statement): void {
       c.store.updateState(key.value, convertTensor(needTensor(c, s.value.span, evaluate(c, f, s.value)), 'f32'), s.span);
       return;
     }
+    case 'repeat': return repeat(c, f, s);
     case 'local': {
       f.scope.set(s.declaration.name.text, { kind: 'function', declaration: s.declaration, scope: f.scope, settings: null });
       return;
     }
     case 'net': case 'target': case 'view': case 'input': case 'objective': case 'represent': case 'stage': case 'latent':
       return fail(c, 'SSL3002', s.span, { role: `\`${s.kind === 'objective' ? s.role : s.kind}\``, problem: 'belongs in a model', help: 'move it into a `model { ... }`' });
+  }
+}
+
+/** More rounds than this are a slip of the pen: every round is written out in the program. */
+const maximumRounds = 1000;
+
+/** The rounds one after the other in the scope around them, so that names keep their values; draws differ from round to round. */
+function repeat(c: Context, f: Frame, s: Extract<Statement, { kind: 'repeat' }>): void {
+  const count = needInteger(c, s.count.span, evaluate(c, { ...f, indexing: true }, s.count));
+  if (count < 0 || count > maximumRounds) return fail(c, 'SSL2001', s.count.span, { expected: `0 to ${maximumRounds} rounds`, found: `${count}` });
+  for (let round = 1; round <= count; round++) {
+    const frame: Frame = { ...f, site: `${f.site}.round${round}`, early: new Map() };
+    for (const inner of s.body) execute(c, frame, inner);
   }
 }
 

@@ -91,6 +91,8 @@ function statement(s: Statement): string {
       return `(input ${list(s.inputs.map(named))})`;
     case 'view':
       return `(view ${list(s.names.map((n) => (n.count === null ? n.name.text : `${n.name.text}[${expression(n.count)}]`)))} ~ ${expression(s.value)})`;
+    case 'repeat':
+      return `(repeat ${expression(s.count)} ${list(s.body.map(statement))})`;
     case 'update':
     case 'net':
     case 'target':

@@ -115,3 +115,33 @@ describe('draws', () => {
     for (let k = 0; k < 20; k++) expect([...out.slice(7 * k, 7 * k + 7)].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 });
+
+describe('repeat', () => {
+  it('keeps what a round defines for the next round and after', () => {
+    const text = 'fn power(c: [D, D], x: [D]) -> [D] {\n  let u = x\n  repeat 3 {\n    v[i] = sum[j](c[i, j] * u[j])\n    let u = v\n  }\n  u + v\n}';
+    const c = [2, 1, 0, 3], x = [1, -1];
+    const product = (u: readonly number[]): number[] => [c[0] * u[0] + c[1] * u[1], c[2] * u[0] + c[3] * u[1]];
+    close(call(text, 'power', { c: { shape: [2, 2], data: c }, x: { shape: [2], data: x } })['out'], product(product(product(x))).map((v) => 2 * v));
+  });
+
+  it('does nothing in no rounds, nests, and takes its number from settings', () => {
+    const text = 'fn count(rounds: int)(x: []) -> [] {\n  let y = x\n  repeat rounds {\n    repeat 2 * rounds { let y = y + 1 }\n  }\n  y\n}';
+    close(call(text, 'count', { x: { shape: [], data: [5] } }, { set: { rounds: '3' } })['out'], [23]);
+    close(call(text, 'count', { x: { shape: [], data: [5] } }, { set: { rounds: '0' } })['out'], [5]);
+  });
+
+  it('draws anew in every round', () => {
+    const text = 'view wander(x: [N]) -> [N] {\n  let y = x\n  repeat 2 {\n    let e[n: N] ~ normal(0, 1)\n    let y = y + e\n  }\n  y - 2 * e\n}';
+    expect(Math.abs(call(text, 'wander', { x: { shape: [1], data: [0] } })['out'][0])).toBeGreaterThan(1e-6);
+  });
+
+  it('has gradients through its rounds', () => {
+    const text = 'fn cube(x: []) -> [] {\n  let y = 1\n  repeat 3 { let y = y * x }\n  y\n}';
+    close(call(text, 'cube', { x: { shape: [], data: [2] } }, { gradients: true })['grad.x'], [12]);
+  });
+
+  it('is a mistake with a number of rounds that makes no sense, or one not known while compiling', () => {
+    const text = (count: string): string => `fn f(x: []) -> [] {\n  let y = x\n  repeat ${count} { let y = y + 1 }\n  y\n}`;
+    for (const count of ['5000', 'int(x)']) expect(() => call(text(count), 'f', { x: { shape: [], data: [1] } })).toThrow(/SSL2001|expected/);
+  });
+});
