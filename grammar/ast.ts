@@ -142,7 +142,7 @@ export type Statement =
   /** A function declared inside a model; it sees the model's names. */
   | (Node & { readonly kind: 'local'; readonly declaration: FunctionDeclaration })
   | (Node & { readonly kind: 'latent'; readonly name: Identifier; readonly type: TypeExpression; readonly energy: Identifier; readonly from: Expression; readonly steps: Expression; readonly rate: Expression })
-  | (Node & { readonly kind: 'objective'; readonly role: 'minimize' | 'regularize'; readonly name: Identifier; readonly value: Expression })
+  | (Node & { readonly kind: 'objective'; readonly role: 'minimize' | 'regularize' | 'monitor'; readonly name: Identifier; readonly value: Expression })
   | (Node & { readonly kind: 'represent'; readonly value: Expression })
   | (Node & { readonly kind: 'stage'; readonly name: Identifier; readonly period: Expression; readonly body: readonly StageStep[] });
 

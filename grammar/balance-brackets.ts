@@ -20,7 +20,7 @@ const closers = new Map<TokenType, TokenType>([
 const closing = new Set<TokenType>(closers.values());
 const images = new Map<TokenType, string>([[t.ParenClose, ')'], [t.BracketClose, ']'], [t.BraceClose, '}']]);
 const declarationWords = new Set<string>([...t.roleWords, 'model', 'train', 'use']);
-const statementWords = new Set(['let', 'param', 'state', 'memory', 'table', 'update', 'repeat', 'input', 'net', 'target', 'latent', 'minimize', 'regularize', 'represent', 'view']);
+const statementWords = new Set<string>(['let', 'param', 'state', 'memory', 'table', 'update', 'repeat', 'input', 'net', 'target', 'latent', ...t.objectiveWords, 'represent', 'view']);
 
 export interface Balanced {
   readonly tokens: readonly IToken[];

@@ -6,6 +6,7 @@ import { buildBinders, buildExpression } from './build-expression.js';
 import { buildType } from './build-type.js';
 import { nodesOf, tokensOf, type Build } from './cst.js';
 import type { Span } from './span.js';
+import { objectiveWords } from './tokens.js';
 
 /** A block; its last line, when an expression, is its result. */
 export function buildBlock(build: Build, node: CstNode | undefined, at: number): Block {
@@ -72,7 +73,8 @@ function buildStatement(build: Build, line: CstNode, at: number): readonly State
       return [{ kind: 'latent', name, type: type(), energy, from: part('from'), steps: part('steps'), rate: part('rate'), span }];
     }
     case 'objectiveStatement': {
-      const role = tokensOf(node, 'Objective')[0]?.image === 'regularize' ? 'regularize' : 'minimize';
+      const image = tokensOf(node, 'Objective')[0]?.image;
+      const role = objectiveWords.find((w) => w === image) ?? 'minimize';
       return [{ kind: 'objective', role, name, value: value(), span }];
     }
     case 'representStatement':

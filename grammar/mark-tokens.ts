@@ -36,7 +36,7 @@ interface Context {
 const anywhere = new Set<TokenType>([t.If, t.Else, t.For, t.In, t.Where, t.And, t.Or, t.Not, t.True, t.False, t.Over]);
 const declarationKeywords: readonly string[] = ['use', 'model', 'train', ...t.roleWords];
 const statementKeywords: readonly string[] = [
-  'let', 'param', 'state', 'memory', 'table', 'update', 'repeat', 'input', 'net', 'target', 'latent', 'minimize', 'regularize', 'represent', 'stage', ...t.roleWords,
+  'let', 'param', 'state', 'memory', 'table', 'update', 'repeat', 'input', 'net', 'target', 'latent', ...t.objectiveWords, 'represent', 'stage', ...t.roleWords,
 ];
 const units = new Map([['deg', 'deg'], ['epochs', 'epochs'], ['epoch', 'epochs'], ['steps', 'steps'], ['step', 'steps'], ['examples', 'examples'], ['example', 'examples']]);
 

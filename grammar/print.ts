@@ -272,7 +272,7 @@ function breakPoint(line: Line): Item | null {
 /** The words whose lines align in a model, by run of lines: what is declared, and what is learned. */
 const aligned: readonly ReadonlySet<TokenType>[] = [
   new Set([t.Input, t.View, t.Net, t.Target, t.Owning, t.Let, ...['param', 'state', 'memory', 'table'].flatMap((w) => t.keywords.get(w) ?? [])]),
-  new Set([t.Represent, ...['minimize', 'regularize'].flatMap((w) => t.keywords.get(w) ?? [])]),
+  new Set([t.Represent, ...t.objectiveWords.flatMap((w) => t.keywords.get(w) ?? [])]),
 ];
 
 function groupOf(line: Line, inModel: boolean): number {

@@ -72,13 +72,14 @@ function keyword(image: string, category?: TokenType): TokenType {
 export const Role = createToken({ name: 'Role', pattern: Lexer.NA, label: 'a noun such as `layer`' });
 /** `param`, `state`, `memory`, `table`. */
 export const Owning = createToken({ name: 'Owning', pattern: Lexer.NA, label: '`param`, `state`, `memory` or `table`' });
-/** `minimize`, `regularize`. */
-export const Objective = createToken({ name: 'Objective', pattern: Lexer.NA, label: '`minimize` or `regularize`' });
+/** `minimize`, `regularize`, `monitor`. */
+export const Objective = createToken({ name: 'Objective', pattern: Lexer.NA, label: '`minimize`, `regularize` or `monitor`' });
 
+export const objectiveWords = ['minimize', 'regularize', 'monitor'] as const;
 export const roleWords = ['fn', 'layer', 'backbone', 'energy', 'regularizer', 'view', 'optimizer', 'schedule', 'data'] as const;
 for (const role of roleWords) if (role !== 'view') keyword(role, Role);
 for (const word of ['param', 'state', 'memory', 'table']) keyword(word, Owning);
-for (const word of ['minimize', 'regularize']) keyword(word, Objective);
+for (const word of objectiveWords) keyword(word, Objective);
 export const View = keyword('view');
 export const Use = keyword('use');
 export const Model = keyword('model');

@@ -88,6 +88,13 @@ function resolveModel(d: ModelDeclaration, outer: Names, out: Diagnostic[]): voi
   const names = new Names(outer);
   resolveSettings(d.settings, names, out);
   d.body.forEach((s) => statement(s, names, out));
+  // What a step reports goes by name.
+  const reported = new Set(['loss', 'rate']);
+  for (const s of d.body) {
+    if (s.kind !== 'objective') continue;
+    if (reported.has(s.name.text)) out.push(diagnostic('SSL1005', s.name.span, { name: s.name.text }));
+    reported.add(s.name.text);
+  }
 }
 
 function resolveTrain(d: TrainDeclaration, outer: Names, module: Module, out: Diagnostic[]): void {

@@ -190,6 +190,6 @@ function evaluateModelCall(s: Session, given: CallRequest, callee: Extract<Value
   });
   if (model.objectives.length === 0) return fail(c, 'SSL3003', d.name.span, { model: d.name.text });
   const loss = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, d.name.span, x, y)), 'loss', d.name.span);
-  const results = [...model.objectives.map((o) => ({ name: o.name, value: o.value })), { name: 'loss', value: loss }];
+  const results = [...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors, { name: 'loss', value: loss }];
   return { results, total: loss, inputs: seen };
 }

@@ -20,8 +20,15 @@ export interface Objective {
   readonly value: TensorValue;
 }
 
+/** `monitor NAME: ...`: a scalar to report. */
+export interface Monitor {
+  readonly name: string;
+  readonly value: TensorValue;
+}
+
 export interface ElaboratedModel {
   readonly objectives: readonly Objective[];
+  readonly monitors: readonly Monitor[];
   /** Per example, batch implicit; null when the model has no `represent`. */
   readonly representation: TensorValue | null;
   readonly frame: Frame;
@@ -47,6 +54,7 @@ export function elaborateModel(
   const frame = rootFrame(c, inner, model.name.text);
   bindSettings(c, frame, inner, model.name.text, model.settings, settings, model.name.span);
   const objectives: Objective[] = [];
+  const monitors: Monitor[] = [];
   const errors: Diagnostic[] = [];
   let representation: TensorValue | null = null;
   let position = 0;
@@ -54,7 +62,13 @@ export function elaborateModel(
     try {
       switch (s.kind) {
         case 'input': for (const i of s.inputs) bindInput(c, frame, i, inputs(i, position++)); break;
-        case 'objective': if (wanted === 'objectives') objectives.push({ name: s.name.text, role: s.role, value: toScalar(c, frame, s) }); break;
+        case 'objective': {
+          if (wanted !== 'objectives') break;
+          const value = toScalar(c, frame, s);
+          if (s.role === 'monitor') monitors.push({ name: s.name.text, value });
+          else objectives.push({ name: s.name.text, role: s.role, value });
+          break;
+        }
         case 'represent': if (wanted === 'representation') representation = convertTensor(needTensor(c, s.value.span, evaluate(c, frame, s.value)), 'f32'); break;
         default: modelStatement(c, frame, s);
       }
@@ -65,7 +79,7 @@ export function elaborateModel(
     }
   }
   if (errors.length > 0) throw new DiagnosticError(errors);
-  return { objectives, representation, frame };
+  return { objectives, monitors, representation, frame };
 }
 
 function modelStatement(c: Context, f: Frame, s: Statement): void {

@@ -88,6 +88,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     ],
     states: full.states.map((s) => ({ name: s.name, shape: s.shape })),
     objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
+    monitors: model.monitors.map((m) => m.name),
     reports,
   };
   return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build() }, manifest };
@@ -190,7 +191,7 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
   if (model.objectives.length === 0) return fail(c, 'SSL3003', source.model.name.span, { model: source.model.name.text });
   const total = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, source.model.name.span, x, y)), 'loss', source.model.name.span);
   const loss = nodeOf(total);
-  const reported: { name: string; value: TensorValue }[] = [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value }))];
+  const reported: { name: string; value: TensorValue }[] = [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors];
 
   const wrt = layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
   const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);

@@ -46,7 +46,9 @@ export interface Manifest {
   readonly parameters: readonly ParameterEntry[];
   readonly states: readonly StateEntry[];
   readonly objectives: readonly ObjectiveEntry[];
-  /** Names of the scalars a step reports: `loss`, then each objective, then `rate` and other schedules. */
+  /** `monitor NAME: ...`, in order. */
+  readonly monitors: readonly string[];
+  /** Names of the scalars a step reports: `loss`, then each objective, each monitor, then `rate` and other schedules. */
   readonly reports: readonly string[];
   readonly batch: number;
   readonly embedBatch: number;

@@ -25,6 +25,8 @@ const cases: readonly Case[] = [
   ...same('prelude', ['dot', 'squared_distance', 'cosine', 'mse'], pair),
   { file: std('prelude'), name: 'flatten', shapes: image },
   { file: std('prelude'), name: 'soft_cross_entropy', shapes: (n) => ({ target: [n.a, n.b + 1], logits: [n.a, n.b + 1] }) },
+  { file: std('prelude'), name: 'usage', shapes: (n) => ({ p: [n.a, n.b] }) },
+  { file: std('prelude'), name: 'perplexity', shapes: (n) => ({ p: [n.a, n.b] }), shift: 1.2 },
   { file: std('prelude'), name: 'enqueue', shapes: (n) => ({ queue: [n.a + n.c, n.b], keys: [n.a, n.b] }) },
   ...same('energies', ['nt_xent', 'cosine_distance', 'negative_cosine', 'mse', 'barlow', 'vicreg', 'alignment'], pair),
   { file: std('energies'), name: 'info_nce', shapes: (n) => ({ q: [n.a, n.b], k: [n.a, n.b], queue: [n.c + 1, n.b] }) },

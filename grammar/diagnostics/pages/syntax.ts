@@ -42,7 +42,7 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
   SSL0007: {
     title: 'an unknown first word',
     explanation:
-      'Two words side by side begin a declaration or a statement, and the first is none that the language knows. Most often it is misspelt.\nDeclarations: use fn layer backbone energy regularizer view optimizer schedule data model train.\nStatements: let param state memory table update input view net target latent minimize regularize represent stage.',
+      'Two words side by side begin a declaration or a statement, and the first is none that the language knows. Most often it is misspelt.\nDeclarations: use fn layer backbone energy regularizer view optimizer schedule data model train.\nStatements: let param state memory table update input view net target latent minimize regularize monitor represent stage.',
     wrong: 'enregy near(u: [D], v: [D]) = sum[d]((u[d] - v[d])^2)\n',
     right: 'energy near(u: [D], v: [D]) = sum[d]((u[d] - v[d])^2)\n',
   },

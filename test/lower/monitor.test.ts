@@ -1,0 +1,53 @@
+/** `monitor`: reported every step beside the objectives, in no loss and without gradient. */
+import { expect, test } from 'vitest';
+import { buildTraining } from '../../compiler/lower/training-programs.js';
+import { interpret } from '../../compiler/tensor/interpret.js';
+import { codes, load } from './harness.js';
+
+const model = (monitors: string): string => `use std.optimizers { sgd }
+model m() {
+  input x: [D]
+  param w: [D, 3] ~ normal(0, 1)
+  let q = softmax(x @ w)
+  minimize fit: mean(q^2)
+${monitors}  represent q
+}
+train m { batch 4; steps 1; optimizer sgd(rate: 0.1) }
+`;
+
+function step(text: string): { readonly reports: Record<string, number>; readonly parameters: readonly number[] } {
+  const loaded = load(text);
+  expect(loaded.diagnostics).toEqual([]);
+  const { programs, manifest } = buildTraining(loaded, {
+    model: null, set: {}, steps: 1, resident: false, embedBatch: 4, data: { examples: 4, classes: null, inputs: [{ name: 'x', element: 'f32', shape: [2] }] },
+    target: { target: 'wasm', maxBindingBytes: 1e9, maxBindings: 8, maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 16384, subgroups: false, software: true, threads: 1, relaxedSimd: false, disabled: [] },
+  });
+  const parameters = Float64Array.from({ length: 64 }, (_, i) => (i < 6 ? Math.sin(i + 1) : 0));
+  const x = Float64Array.of(1, 2, -1, 0.5, 0.3, -2, 1.5, 1);
+  const sources: Record<string, Float64Array> = { 'clock.seed': Float64Array.of(0), 'clock.step': Float64Array.of(0), 'batch.example': Float64Array.of(0, 1, 2, 3), 'batch.x': x, parameters, 'state.optimizer.m': new Float64Array(64) };
+  const out = interpret(programs.step, sources);
+  const values = out.outputs.get('reports') ?? [];
+  return { reports: Object.fromEntries(manifest.reports.map((name, i) => [name, values[i]])), parameters: [...(out.sources.get('parameters') ?? [])] };
+}
+
+test('a monitor reports its value and changes neither the loss nor the step', () => {
+  const plain = step(model(''));
+  const watched = step(model('  monitor codes: perplexity(usage(q))\n  monitor each: perplexity(q)\n'));
+  expect(watched.parameters).toEqual(plain.parameters);
+  expect(watched.reports['loss']).toBe(plain.reports['loss']);
+  expect(Object.keys(watched.reports).slice(0, 4)).toEqual(['loss', 'fit', 'codes', 'each']);
+
+  const w = Array.from({ length: 6 }, (_, i) => Math.sin(i + 1));
+  const rows = [[1, 2], [-1, 0.5], [0.3, -2], [1.5, 1]].map(([a, b]) => {
+    const e = [0, 1, 2].map((k) => Math.exp(a * w[k] + b * w[3 + k]));
+    return e.map((v) => v / e.reduce((s, t) => s + t));
+  });
+  const perplexity = (p: readonly number[]): number => Math.exp(-p.reduce((s, v) => s + v * Math.log(v), 0));
+  expect(watched.reports['codes']).toBeCloseTo(perplexity([0, 1, 2].map((k) => rows.reduce((s, r) => s + r[k], 0) / 4)), 6);
+  expect(watched.reports['each']).toBeCloseTo(rows.reduce((s, r) => s + perplexity(r), 0) / 4, 6);
+});
+
+test('what a step reports has one name each', () => {
+  expect(codes(model('  monitor fit: mean(q)\n'))).toEqual(['SSL1005']);
+  expect(codes(model('  monitor loss: mean(q)\n'))).toEqual(['SSL1005']);
+});
