@@ -63,6 +63,8 @@ export interface TrainingSpec {
   readonly epochs: number | null;
   readonly steps: number | null;
   readonly seed: number;
+  /** Whether what the forward pass computed is kept for the backward pass, or computed again there to save memory. */
+  readonly activations: 'keep' | 'recompute';
   /** `every 5 epochs { knn(k: 200); checkpoint }`. */
   readonly every: readonly { readonly period: Period; readonly actions: readonly { readonly name: string; readonly arguments: Readonly<Record<string, number | string | boolean>> }[] }[];
 }
@@ -82,6 +84,8 @@ export interface TargetOptions {
   /** CPU: worker threads, main thread included, and whether relaxed SIMD may be used. */
   readonly threads: number;
   readonly relaxedSimd: boolean;
+  /** Compute activations again in the backward pass instead of keeping them. */
+  readonly recompute?: boolean;
   /** Optimizations to leave out, by pass name: tests compare on with off. */
   readonly disabled: readonly string[];
 }

@@ -17,6 +17,7 @@ import { costOf } from './plan/cost.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { Code, Entry, Launch, Plan } from './plan/plan.js';
 import { simplify, simplifyPasses } from './tensor/simplify.js';
+import { recomputeActivations } from './tensor/recompute.js';
 import { splitStridePhases } from './tensor/split-stride-phases.js';
 import { verify } from './tensor/verify.js';
 import type { Program } from './tensor/program.js';
@@ -46,6 +47,11 @@ export const passes: readonly Pass[] = [
     // The interleaving map binds its phases and its result.
     run: (program, options) => splitStridePhases(program, options.maxBindings - 1),
   },
+  {
+    name: 'recompute', description: 'where asked for, activations are computed again in the backward pass instead of kept',
+    reason: 'last: the passes before share equal tensors, which would undo it',
+    run: (program, options) => (options.recompute === true ? recomputeActivations(program) : program),
+  },
 ];
 
 /** Sees the program of an entry after a pass; `lower` is what elaboration gave, before any. */
@@ -66,7 +72,7 @@ export function runPasses(program: Program, options: TargetOptions, observe: (pa
 export function compileTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CompiledModel {
   const training = readTraining(loaded, options);
   const built = buildTraining(loaded, options);
-  const planned = planPrograms(loaded, built.programs, options.target, observe);
+  const planned = planPrograms(loaded, built.programs, { ...options.target, recompute: training.activations === 'recompute' }, observe);
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
 }
 

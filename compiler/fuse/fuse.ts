@@ -15,6 +15,7 @@ import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
 import { placeUpdates } from './place-updates.js';
+import { runEarly } from './run-early.js';
 import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
 import { verifyKernels } from './verify-kernels.js';
@@ -40,6 +41,8 @@ export const fusePasses: readonly FusePass[] = [
   { name: 'siblings', description: 'reductions and maps over the same data become one kernel', run: mergeSiblings },
   // Siblings bring together what a map needs from several kernels.
   { name: 'late epilogues', description: 'maps join merged kernels', run: mergeEpilogues },
+  // Once kernels are whole: what a kernel frees depends on all it reads.
+  { name: 'early', description: 'kernels that free more memory than they take run as soon as they can', run: runEarly },
   // Last of those that change what a kernel reads.
   { name: 'bindings', description: 'kernels that touch too many tensors are split', run: limitBindings },
   { name: 'tidy', description: 'index arithmetic folds, equal scalars become one', run: tidyKernels },

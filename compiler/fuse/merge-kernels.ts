@@ -92,7 +92,7 @@ export function mergeSiblings(draft: Draft, context: FuseContext): Draft {
       for (let n = m + 1; n < members.length; n++) {
         const [i, j] = [members[m], members[n]];
         const [a, b] = [graph.at(i), graph.at(j)];
-        if (a === null || b === null || !shareData(draft.program, a, b)) continue;
+        if (a === null || b === null || isRecomputed(draft.program, a) !== isRecomputed(draft.program, b) || !shareData(draft.program, a, b)) continue;
         const related = graph.related(i, j);
         const merged = related ? (graph.canMerge(i, j) ? withLateStores(draft.program, a, b) ?? withLateStores(draft.program, b, a) : null)
           : a.kind === 'reduce' && b.kind === 'reduce' ? besides(a, b) : a.kind === 'map' && b.kind === 'map' ? mapsBesides(a, b) : null;
@@ -103,6 +103,11 @@ export function mergeSiblings(draft: Draft, context: FuseContext): Draft {
     }
   }
   return finish(draft, graph);
+}
+
+/** Whether the kernel computes something a second time, to free memory between: merged with the first, it would free none. */
+function isRecomputed(program: Program, kernel: Kernel): boolean {
+  return kernel.stores.some((s) => program.tensors[s.tensor].phase === 'recomputed');
 }
 
 /** Whether merging saves a pass over a tensor as large as the loops, or a launch that costs more than its work. */

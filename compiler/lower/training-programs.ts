@@ -193,6 +193,7 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
   const loss = nodeOf(total);
   const reported: { name: string; value: TensorValue }[] = [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors];
 
+  b.backward = true;
   const wrt = layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
   const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
   const optimizer = optimizerFor(s, source, overrides);

@@ -24,7 +24,8 @@ export interface TrainingSource {
 }
 
 const numericEntries = ['batch', 'epochs', 'steps', 'seed'] as const;
-const otherEntries = ['data', 'optimizer', 'schedule'] as const;
+const otherEntries = ['data', 'optimizer', 'schedule', 'activations'] as const;
+const activationChoices = ['keep', 'recompute'] as const;
 
 /** Finds the train block and model of a file; `wanted` names one when there are several. */
 export function selectModel(loaded: LoadedProgram, wanted: string | null): TrainingSource {
@@ -75,14 +76,15 @@ export interface Overrides {
 export function sortOverrides(source: TrainingSource, set: Readonly<Record<string, string>>, optimizer: readonly string[], schedule: readonly string[]): Overrides {
   const result = { model: new Map<string, Value>(), entries: new Map<string, Value>(), optimizer: new Map<string, Value>(), schedule: new Map<string, Value>() };
   const settings = source.model.settings.map((s) => s.name.text);
-  const known = [...settings, ...numericEntries, ...optimizer.map((n) => `optimizer.${n}`), ...schedule.map((n) => `schedule.${n}`)];
+  const known = [...settings, ...numericEntries, 'activations', ...optimizer.map((n) => `optimizer.${n}`), ...schedule.map((n) => `schedule.${n}`)];
   for (const [name, text] of Object.entries(set)) {
     const value = overrideValue(text);
     if (settings.includes(name)) result.model.set(name, value);
     else if (numericEntries.some((n) => n === name)) {
       if (value.kind !== 'number') throw new DiagnosticError([diagnostic('SSL2009', source.model.name.span, { name, expected: 'a number', found: describe(value) })]);
       result.entries.set(name, value);
-    } else if (name.startsWith('optimizer.') && optimizer.includes(name.slice(10))) result.optimizer.set(name.slice(10), value);
+    } else if (name === 'activations') result.entries.set(name, value);
+    else if (name.startsWith('optimizer.') && optimizer.includes(name.slice(10))) result.optimizer.set(name.slice(10), value);
     else if (name.startsWith('schedule.') && schedule.includes(name.slice(9))) result.schedule.set(name.slice(9), value);
     else throw new DiagnosticError([diagnostic('SSL1007', source.model.name.span, { name, suggestion: suggest(name, known), known })]);
   }
@@ -123,6 +125,8 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
     const e = entryOf(train, key);
     return e === null ? null : needInteger(c, e.span, evaluate(c, frame, e));
   };
+  const activationsEntry = entryOf(train, 'activations');
+  const activations = activationsOf(c, overrides.entries.get('activations') ?? (activationsEntry === null ? { kind: 'string', value: 'keep' } : evaluate(c, frame, activationsEntry)), activationsEntry?.span ?? model.name.span);
   const dataEntry = entryOf(train, 'data');
   const data = dataEntry === null ? null : evaluate(c, frame, dataEntry);
   if (data !== null && data.kind !== 'data') return fail(c, 'SSL2001', dataEntry?.span ?? model.span, { expected: 'a data set', found: describe(data) });
@@ -135,9 +139,14 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
   return {
     model: model.name.text, settings: plain,
     data: data?.kind === 'data' ? data.description : null,
-    batch: whole('batch') ?? 256, epochs: whole('epochs'), steps: whole('steps'), seed: whole('seed') ?? 0,
+    batch: whole('batch') ?? 256, epochs: whole('epochs'), steps: whole('steps'), seed: whole('seed') ?? 0, activations,
     every: (train?.items ?? []).flatMap((item) => (item.kind !== 'every' ? [] : [{ period: periodOf(c, item.period), actions: item.actions.map((a) => actionOf(c, frame, a)) }])),
   };
+}
+
+function activationsOf(c: Context, value: Value, span: Span): TrainingSpec['activations'] {
+  const choice = value.kind === 'string' ? activationChoices.find((a) => a === value.value) : undefined;
+  return choice ?? fail(c, 'SSL2009', span, { name: 'activations', expected: activationChoices.map((a) => `"${a}"`).join(' or '), found: describe(value) });
 }
 
 /** Arguments of `train NAME(tau: 0.2)`, then overrides. */

@@ -8,6 +8,8 @@ export class ProgramBuilder {
   readonly tensors: Tensor[] = [];
   readonly outputs: { name: string; tensor: TensorId }[] = [];
   readonly updates: { source: TensorId; value: TensorId }[] = [];
+  /** What is computed from now on belongs to the backward pass. */
+  backward = false;
 
   constructor(readonly name: string) {}
 
@@ -28,7 +30,7 @@ export class ProgramBuilder {
   /** `body` uses 0..rank-1 for output axes and rank.. for reduction axes. */
   comprehension(element: ElementType, shape: readonly number[], reduce: { op: ReduceOperator; extents: readonly number[] } | null, body: Scalar, origin: Origin): TensorId {
     const id = this.next();
-    const node: Comprehension = { kind: 'comprehension', id, element, shape, reduce, body, origin };
+    const node: Comprehension = { kind: 'comprehension', id, element, shape, reduce, body, origin, ...(this.backward ? { phase: 'backward' as const } : {}) };
     this.tensors.push(node);
     return id;
   }

@@ -17,6 +17,11 @@ interface TensorBase {
   readonly element: ElementType;
   readonly shape: readonly number[];
   readonly origin: Origin;
+  /**
+   * `backward`: made for the gradient of the loss, or after it. `recomputed`: a second computation of an earlier tensor, late on
+   * purpose; sharing it with the first would keep the memory it frees. Absent: the forward pass.
+   */
+  readonly phase?: 'backward' | 'recomputed';
 }
 
 /**

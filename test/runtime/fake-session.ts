@@ -66,7 +66,7 @@ export function fakeModel(options: FakeOptions, data: DataSet): { readonly compi
     parameters: [{ path: 'f.linear1.w', arena: 'parameters', offset: 0, shape: [inputSize, width] }, { path: 'f.linear1.b', arena: 'parameters', offset: 64, shape: [width] }],
     states: [], objectives: [{ name: 'pull', role: 'minimize' }], monitors: [], reports: ['loss', 'pull', 'rate'], batch, embedBatch, embeddingSize: width, steps: options.steps,
   };
-  const training: TrainingSpec = { model: 'toy', settings: { width }, data: null, batch, epochs: null, steps: options.steps, seed: 0, every: options.every ?? [] };
+  const training: TrainingSpec = { model: 'toy', settings: { width }, data: null, batch, epochs: null, steps: options.steps, seed: 0, activations: 'keep', every: options.every ?? [] };
 
   const memory: Record<string, HostArray> = {};
   for (const [name, source] of Object.entries(sources)) {
