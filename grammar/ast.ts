@@ -106,7 +106,15 @@ export type TrainItem =
   /** `data cifar10("...")`, `batch 512`, `epochs 200`, `optimizer lars(...)`, `schedule cosine(...)`, `seed 1`, ... */
   | (Node & { readonly kind: 'entry'; readonly key: Identifier; readonly value: Expression })
   /** `every 5 epochs { knn(k: 200); checkpoint }` */
-  | (Node & { readonly kind: 'every'; readonly period: Expression; readonly actions: readonly Expression[] });
+  | (Node & { readonly kind: 'every'; readonly period: Expression; readonly actions: readonly Expression[] })
+  /** `group predict, f.conv1 { rate 0.1; trainable after(1 epochs) }`: what the optimizer does otherwise with some parameters. */
+  | (Node & { readonly kind: 'group'; readonly paths: readonly Identifier[]; readonly entries: readonly GroupEntry[] });
+
+/** `rate 0.1` in a group: a setting of the optimizer, `schedule` or `trainable`. */
+export interface GroupEntry extends Node {
+  readonly key: Identifier;
+  readonly value: Expression;
+}
 
 /** Statements and a result, in braces; `= expression` is a block with no statements. */
 export interface Block extends Node {

@@ -1,6 +1,6 @@
 /** The module and its declarations, from the concrete syntax tree. Recovered parts become empty names, never holes. */
 import type { CstNode } from 'chevrotain';
-import type { Declaration, FunctionDeclaration, FunctionRole, Identifier, Input, Module, Setting, TrainItem, Use } from './ast.js';
+import type { Declaration, FunctionDeclaration, FunctionRole, GroupEntry, Identifier, Input, Module, Setting, TrainItem, Use } from './ast.js';
 import { buildArguments, buildExpression } from './build-expression.js';
 import { buildBlock, buildStatements } from './build-statement.js';
 import { buildType } from './build-type.js';
@@ -116,11 +116,21 @@ function buildParameterInput(build: Build, node: CstNode, at: number): Input {
 
 function buildTrainItem(build: Build, node: CstNode, at: number): TrainItem {
   const span = build.span(node, at);
-  const value = buildExpression(build, nodesOf(node, 'expression')[0], span.end);
-  if (tokensOf(node, 'Keyword_every').length > 0) {
-    return { kind: 'every', period: value, actions: nodesOf(node, 'action').map((action) => buildExpression(build, action, span.end)), span };
+  const group = nodesOf(node, 'parameterGroup')[0];
+  if (group !== undefined) {
+    const paths = nodesOf(group, 'parameterPath').map((path) => ({ text: tokensOf(path, 'Word').map((word) => word.image).join('.'), span: build.span(path, span.end) }));
+    return { kind: 'group', paths, entries: nodesOf(group, 'entry').map((entry) => buildEntry(build, entry, span.end)), span };
   }
-  return { kind: 'entry', key: build.identifier(tokensOf(node, 'Word')[0], span.start), value, span };
+  if (tokensOf(node, 'Keyword_every').length > 0) {
+    const period = buildExpression(build, nodesOf(node, 'expression')[0], span.end);
+    return { kind: 'every', period, actions: nodesOf(node, 'action').map((action) => buildExpression(build, action, span.end)), span };
+  }
+  return { kind: 'entry', ...buildEntry(build, nodesOf(node, 'entry')[0] ?? node, span.end) };
+}
+
+function buildEntry(build: Build, node: CstNode, at: number): GroupEntry {
+  const span = build.span(node, at);
+  return { key: build.identifier(tokensOf(node, 'Word')[0], span.start), value: buildExpression(build, nodesOf(node, 'expression')[0], span.end), span };
 }
 
 /** The `///` lines right above the line that `start` begins, without slashes. */

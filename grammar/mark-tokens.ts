@@ -23,7 +23,7 @@ export interface Marked {
 }
 
 /** Where a `{` stands decides which words begin its lines. */
-type Place = 'top' | 'body' | 'train' | 'actions' | 'stage' | 'use' | 'group';
+type Place = 'top' | 'body' | 'train' | 'actions' | 'entries' | 'stage' | 'use' | 'group';
 interface Context {
   readonly place: Place;
   /** The keyword that began the current statement. */
@@ -306,10 +306,11 @@ function leadKeyword(token: IToken, next: IToken | undefined, place: Place): Tok
       if (type === t.Let || type === t.Represent) return type;
       return follows && (statementKeywords.includes(token.image) || (name && declarationKeywords.includes(token.image))) ? type : null;
     case 'train':
-      return type === t.Every ? type : null;
+      return type === t.Every || type === t.Group ? type : null;
     case 'stage':
       return type === t.Reset && name ? type : null;
     case 'actions':
+    case 'entries':
     case 'use':
     case 'group':
       return null;
@@ -338,6 +339,8 @@ function placeOf(here: Context): Place {
       return 'train';
     case t.Every:
       return 'actions';
+    case t.Group:
+      return 'entries';
     case t.Stage:
       return 'stage';
     case t.Use:

@@ -170,13 +170,30 @@ class SslParser extends CstParser {
           this.CONSUME(t.BraceClose);
         },
       },
-      {
-        ALT: () => {
-          this.CONSUME(t.Word);
-          this.SUBRULE3(this.expression);
-        },
-      },
+      { ALT: () => this.SUBRULE(this.parameterGroup) },
+      { ALT: () => this.SUBRULE(this.entry) },
     ]);
+  });
+
+  entry = this.RULE('entry', () => {
+    this.CONSUME(t.Word);
+    this.SUBRULE(this.expression);
+  });
+
+  parameterGroup = this.RULE('parameterGroup', () => {
+    this.CONSUME(t.Group);
+    this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => this.SUBRULE(this.parameterPath) });
+    this.CONSUME(t.BraceOpen);
+    this.MANY_SEP({ SEP: t.Separator, DEF: () => this.SUBRULE(this.entry) });
+    this.CONSUME(t.BraceClose);
+  });
+
+  parameterPath = this.RULE('parameterPath', () => {
+    this.CONSUME(t.Word);
+    this.MANY(() => {
+      this.CONSUME(t.Dot);
+      this.CONSUME2(t.Word);
+    });
   });
 
   // ---- statements

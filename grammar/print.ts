@@ -99,7 +99,7 @@ function itemsOf(source: SourceFile): Item[] {
       separator = null;
       const type = token.tokenType;
       if (type === t.ParenOpen || type === t.BracketOpen || type === t.BraceOpen) {
-        places.push({ open: items.length, train: type === t.BraceOpen && lead === t.Train });
+        places.push({ open: items.length, train: type === t.BraceOpen && (lead === t.Train || lead === t.Group) });
         leads.push(lead);
         if (type === t.BraceOpen) starts = true;
       } else if (type === t.ParenClose || type === t.BracketClose || type === t.BraceClose) {

@@ -101,8 +101,11 @@ function resolveTrain(d: TrainDeclaration, outer: Names, module: Module, out: Di
   const models = module.declarations.flatMap((x) => (x.kind === 'model' ? [x.name.text] : []));
   if (!models.includes(d.model.text)) out.push(diagnostic('SSL1001', d.model.span, { name: d.model.text, suggestion: suggest(d.model.text, models) }));
   for (const item of d.items) {
-    if (item.kind === 'entry') expression(item.value, outer, out, true);
-    else expression(item.period, outer, out);
+    switch (item.kind) {
+      case 'entry': expression(item.value, outer, out, true); break;
+      case 'group': item.entries.forEach((e) => expression(e.value, outer, out, true)); break;
+      case 'every': expression(item.period, outer, out); break;
+    }
   }
 }
 

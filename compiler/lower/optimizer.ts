@@ -1,45 +1,60 @@
 /**
  * Applies an optimizer written in `.ssl`. Its body sees one parameter `w` and its gradient `g`. A body without reductions means
- * the same on the flat arena of all parameters, so it is run there once; otherwise it is run for every parameter.
+ * the same on the flat arena of all parameters, so it is run there once, with what differs between groups of parameters chosen
+ * by the index; otherwise it is run for every parameter.
  */
 import type { Expression, FunctionDeclaration } from '../../grammar/ast.js';
+import { bug } from '../../grammar/diagnostics/report.js';
+import type { Span } from '../../grammar/span.js';
 import { binary, float, index, int, select } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { reductions } from './along.js';
-import { supplySettings } from './arguments.js';
+import { checkSetting, supplySettings } from './arguments.js';
 import { callFunction } from './call.js';
-import type { Context, Frame, ParameterInfo } from './context.js';
+import type { Context, Frame, ParameterInfo, Store } from './context.js';
 import { fail } from './context.js';
 import { evaluate, combine } from './evaluate.js';
 import { forEachChild, statementExpressions } from './free-names.js';
 import { rootFrame } from './model.js';
+import { groupName, groupsOf, isOfKind } from './parameter-groups.js';
+import type { GroupItem, ParameterGroup } from './parameter-groups.js';
 import type { Scope } from './scope.js';
 import { nodeOf } from './store.js';
-import type { Layout, PlacedParameter } from './store.js';
-import { asTensor, ensureRead, materialize } from './tensor-value.js';
-import type { Overrides } from './training-spec.js';
+import type { Layout, PlacedParameter, Segment } from './store.js';
+import { asTensor, constantTensor, convertTensor, elementwise, ensureRead, materialize } from './tensor-value.js';
+import { entryOf } from './training-spec.js';
+import type { Overrides, TrainingSource } from './training-spec.js';
 import type { FunctionValue, TensorValue, Value } from './value.js';
-import { axisOf, describe } from './value.js';
+import { axisOf, describe, number } from './value.js';
 
-/** The optimizer entry with its settings, the schedule multiplied into `rate`. */
-export function optimizerOf(c: Context, f: Frame, e: Expression, schedule: Expression | null, overrides: Overrides): { fn: FunctionValue; rate: Value; skips: (p: ParameterInfo) => boolean } {
+/** The optimizer of a train block. Rates have their schedules multiplied in. */
+export interface Optimizer {
+  readonly fn: FunctionValue;
+  readonly rate: Value;
+  /** Whether the optimizer's `skip` names a parameter. */
+  readonly skips: (p: ParameterInfo) => boolean;
+  readonly groups: readonly ParameterGroup[];
+}
+
+const noOverrides: ReadonlyMap<string, Value> = new Map();
+
+/** The optimizer entry with its settings, and the groups with theirs; null when the train block has none. */
+export function optimizerOf(c: Context, f: Frame, source: TrainingSource, overrides: Overrides): Optimizer | null {
+  const e = entryOf(source.train, 'optimizer');
+  if (e === null) return null;
   const callee = evaluate(c, f, e.kind === 'call' ? e.callee : e);
   if (callee.kind !== 'function' || callee.declaration.role !== 'optimizer') return fail(c, 'SSL2001', e.span, { expected: 'an optimizer', found: describe(callee) });
   const d = callee.declaration;
   const settings = supplySettings(c, f, d.name.text, d.settings, e.kind === 'call' ? e.arguments : []);
   for (const [name, v] of overrides.optimizer) settings.set(name, v);
   const base = settings.get('rate') ?? defaultOf(c, f, d, 'rate');
-  let rate: Value = base;
-  if (schedule !== null) {
-    const factor = scheduleValue(c, f, schedule, overrides);
-    const [x, y] = [asTensor(base), asTensor(factor)];
-    if (x === null || y === null) return fail(c, 'SSL2001', schedule.span, { expected: 'a schedule', found: describe(factor) });
-    rate = base.kind === 'number' && factor.kind === 'number' ? { kind: 'number', value: base.value * factor.value, integer: false } : materialize(c, combine(c, schedule.span, 'mul', x, y, false), 'rate', schedule.span);
-  }
-  settings.set('rate', rate);
+  const schedule = entryOf(source.train, 'schedule');
+  const factor = schedule === null ? null : scheduleValue(c, f, schedule, overrides.schedule);
   const skip = settings.get('skip');
   const names = skip?.kind === 'list' ? skip.items.flatMap((n) => (n.kind === 'string' ? [n.value] : [])) : [];
-  return { fn: { ...callee, settings }, rate, skips: (p) => names.some((n) => selects(n, p)) };
+  const groups = groupsOf(source.train).map((g) => groupValues(c, f, d, g, base, factor, overrides));
+  const rate = product(c, e, [base, factor]);
+  return { fn: { ...callee, settings: new Map([...settings, ['rate', rate]]) }, rate, skips: (p) => names.some((n) => selects(n, p)), groups };
 }
 
 function defaultOf(c: Context, f: Frame, d: FunctionDeclaration, name: string): Value {
@@ -47,22 +62,61 @@ function defaultOf(c: Context, f: Frame, d: FunctionDeclaration, name: string): 
   return s?.default ? evaluate(c, f, s.default) : fail(c, 'SSL2010', d.name.span, { callee: d.name.text, name });
 }
 
-function scheduleValue(c: Context, f: Frame, e: Expression, overrides: Overrides): Value {
+function scheduleValue(c: Context, f: Frame, e: Expression, overrides: ReadonlyMap<string, Value>): Value {
   const callee = evaluate(c, f, e.kind === 'call' ? e.callee : e);
   if (callee.kind !== 'function') return evaluate(c, f, e);
   const d = callee.declaration;
   const settings = supplySettings(c, f, d.name.text, d.settings, e.kind === 'call' ? e.arguments : []);
-  for (const [name, v] of overrides.schedule) settings.set(name, v);
+  for (const [name, v] of overrides) settings.set(name, v);
   return callFunction(c, f, { ...callee, settings }, [], e.span, null);
 }
 
-/** `skip: [bias, norm]`: parameters called `b` or `bias`, and those of layers whose name ends in `norm`; else a path component. */
+/** Numbers multiply while compiling, scalars become one value in memory; null is 1. */
+function product(c: Context, e: Expression, factors: readonly (Value | null)[]): Value {
+  const [first, ...rest] = factors.filter((x) => x !== null);
+  const result = rest.reduce<Value>((x, y) => {
+    if (x.kind === 'number' && y.kind === 'number') return { kind: 'number', value: x.value * y.value, integer: false };
+    const [a, b] = [asTensor(x), asTensor(y)];
+    if (a === null || b === null || a.axes.length + b.axes.length > 0) return fail(c, 'SSL2001', e.span, { expected: 'a number or a schedule', found: describe(a === null || a.axes.length > 0 ? x : y) });
+    return combine(c, e.span, 'mul', a, b, false);
+  }, first);
+  return result.kind === 'tensor' ? materialize(c, result, 'rate', e.span) : result;
+}
+
+function groupValues(c: Context, f: Frame, d: FunctionDeclaration, group: GroupItem, base: Value, factor: Value | null, overrides: Overrides): ParameterGroup {
+  const settings = new Map<string, Value>();
+  let schedule = factor;
+  let trainable: Value | null = null;
+  for (const { key, value } of group.entries) {
+    const setting = d.settings.find((s) => s.name.text === key.text);
+    if (key.text === 'schedule') schedule = scheduleValue(c, f, value, noOverrides);
+    else if (key.text === 'trainable') trainable = scheduleValue(c, f, value, noOverrides);
+    else if (setting !== undefined) settings.set(key.text, numeric(c, value.span, checkSetting(c, value.span, setting, evaluate(c, f, value))));
+  }
+  for (const path of group.paths) {
+    for (const [name, v] of overrides.groups) {
+      if (!name.startsWith(`${path.text}.`)) continue;
+      const key = name.slice(path.text.length + 1);
+      const setting = d.settings.find((s) => s.name.text === key);
+      if (key === 'trainable') trainable = v;
+      else if (setting !== undefined) settings.set(key, numeric(c, path.span, checkSetting(c, path.span, setting, v)));
+    }
+  }
+  if (trainable?.kind === 'boolean') trainable = number(trainable.value ? 1 : 0);
+  const at = group.entries[0].value;
+  settings.set('rate', product(c, at, [settings.get('rate') ?? base, schedule, trainable]));
+  return { paths: group.paths, settings, trainable };
+}
+
+/** What differs between groups is chosen element by element, so it has to be a number. */
+function numeric(c: Context, span: Span, v: Value): Value {
+  return v.kind === 'number' || v.kind === 'tensor' ? v : fail(c, 'SSL2001', span, { expected: 'a number or a schedule; only these may differ between groups', found: describe(v) });
+}
+
+/** `skip: [bias, norm]`: parameters of these kinds; else a path component. */
 function selects(name: string, p: ParameterInfo): boolean {
   const parts = p.path.split('.');
-  const last = parts[parts.length - 1];
-  if (name === 'bias') return last === 'b' || last === 'bias';
-  if (name === 'norm') return p.layer.endsWith('norm');
-  return last === name || p.layer === name || parts[0] === name;
+  return isOfKind(name, p) ?? (parts[parts.length - 1] === name || p.layer === name || parts[0] === name);
 }
 
 /** Where the optimizer finds a parameter and its gradient: the whole arena, or one parameter. */
@@ -72,45 +126,118 @@ export interface OptimizerOperands {
 }
 
 /** The new flat arena. States are declared under the optimizer's own names. */
-export function applyOptimizer(c: Context, root: Scope, fn: FunctionValue, layout: Layout, operands: OptimizerOperands): TensorId {
+export function applyOptimizer(c: Context, root: Scope, optimizer: Optimizer, layout: Layout, operands: OptimizerOperands): TensorId {
+  const { fn, groups } = optimizer;
   const span = fn.declaration.span;
   const frame: Frame = { ...rootFrame({ ...c, batch: null }, fn.scope, 'optimizer'), role: 'optimizer' };
-  const run = (w: TensorValue, g: TensorValue, decayed: Value, path: string): TensorId => {
-    root.set('decayed', decayed);
-    const v = callFunction(c, frame, fn, [{ name: null, value: w, span }, { name: null, value: g, span }], span, { path, site: path, target: null });
+  const clock = root.get('step');
+  const counts = mentionsAnywhere(fn, 'step') ? groups.map((g) => countUpdates(c, g, optimizer)) : [];
+  const run = (w: TensorValue, g: TensorValue, of: (value: (segment: Segment) => Value) => Value, path: string): TensorId => {
+    const names = new Set(groups.flatMap((x) => [...x.settings.keys()]));
+    const settings = new Map(fn.settings);
+    for (const name of names) {
+      const standard = settings.get(name) ?? defaultOf(c, frame, fn.declaration, name);
+      settings.set(name, of((s) => groupOf(groups, s)?.settings.get(name) ?? standard));
+    }
+    root.set('decayed', of((s) => number(s.decayed ? 1 : 0)));
+    if (clock !== null) root.set('step', of((s) => (s.group === null ? clock : (counts[s.group] ?? clock))));
+    const mask = of((s) => groupOf(groups, s)?.trainable ?? number(1));
+    const weight = mask.kind === 'number' && mask.value > 0 ? null : asTensor(mask);
+    const trains = weight === null ? null : elementwise(c, span, [convertTensor(weight, 'f32')], 'bool', ([t]) => binary('gt', t, float(0)));
+    const store = trains === null ? c.store : freezing(c, c.store, trains);
+    const v = callFunction({ ...c, store }, frame, { ...fn, settings }, [{ name: null, value: w, span }, { name: null, value: g, span }], span, { path, site: path, target: null });
     if (v.kind !== 'tensor') return fail(c, 'SSL2001', span, { expected: 'the new parameter', found: describe(v) });
-    return nodeOf(ensureRead(c, v, 'parameters', span));
+    return nodeOf(ensureRead(c, trains === null ? v : elementwise(c, span, [trains, v, w], 'f32', ([t, x, y]) => select(t, x, y)), 'parameters', span));
   };
-  if (!reduces(fn.declaration, fn.scope, new Set())) {
-    const { w, g } = operands.flat();
-    return run(w, g, decayMask(layout), 'optimizer');
+  try {
+    if (!anyExpression(fn.declaration, fn.scope, new Set(), reducing)) {
+      const { w, g } = operands.flat();
+      return run(w, g, (value) => bySegment(layout, value), 'optimizer');
+    }
+    const parts = layout.parameters.map((p, k) => {
+      const { w, g } = operands.part(p, k);
+      const segment = layout.segments.find((s) => p.offset >= s.from && p.offset < s.to) ?? { from: 0, to: 0, group: null, decayed: true };
+      return run(w, g, (value) => value(segment), `optimizer.${p.path}`);
+    });
+    return c.builder.pack(parts, { span, name: 'parameters' }, layout.parameters.map((p) => p.offset));
+  } finally {
+    if (clock !== null) root.set('step', clock);
   }
-  const parts = layout.parameters.map((p, k) => {
-    const { w, g } = operands.part(p, k);
-    return run(w, g, { kind: 'number', value: p.offset < layout.decayed ? 1 : 0, integer: true }, `optimizer.${p.path}`);
-  });
-  return c.builder.pack(parts, { span, name: 'parameters' }, layout.parameters.map((p) => p.offset));
 }
 
-/** 1 for the parameters that decay: they come first in the arena. */
-function decayMask(layout: Layout): Value {
-  if (layout.decayed >= layout.size) return { kind: 'number', value: 1, integer: true };
+const groupOf = (groups: readonly ParameterGroup[], s: Segment): ParameterGroup | null => (s.group === null ? null : groups[s.group]);
+
+/** A value for every element of the arena: one for all, or chosen by where the element lies. */
+function bySegment(layout: Layout, of: (segment: Segment) => Value): Value {
+  const pieces: { to: number; value: Value }[] = [];
+  for (const s of layout.segments) {
+    const value = of(s);
+    const last = pieces[pieces.length - 1];
+    if (last !== undefined && same(last.value, value)) last.to = s.to;
+    else pieces.push({ to: s.to, value });
+  }
+  if (pieces.length === 0) return number(1);
+  if (pieces.length === 1) return pieces[0].value;
+  const tensors = pieces.map((p) => {
+    const t = asTensor(p.value);
+    return t === null || t.axes.length > 0 ? bug('a value of a group that is no scalar') : convertTensor(t, 'f32');
+  });
   return {
     kind: 'tensor', element: 'f32', axes: [axisOf(layout.size)], free: new Map(),
-    at: (i) => select(binary('lt', i[0] ?? index(0), int(layout.decayed)), float(1), float(0)),
+    at: (i) => tensors.slice(0, -1).reduceRight((rest, t, k) => select(binary('lt', i[0] ?? index(0), int(pieces[k].to)), t.at([]), rest), tensors[tensors.length - 1].at([])),
   };
 }
 
-/** Does the body, or a function it names, reduce over anything? */
-function reduces(d: FunctionDeclaration, scope: Scope, seen: Set<string>): boolean {
+const same = (a: Value, b: Value): boolean => a === b || (a.kind === 'number' && b.kind === 'number' && a.value === b.value);
+
+/** Updates a group has had: bias corrections count these, not the steps before its parameters first moved. Null: all of them. */
+function countUpdates(c: Context, group: ParameterGroup, optimizer: Optimizer): Value | null {
+  if (group.trainable?.kind !== 'tensor') return null;
+  const { span } = optimizer.fn.declaration;
+  const name = `optimizer.updates.${groupName(group)}`;
+  const count = c.store.state({ name, shape: [], element: 'f32' }, () => constantTensor(float(0)), span);
+  const next = elementwise(c, span, [count, convertTensor(group.trainable, 'f32')], 'f32', ([n, t]) => select(binary('gt', t, float(0)), binary('add', n, float(1)), n));
+  c.store.updateState(name, next, span);
+  return count;
+}
+
+/** A store in which the states of parameters that do not train stay as they are. */
+function freezing(c: Context, store: Store, trains: TensorValue): Store {
+  const before = new Map<string, TensorValue>();
+  return {
+    parameter: (info, target, initial, span) => store.parameter(info, target, initial, span),
+    state: (info, initial, span) => {
+      const value = store.state(info, initial, span);
+      before.set(info.name, value);
+      return value;
+    },
+    updateState: (name, value, span) => {
+      const old = before.get(name);
+      // What has another shape than the parameters belongs to all of them.
+      const fits = old !== undefined && (trains.axes.length === 0 || trains.axes.map((a) => a.size).join() === old.axes.map((a) => a.size).join());
+      store.updateState(name, fits ? elementwise(c, span, [trains, value, old], 'f32', ([t, x, y]) => select(t, x, y)) : value, span);
+    },
+    target: (info) => store.target(info),
+  };
+}
+
+/** Does the optimizer, or a function it names, mention this name? */
+const mentionsAnywhere = (fn: FunctionValue, name: string): boolean => anyExpression(fn.declaration, fn.scope, new Set(), (e) => e.kind === 'name' && e.name === name);
+
+function reducing(e: Expression, scope: Scope): boolean {
+  if (e.kind === 'along') return true;
+  return e.kind === 'name' && scope.get(e.name)?.kind === 'builtin' && reductions.has(e.name) && e.name !== 'max' && e.name !== 'min';
+}
+
+/** Does `test` hold for an expression of the body, or of a function it names? */
+function anyExpression(d: FunctionDeclaration, scope: Scope, seen: Set<string>, test: (e: Expression, scope: Scope) => boolean): boolean {
   if (seen.has(d.name.text)) return false;
   seen.add(d.name.text);
   const visit = (e: Expression): boolean => {
-    if (e.kind === 'along') return true;
+    if (test(e, scope)) return true;
     if (e.kind === 'name') {
       const v = scope.get(e.name);
-      if (v?.kind === 'builtin') return reductions.has(e.name) && e.name !== 'max' && e.name !== 'min';
-      if (v?.kind === 'function') return reduces(v.declaration, v.scope, seen);
+      if (v?.kind === 'function') return anyExpression(v.declaration, v.scope, seen, test);
     }
     let found = false;
     forEachChild(e, (child) => { if (!found && visit(child)) found = true; });

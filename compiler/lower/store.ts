@@ -18,11 +18,23 @@ export interface PlacedParameter extends ParameterInfo {
   readonly offset: number;
 }
 
+/** How an optimizer treats a parameter: the group it lies in, if any, and whether `skip` spares it. */
+export interface Treatment {
+  readonly group: number | null;
+  readonly decayed: boolean;
+}
+
+/** A range of the flat arena, in elements. */
+export interface Segment extends Treatment {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface Layout {
   readonly parameters: readonly PlacedParameter[];
-  /** Elements of the flat arena, and of its leading part that an optimizer may decay. */
+  /** Elements of the flat arena, and its ranges whose parameters an optimizer treats alike. */
   readonly size: number;
-  readonly decayed: number;
+  readonly segments: readonly Segment[];
   readonly targets: readonly { readonly info: TargetInfo; readonly parameters: readonly PlacedParameter[]; readonly size: number }[];
   readonly states: readonly StateInfo[];
 }
@@ -81,16 +93,21 @@ export class DiscoveringStore implements Store {
     return this.context ?? bug('store without a context');
   }
 
-  /** Decayed parameters first, so that one comparison separates the groups; otherwise in order of discovery. */
-  layout(isDecayed: (info: ParameterInfo) => boolean): Layout {
-    const all = [...this.parameters.values()].map((p) => p.info);
-    const ordered = [...all.filter(isDecayed), ...all.filter((p) => !isDecayed(p))];
-    const parameters = place(ordered);
-    const firstKept = parameters.find((p) => !isDecayed(p));
+  /** Decayed parameters first, then by group, so that few comparisons separate them; otherwise in order of discovery. */
+  layout(treatment: (info: ParameterInfo) => Treatment): Layout {
+    const all = [...this.parameters.values()].map((p) => ({ info: p.info, ...treatment(p.info) }));
+    const ordered = [...all].sort((a, b) => Number(b.decayed) - Number(a.decayed) || (a.group ?? -1) - (b.group ?? -1));
+    const parameters = place(ordered.map((p) => p.info));
     const size = extent(parameters);
+    const segments: Segment[] = [];
+    ordered.forEach(({ group, decayed }, k) => {
+      const [from, to] = [parameters[k].offset, k + 1 < parameters.length ? parameters[k + 1].offset : size];
+      const last = segments.pop();
+      if (last !== undefined && last.group === group && last.decayed === decayed) segments.push({ ...last, to });
+      else segments.push(...(last === undefined ? [] : [last]), { from, to, group, decayed });
+    });
     return {
-      parameters, size,
-      decayed: firstKept === undefined ? size : firstKept.offset,
+      parameters, size, segments,
       targets: [...this.targets.values()].map((info) => {
         const mine = place(parameters.filter((p) => p.path === info.of || p.path.startsWith(`${info.of}.`)));
         return { info, parameters: mine, size: extent(mine) };

@@ -11,12 +11,14 @@ import { sizeOf } from '../tensor/program.js';
 import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Input } from '../../grammar/ast.js';
-import type { Context, ParameterInfo, Store } from './context.js';
+import type { Context, Store } from './context.js';
 import { fail } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import { applyOptimizer, optimizerOf } from './optimizer.js';
+import type { Optimizer } from './optimizer.js';
+import { assignGroups, groupName, groupsOf } from './parameter-groups.js';
 import type { Scope } from './scope.js';
 import { stepNames } from './step-names.js';
 import type { Lengths } from './step-names.js';
@@ -25,7 +27,7 @@ import type { Layout } from './store.js';
 import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
 import { entryOf, modelSettings, readTraining, selectModel, settingNames, sortOverrides } from './training-spec.js';
 import type { Overrides, TrainingSource } from './training-spec.js';
-import type { FunctionValue, TensorValue, Value } from './value.js';
+import type { TensorValue } from './value.js';
 import { axisOf } from './value.js';
 
 export interface TrainingPrograms {
@@ -59,8 +61,9 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const quiet = reopen(init, loaded, lengths, options.embedBatch);
   elaborateModel(quiet.c, source.model, quiet.scope, settings, 'representation', inputs(quiet, 'embed'));
   const optimizer = source.train === null ? null : optimizerFor(init, source, overrides);
-  const layout = discovering.layout((p) => !(optimizer?.skips(p) ?? false));
-  if (optimizer !== null) discoverOptimizer(init, optimizer.fn, layout);
+  const group = assignGroups(groupsOf(source.train), [...discovering.parameters.values()].map((p) => p.info));
+  const layout = discovering.layout((p) => ({ group: group.get(p.path) ?? null, decayed: !(optimizer?.skips(p) ?? false) }));
+  if (optimizer !== null) discoverOptimizer(init, optimizer, layout);
   const full: Layout = { ...layout, states: [...discovering.states.values()].map((s) => s.info) };
   finishInit(init.c.builder, discovering, full);
 
@@ -151,16 +154,12 @@ function overridesOf(s: Session, source: TrainingSource, options: CompileTrainin
   return sortOverrides(source, options.set, settingNames(s.c, frame, entryOf(source.train, 'optimizer')), settingNames(s.c, frame, entryOf(source.train, 'schedule')));
 }
 
-function optimizerFor(s: Session, source: TrainingSource, overrides: Overrides): { fn: FunctionValue; rate: Value; skips: (p: ParameterInfo) => boolean } | null {
-  const e = entryOf(source.train, 'optimizer');
-  const schedule = entryOf(source.train, 'schedule');
-  return e === null ? null : optimizerOf(s.c, rootFrame({ ...s.c, batch: null }, s.scope, 'train'), e, schedule, overrides);
-}
+const optimizerFor = (s: Session, source: TrainingSource, overrides: Overrides): Optimizer | null => optimizerOf(s.c, rootFrame({ ...s.c, batch: null }, s.scope, 'train'), source, overrides);
 
 /** Elaborates the optimizer once on dummies, so that its states are known and start at their declared values. */
-function discoverOptimizer(s: Session, fn: FunctionValue, layout: Layout): void {
+function discoverOptimizer(s: Session, optimizer: Optimizer, layout: Layout): void {
   const zero = (n: readonly number[]): TensorValue => tensorOfNode(s.c, s.c.builder.comprehension('f32', n, null, float(0), origin('zero')));
-  applyOptimizer(s.c, s.root, fn, layout, {
+  applyOptimizer(s.c, s.root, optimizer, layout, {
     flat: () => ({ w: zero([layout.size]), g: zero([layout.size]) }),
     part: (p) => ({ w: zero(p.shape), g: zero(p.shape) }),
   });
@@ -195,18 +194,21 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
 
   b.backward = true;
   const wrt = layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
-  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
   const optimizer = optimizerFor(s, source, overrides);
+  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
   if (optimizer !== null && layout.parameters.length > 0) {
     const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
-    const next = applyOptimizer(c, s.root, optimizer.fn, layout, {
+    const next = applyOptimizer(c, s.root, optimizer, layout, {
       flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, packed) }),
       part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, gradients[k]) }),
     });
     b.update(store.flat(), next);
     moveTargets(c, layout, store, next);
-    if (optimizer.rate.kind === 'tensor') reported.push({ name: 'rate', value: materialize(c, optimizer.rate, 'rate', source.model.name.span) });
-    else if (optimizer.rate.kind === 'number') reported.push({ name: 'rate', value: constantTensor(float(optimizer.rate.value)) });
+    const rates = [{ name: 'rate', rate: optimizer.rate }, ...optimizer.groups.map((g) => ({ name: `rate.${groupName(g)}`, rate: g.settings.get('rate') ?? optimizer.rate }))];
+    for (const { name, rate } of rates) {
+      if (rate.kind === 'tensor') reported.push({ name, value: materialize(c, rate, name, source.model.name.span) });
+      else if (rate.kind === 'number') reported.push({ name, value: constantTensor(float(rate.value)) });
+    }
   }
   store.commit();
   const values = reported.map((r) => r.value.at([]));

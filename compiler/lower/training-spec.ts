@@ -11,6 +11,7 @@ import { fail } from './context.js';
 import { evaluate, needInteger } from './evaluate.js';
 import { moduleScopes } from './module-scopes.js';
 import { rootFrame } from './model.js';
+import { checkGroups, groupSettings } from './parameter-groups.js';
 import { Scope } from './scope.js';
 import { stepNames, unitLengths } from './step-names.js';
 import { DiscoveringStore } from './store.js';
@@ -71,12 +72,15 @@ export interface Overrides {
   readonly entries: ReadonlyMap<string, Value>;
   readonly optimizer: ReadonlyMap<string, Value>;
   readonly schedule: ReadonlyMap<string, Value>;
+  /** By what follows `group.`: `predict.rate`. */
+  readonly groups: ReadonlyMap<string, Value>;
 }
 
 export function sortOverrides(source: TrainingSource, set: Readonly<Record<string, string>>, optimizer: readonly string[], schedule: readonly string[]): Overrides {
-  const result = { model: new Map<string, Value>(), entries: new Map<string, Value>(), optimizer: new Map<string, Value>(), schedule: new Map<string, Value>() };
+  const result = { model: new Map<string, Value>(), entries: new Map<string, Value>(), optimizer: new Map<string, Value>(), schedule: new Map<string, Value>(), groups: new Map<string, Value>() };
   const settings = source.model.settings.map((s) => s.name.text);
-  const known = [...settings, ...numericEntries, 'activations', ...optimizer.map((n) => `optimizer.${n}`), ...schedule.map((n) => `schedule.${n}`)];
+  const groups = groupSettings(source.train, optimizer);
+  const known = [...settings, ...numericEntries, 'activations', ...optimizer.map((n) => `optimizer.${n}`), ...schedule.map((n) => `schedule.${n}`), ...groups];
   for (const [name, text] of Object.entries(set)) {
     const value = overrideValue(text);
     if (settings.includes(name)) result.model.set(name, value);
@@ -86,6 +90,7 @@ export function sortOverrides(source: TrainingSource, set: Readonly<Record<strin
     } else if (name === 'activations') result.entries.set(name, value);
     else if (name.startsWith('optimizer.') && optimizer.includes(name.slice(10))) result.optimizer.set(name.slice(10), value);
     else if (name.startsWith('schedule.') && schedule.includes(name.slice(9))) result.schedule.set(name.slice(9), value);
+    else if (groups.includes(name)) result.groups.set(name.slice(6), value);
     else throw new DiagnosticError([diagnostic('SSL1007', source.model.name.span, { name, suggestion: suggest(name, known), known })]);
   }
   return result;
@@ -113,9 +118,11 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
   for (const item of train?.items ?? []) {
     if (item.kind !== 'entry') continue;
     const known = [...numericEntries, ...otherEntries];
-    if (!known.some((k) => k === item.key.text)) return fail(c, 'SSL1001', item.key.span, { name: item.key.text, suggestion: suggest(item.key.text, [...known, 'every']) });
+    if (!known.some((k) => k === item.key.text)) return fail(c, 'SSL1001', item.key.span, { name: item.key.text, suggestion: suggest(item.key.text, [...known, 'every', 'group']) });
   }
-  const overrides = sortOverrides(source, options.set, settingNames(c, frame, entryOf(train, 'optimizer')), settingNames(c, frame, entryOf(train, 'schedule')));
+  const optimizer = settingNames(c, frame, entryOf(train, 'optimizer'));
+  checkGroups(train, optimizer);
+  const overrides = sortOverrides(source, options.set, optimizer, settingNames(c, frame, entryOf(train, 'schedule')));
   const settings = modelSettings(c, frame, source, overrides);
   const inner = new Scope(frame.scope);
   bindSettings(c, frame, inner, model.name.text, model.settings, settings, model.name.span);

@@ -126,7 +126,13 @@ export function compact(node: Declaration | Use | Expression): string {
       return `(model ${node.name.text} (${node.settings.map(setting).join(', ')})${lines(node.body.map(statement))})`;
     case 'train':
       return `(train ${list([node.model.text, ...node.arguments.map(argument)])}${lines(
-        node.items.map((i) => (i.kind === 'entry' ? `(${i.key.text} ${expression(i.value)})` : `(every ${expression(i.period)} ${list(i.actions.map(expression))})`)),
+        node.items.map((i) => {
+          switch (i.kind) {
+            case 'entry': return `(${i.key.text} ${expression(i.value)})`;
+            case 'every': return `(every ${expression(i.period)} ${list(i.actions.map(expression))})`;
+            case 'group': return `(group ${list(i.paths.map((p) => p.text))} ${list(i.entries.map((e) => `(${e.key.text} ${expression(e.value)})`))})`;
+          }
+        }),
       )})`;
     default:
       return expression(node);

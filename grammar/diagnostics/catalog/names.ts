@@ -46,6 +46,23 @@ export const nameCodes = {
     title: (a) => `\`${a.callee}\` has no input \`${a.name}\``,
     help: (a) => (a.suggestion !== null ? `did you mean \`${a.suggestion}\`?` : `its inputs are ${a.known.join(', ')}`),
   }),
+  SSL1020: entry<{ path: string; suggestion: string | null; known: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `no parameter lies under \`${a.path}\``,
+    label: () => 'this group would be empty',
+    help: (a) => suggest(a.suggestion) ?? `a group names networks, parameters, layers inside (\`f.conv1\`), \`bias\` or \`norm\`; this model has ${a.known.join(', ') || 'no parameters'}`,
+  }),
+  SSL1021: entry<{ parameter: string }>({
+    severity: 'error',
+    title: (a) => `parameter \`${a.parameter}\` is in two groups`,
+    label: () => 'and in this one',
+    help: () => 'name smaller parts, so that every parameter is in one group at most',
+  }),
+  SSL1022: entry<{ group: string; known: readonly string[] }>({
+    severity: 'error',
+    title: (a) => `group \`${a.group}\` changes nothing`,
+    help: (a) => `say what differs: ${a.known.join(', ')}`,
+  }),
   SSL1008: entry<{ name: string; what: string; known: readonly string[] }>({
     severity: 'error',
     title: (a) => `${a.what} \`${a.name}\` is not in this file`,

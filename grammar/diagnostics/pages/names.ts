@@ -50,6 +50,24 @@ export const namePages: Readonly<Record<string, PageText>> = {
     wrong: '$ sslc call near.ssl near --inputs u-and-w.safetensors\n',
     right: '$ sslc call near.ssl near --inputs u-and-v.safetensors\n',
   },
+  SSL1020: {
+    title: 'a group without parameters',
+    explanation: 'A group in a `train` block names where parameters are: a network, a `param` of the model, a layer inside (`f.conv1`), or all of a kind (`bias`, `norm`). Nothing of the model lies there.',
+    wrong: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predictor { decay 0 }\n}\n',
+    right: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { decay 0 }\n}\n',
+  },
+  SSL1021: {
+    title: 'a parameter in two groups',
+    explanation: 'Groups may not overlap: what holds for a parameter would depend on their order.',
+    wrong: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { decay 0 }\n  group bias { rate 0.1 }\n}\n',
+    right: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { decay 0 }\n  group f.b { rate 0.1 }\n}\n',
+  },
+  SSL1022: {
+    title: 'a group that changes nothing',
+    explanation: 'A group says what the optimizer does otherwise with its parameters: a setting of the optimizer, `schedule` or `trainable`.',
+    wrong: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { }\n}\n',
+    right: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { rate 0.01 }\n}\n',
+  },
   SSL1008: {
     title: 'a declaration that is not in the file',
     explanation: 'The command names a model or function that the file does not declare.',
