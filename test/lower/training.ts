@@ -6,6 +6,7 @@ import { interpret } from '../../compiler/tensor/interpret.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import { verify } from '../../compiler/tensor/verify.js';
+import { exactOptions } from '../wasm/harness.js';
 import { load } from './harness.js';
 
 export type Values = Record<string, ArrayLike<number>>;
@@ -31,7 +32,7 @@ export function build(text: string, rows: Rows): TrainingPrograms {
   const loaded = load(text);
   if (loaded.diagnostics.length > 0) throw new DiagnosticError(loaded.diagnostics);
   return buildTraining(loaded, {
-    model: null, set: rows.set ?? {}, steps: rows.steps ?? 4, resident: true, embedBatch: 1,
+    model: null, set: rows.set ?? {}, steps: rows.steps ?? 4, resident: true, embedBatch: 1, target: exactOptions,
     data: { examples: rows.x.length, classes: null, inputs: [{ name: 'x', element: 'f32', shape: [rows.x[0].length] }] },
   });
 }
