@@ -61,6 +61,17 @@ const cases: readonly Case[] = [
   { file: std('views'), name: 'adjust_saturation', shapes: (n) => ({ x: [2, n.a, n.b, 3], factor: [2] }) },
   { file: std('views'), name: 'adjust_hue', shapes: (n) => ({ pixel: [n.a, 3], turn: [n.a] }) },
   { file: std('vision'), name: 'bottleneck', set: { width: '2' }, shapes: (n) => ({ x: [2, n.a + 1, n.b + 1, n.c] }) },
+  { file: std('regnet'), name: 'group_conv', set: { out: '6', groups: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, 2 * n.c] }) },
+  { file: std('regnet'), name: 'squeeze_excite', set: { hidden: '2' }, shapes: image },
+  { file: std('regnet'), name: 'regnet_block', set: { width: '4', group: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, n.c + 1] }) },
+  { file: std('vit'), name: 'projection', set: { out: '3' }, shapes: vector },
+  { file: std('vit'), name: 'attention', set: { heads: '2' }, shapes: (n) => ({ x: [2, n.a + 1, 2 * n.b] }) },
+  { file: std('vit'), name: 'transformer_block', set: { heads: '2', hidden: '3' }, shapes: (n) => ({ x: [2, n.a + 1, 4] }) },
+  { file: std('vit'), name: 'grid_position', set: { height: '2', width: '3', components: '4' }, shapes: (n) => ({ scale: [n.a] }) },
+  { file: std('vit'), name: 'vision_transformer', set: { width: '4', depth: '1', heads: '2', patch: '2', pool: 'mean' }, shapes: () => ({ x: [2, 4, 4, 1] }) },
+  { file: std('convnext'), name: 'depthwise_conv', set: { size: '3' }, shapes: image },
+  { file: std('convnext'), name: 'convnext_block', set: { scale: '0.5' }, shapes: image },
+  { file: std('vision'), name: 'basic_stage', set: { width: '2', blocks: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, n.c] }) },
 ];
 
 /** Not in the table: no float input of their own, checked elsewhere in this file, or too large for the interpreter. */
@@ -70,7 +81,10 @@ const elsewhere: ReadonlySet<string> = new Set([
   // an int beside the floats: below
   'cross_entropy', 'one_of_four',
   // compositions of basic_block, bottleneck and conv_block: test/pipeline/backbones.test.ts runs them
-  'resnet_stem', 'resnet18', 'resnet34', 'resnet50',
+  'resnet_stem', 'bottleneck_stage', 'basic_resnet', 'bottleneck_resnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
+  'regnet_y', 'vit', 'convnext',
+  // a compile-time number
+  'regnet_width',
 ]);
 
 test('the table has every function of the library', () => {
