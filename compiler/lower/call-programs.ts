@@ -85,8 +85,10 @@ function session(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, r
   const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
   const c: Context = { builder, training: request.training, store, seed, step, batch: null, counter: 0, calls: [], applications: new Map(), epochSteps: null };
   const globals = stepNames(c, unitLengths);
-  const setSteps = request.set['steps'];
-  if (setSteps !== undefined) globals.set('steps', overrideValue(setSteps));
+  for (const name of lengthsOfRun) {
+    const text = request.set[name];
+    if (text !== undefined) globals.set(name, overrideValue(text));
+  }
   return { c, scope: moduleScopes(loaded, globals).main };
 }
 
@@ -95,6 +97,9 @@ interface Evaluated {
   readonly total: TensorValue;
   readonly inputs: ReadonlyMap<string, TensorId>;
 }
+
+/** Lengths of a run that a schedule looks at: they may be set beside the settings of what is called. */
+const lengthsOfRun: readonly string[] = ['steps', 'epochs'];
 
 function evaluateCallee(s: Session, request: CallRequest): Evaluated {
   const callee = s.scope.get(request.name);
@@ -110,7 +115,7 @@ function settingsOf(s: Session, request: CallRequest, declared: FunctionValue['d
   const settings = new Map<string, Value>();
   const known = declared.map((d) => d.name.text);
   for (const [key, text] of Object.entries(request.set)) {
-    if (key === 'steps' && !known.includes(key)) continue;
+    if (lengthsOfRun.includes(key) && !known.includes(key)) continue;
     const setting = declared.find((d) => d.name.text === key);
     if (setting === undefined) return fail(s.c, 'SSL1006', span, { callee: name, name: key, suggestion: suggest(key, known), known });
     settings.set(key, checkSetting(s.c, setting.span, setting, overrideValue(text)));

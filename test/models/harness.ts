@@ -68,3 +68,9 @@ export function evaluateCall(
 function zeros(program: Program): Record<string, ArrayLike<number>> {
   return Object.fromEntries(program.tensors.flatMap((t) => (t.kind === 'source' ? [[t.name, new Float64Array(sizeOf(t.shape))]] : [])));
 }
+
+/** A small generator of its own: the same numbers everywhere. */
+export function numbers(count: number, seed: number): number[] {
+  let s = (seed * 2654435761 + 12345) >>> 0;
+  return Array.from({ length: count }, () => { s = (Math.imul(s, 1664525) + 1013904223) >>> 0; return s / 2 ** 31 - 1 + 0.013; });
+}

@@ -1,9 +1,9 @@
-/** Gradients of the library against finite differences of the interpreter on random shapes; optimizers and schedules against their formulas. */
+/** Gradients of the library against finite differences of the interpreter on random shapes. `conformance.test.ts` has the formulas. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { evaluateCall, load, type Given } from './harness.js';
+import { evaluateCall, load, numbers, type Given } from './harness.js';
 
 const std = (name: string): string => `models/std/${name}.ssl`;
 type Sizes = Readonly<Record<'a' | 'b' | 'c' | 'd', number>>;
@@ -28,11 +28,16 @@ const cases: readonly Case[] = [
   { file: std('prelude'), name: 'usage', shapes: (n) => ({ p: [n.a, n.b] }) },
   { file: std('prelude'), name: 'perplexity', shapes: (n) => ({ p: [n.a, n.b] }), shift: 1.2 },
   { file: std('prelude'), name: 'enqueue', shapes: (n) => ({ queue: [n.a + n.c, n.b], keys: [n.a, n.b] }) },
-  ...same('energies', ['nt_xent', 'cosine_distance', 'negative_cosine', 'mse', 'barlow', 'vicreg', 'alignment'], pair),
+  ...same('energies', ['nt_xent', 'dcl', 'cosine_distance', 'negative_cosine', 'mse', 'barlow', 'vicreg', 'alignment'], pair),
+  { file: std('energies'), name: 'dcl', set: { weighted: 'true' }, shapes: pair },
+  { file: std('energies'), name: 'batch_info_nce', shapes: (n) => ({ q: [n.a, n.b], k: [n.a, n.b] }) },
+  { file: std('energies'), name: 'tico', shapes: (n) => ({ ...pair(n), moment: [n.b + 1, n.b + 1] }) },
+  { file: std('energies'), name: 'second_moment', shapes: (n) => ({ z: [n.a + 1, n.b] }) },
+  { file: std('energies'), name: 'byol', shapes: (n) => ({ prediction_a: [n.a, n.b + 1], target_b: [n.a, n.b + 1], prediction_b: [n.a, n.b + 1], target_a: [n.a, n.b + 1] }) },
   { file: std('energies'), name: 'info_nce', shapes: (n) => ({ q: [n.a, n.b], k: [n.a, n.b], queue: [n.c + 1, n.b] }) },
   { file: std('energies'), name: 'contrastive', shapes: (n) => ({ ...pair(n), same: [n.a + 2] }) },
   { file: std('energies'), name: 'triplet', shapes: (n) => ({ anchor: [n.a, n.b], positive: [n.a, n.b], negative: [n.a, n.b] }) },
-  ...same('regularizers', ['variance', 'covariance', 'uniformity'], (n) => ({ z: [n.a + 2, n.b + 1] })),
+  ...same('regularizers', ['variance', 'covariance', 'uniformity', 'sigreg'], (n) => ({ z: [n.a + 2, n.b + 1] })),
   { file: std('layers'), name: 'linear', set: { out: '3' }, shapes: vector },
   { file: std('layers'), name: 'conv', set: { out: '2', stride: '2' }, shapes: image },
   { file: std('layers'), name: 'conv', set: { out: '2', size: '2', pad: '0', bias: 'true' }, shapes: image },
@@ -76,8 +81,11 @@ const cases: readonly Case[] = [
 
 /** Not in the table: no float input of their own, checked elsewhere in this file, or too large for the interpreter. */
 const elsewhere: ReadonlySet<string> = new Set([
-  // distributions, schedules (below) and optimizers (below)
-  'he_normal', 'he_uniform', 'lecun_normal', 'xavier_normal', 'xavier_uniform', 'constant', 'linear', 'cosine', 'warmup', 'sgd', 'adamw', 'lars',
+  // distributions, schedules and what they are made of, optimizers (conformance.test.ts)
+  'he_normal', 'he_uniform', 'lecun_normal', 'xavier_normal', 'xavier_uniform', 'constant', 'linear', 'polynomial', 'cosine', 'milestones', 'warmup', 'counted', 'warmed',
+  'sgd', 'adam', 'adamw', 'lars', 'lamb', 'adagrad',
+  // no gradient passes, or not to every input (conformance.test.ts)
+  'nearest', 'self_distillation',
   // an int beside the floats: below
   'cross_entropy', 'one_of_four',
   // compositions of basic_block, bottleneck and conv_block: test/pipeline/backbones.test.ts runs them
@@ -114,12 +122,6 @@ test.each([0, 1, 2])('gradient of cross_entropy and of one_of_four, choice %i', 
   check('views', 'one_of_four', { x: { shape: [2, 2, 2, 3], values: numbers(24, 9).map((v) => 0.5 + 0.4 * v) }, light: amount(1), depth: amount(2), vivid: amount(3), turn: { shape: [2], values: [0.03, -0.04] } }, { which: labels });
 });
 
-/** A small generator of its own: the same numbers everywhere. */
-function numbers(count: number, seed: number): number[] {
-  let s = (seed * 2654435761 + 12345) >>> 0;
-  return Array.from({ length: count }, () => { s = (Math.imul(s, 1664525) + 1013904223) >>> 0; return s / 2 ** 31 - 1 + 0.013; });
-}
-
 const size = (shape: readonly number[]): number => shape.reduce((x, y) => x * y, 1);
 const small = fc.integer({ min: 1, max: 3 });
 
@@ -148,62 +150,4 @@ test.each(cases.map((c) => ({ ...c, label: `${c.name} ${Object.entries(c.set ?? 
     for (const [k, x] of Object.entries(inputs)) probe(`grad.${k}`, size(x.shape), (i, delta) => total({ ...inputs, [k]: { ...x, values: moved(x.values, i, delta) } }, parameters));
     for (const [path, w] of Object.entries(parameters)) probe(`grad.param.${path}`, w.length, (i, delta) => total(inputs, { ...parameters, [path]: moved(w, i, delta) }));
   }), { numRuns: 4 });
-});
-
-/** Three steps of an optimizer on fixed gradients, its states given; `formula` does the same in plain numbers and moves the states. */
-function trajectory(name: string, set: Readonly<Record<string, string>>, states: Readonly<Record<string, number[]>>, formula: (w: readonly number[], g: readonly number[], step: number) => number[]): void {
-  const loaded = load(std('optimizers'));
-  let w = numbers(5, 3);
-  for (let step = 0; step < 3; step++) {
-    const g = numbers(5, 11 + step);
-    const sources = Object.fromEntries(Object.entries(states).map(([k, v]) => [`state.${k}`, [...v]]));
-    const r = evaluateCall(loaded, name, { w: { shape: [5], values: w }, g: { shape: [5], values: g } }, { set, step, sources });
-    w = formula(w, g, step);
-    const got = r.outputs.get('out')?.values ?? [];
-    w.forEach((v, i) => expect(got[i]).toBeCloseTo(v, 9));
-  }
-}
-
-const nothing = (): number[] => [0, 0, 0, 0, 0];
-
-test('adamw follows its formula', () => {
-  const m = nothing(), v = nothing();
-  trajectory('adamw', { rate: '0.1', decay: '0.05' }, { m, v }, (w, g, t) => w.map((x, i) => {
-    m[i] = 0.9 * m[i] + 0.1 * g[i];
-    v[i] = 0.999 * v[i] + 0.001 * g[i] ** 2;
-    return x - 0.1 * (m[i] / (1 - 0.9 ** (t + 1)) / (Math.sqrt(v[i] / (1 - 0.999 ** (t + 1))) + 1e-8) + 0.05 * x);
-  }));
-});
-
-test.each([false, true])('sgd follows its formula, nesterov %s', (nesterov) => {
-  const m = nothing();
-  trajectory('sgd', { rate: '0.1', decay: '0.05', nesterov: String(nesterov) }, { m }, (w, g) => w.map((x, i) => {
-    const d = g[i] + 0.05 * x;
-    m[i] = 0.9 * m[i] + d;
-    return x - 0.1 * (nesterov ? d + 0.9 * m[i] : m[i]);
-  }));
-});
-
-test('lars follows the formula of Barlow Twins and VICReg', () => {
-  const m = nothing();
-  trajectory('lars', { rate: '2', decay: '0.05', trust: '0.01' }, { m }, (w, g) => {
-    const d = w.map((x, i) => g[i] + 0.05 * x);
-    const q = 0.01 * Math.hypot(...w) / Math.hypot(...d);
-    return w.map((x, i) => { m[i] = 0.9 * m[i] + q * d[i]; return x - 2 * m[i]; });
-  });
-});
-
-test.each([
-  ['constant', {}, 5, 1],
-  ['linear', { from: '2', to: '1' }, 5, 1.5],
-  ['linear', { warmup: '4' }, 1, 0.25],
-  ['cosine', {}, 0, 1],
-  ['cosine', { to: '0.2' }, 5, 0.6],
-  ['cosine', { warmup: '4' }, 2, 0.5],
-  ['cosine', { warmup: '4' }, 7, 0.5],
-  ['cosine', { from: '0.996', to: '1' }, 5, 0.998],
-  ['warmup', { length: '4', to: '3' }, 2, 1.5],
-] as const)('schedule %s %o at step %d of 10', (name, set, step, value) => {
-  const r = evaluateCall(load(std('schedules')), name, {}, { set: { ...set, steps: '10' }, step });
-  expect(r.outputs.get('out')?.values[0]).toBeCloseTo(value, 9);
 });
