@@ -82,7 +82,7 @@ const cases: readonly Case[] = [
 /** Not in the table: no float input of their own, checked elsewhere in this file, or too large for the interpreter. */
 const elsewhere: ReadonlySet<string> = new Set([
   // distributions, schedules and what they are made of, optimizers (conformance.test.ts)
-  'he_normal', 'he_uniform', 'lecun_normal', 'xavier_normal', 'xavier_uniform', 'constant', 'linear', 'polynomial', 'cosine', 'milestones', 'warmup', 'counted', 'warmed',
+  'he_normal', 'he_uniform', 'lecun_normal', 'xavier_normal', 'xavier_uniform', 'constant', 'linear', 'polynomial', 'cosine', 'milestones', 'warmup', 'after', 'counted', 'warmed',
   'sgd', 'adam', 'adamw', 'lars', 'lamb', 'adagrad',
   // no gradient passes, or not to every input (conformance.test.ts)
   'nearest', 'self_distillation',
