@@ -68,7 +68,7 @@ const cases: readonly Case[] = [
   { file: std('vision'), name: 'bottleneck', set: { width: '2' }, shapes: (n) => ({ x: [2, n.a + 1, n.b + 1, n.c] }) },
   { file: std('regnet'), name: 'group_conv', set: { out: '6', groups: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, 2 * n.c] }) },
   { file: std('regnet'), name: 'squeeze_excite', set: { hidden: '2' }, shapes: image },
-  { file: std('regnet'), name: 'regnet_block', set: { width: '4', group: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, n.c + 1] }) },
+  { file: std('regnet'), name: 'regnet_block', set: { width: '4', group: '2', stride: '2' }, shapes: (n) => ({ x: [2, n.a + 2, n.b + 2, 4] }) },
   { file: std('vit'), name: 'projection', set: { out: '3' }, shapes: vector },
   { file: std('vit'), name: 'attention', set: { heads: '2' }, shapes: (n) => ({ x: [2, n.a + 1, 2 * n.b] }) },
   { file: std('vit'), name: 'transformer_block', set: { heads: '2', hidden: '3' }, shapes: (n) => ({ x: [2, n.a + 1, 4] }) },
