@@ -59,7 +59,7 @@ class ScalarPrinter {
       }
       case 'select': return `(if ${this.text(s.condition)} then ${this.text(s.a)} else ${this.text(s.b)})`;
       case 'cast': return `${s.type}(${this.text(s.x)})`;
-      case 'draw': return `draw(site ${s.site}.${s.lane}, ${this.text(s.example)}, ${this.text(s.element)})`;
+      case 'draw': return `draw(site ${this.text(s.site)}.${s.lane}, ${this.text(s.example)}, ${this.text(s.element)})`;
       case 'accumulator': return `acc${s.slot}`;
     }
   }

@@ -11,11 +11,11 @@ import { close, convert, elementwise, ensureRead, guardRead, materialize, mergeF
 import type { Axis, IndexVariable, TensorValue, Value } from './value.js';
 import { describe } from './value.js';
 
-/** 32-bit FNV-1a: stable under edits elsewhere in the file. */
+/** 32-bit FNV-1a, as an i32: stable under edits elsewhere in the file. */
 function siteNumber(text: string): number {
-  let h = 0x811c9dc5;
+  let h = 0x811c9dc5 | 0;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  return h >>> 0;
+  return h;
 }
 
 /**
@@ -34,7 +34,7 @@ export function drawTensor(c: Context, f: Frame, distribution: Value, variables:
   const own = [...variables, ...extra];
   const path = `${f.site}.${name}`;
   if (d.name === 'permutation') return permutation(c, f, d, own, path, span);
-  const site = siteNumber(path);
+  const site = int(siteNumber(path));
   const clock = counter(c, f, own);
   const lane = (n: 0 | 1): Scalar => ({ kind: 'draw', type: 'f32', site, lane: n, ...clock.draw });
   const parameters = d.arguments.map((a) => needTensor(c, span, a));

@@ -107,9 +107,9 @@ function compileNode(s: Scalar, context: Context): Thunk {
       return s.type === 'bool' ? () => (x() !== 0 ? 1 : 0) : x;
     }
     case 'draw': {
-      const [seed, step, example, element] = [s.seed, s.step, s.example, s.element].map(thunkOf);
-      const { site, lane } = s;
-      return () => uniformDraw(site, lane, seed(), step(), example(), element());
+      const [site, seed, step, example, element] = [s.site, s.seed, s.step, s.example, s.element].map(thunkOf);
+      const { lane } = s;
+      return () => uniformDraw(site(), lane, seed(), step(), example(), element());
     }
     case 'read': return compileRead(s, context);
     case 'accumulator': return bug('an accumulator outside a kernel');

@@ -95,7 +95,7 @@ function print(s: Scalar, level: number, nameOf: (axis: number) => string, named
     }
     case 'select': return wrap(`if ${sub(s.condition, 1)} then ${sub(s.a, 1)} else ${sub(s.b, 1)}`, 0);
     case 'cast': return `${s.type}(${sub(s.x)})`;
-    case 'draw': return `draw(site ${s.site}.${s.lane}, ${[s.seed, s.step, s.example, s.element].map((o) => sub(o)).join(', ')})`;
+    case 'draw': return `draw(site ${sub(s.site)}.${s.lane}, ${[s.seed, s.step, s.example, s.element].map((o) => sub(o)).join(', ')})`;
     case 'accumulator': return `accumulator${s.slot}`;
   }
 }

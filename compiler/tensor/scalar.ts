@@ -45,7 +45,7 @@ export type Scalar =
    * A uniform f32 in [0, 1) with 24 bits: word `lane` (0..3) of Philox4x32-10 with key (seed, site) and counter
    * (step, example, element, 0), as (word >>> 8) * 2^-24. Salmon et al., 2011.
    */
-  | { readonly kind: 'draw'; readonly type: 'f32'; readonly site: number; readonly lane: 0 | 1 | 2 | 3; readonly seed: Scalar; readonly step: Scalar; readonly example: Scalar; readonly element: Scalar }
+  | { readonly kind: 'draw'; readonly type: 'f32'; readonly lane: 0 | 1 | 2 | 3; readonly site: Scalar; readonly seed: Scalar; readonly step: Scalar; readonly example: Scalar; readonly element: Scalar }
   /** In a kernel's epilogue only: the finished value of reduction number `slot`. */
   | { readonly kind: 'accumulator'; readonly type: ScalarType; readonly slot: number };
 
@@ -144,7 +144,7 @@ export function operands(s: Scalar): readonly Scalar[] {
     case 'unary': case 'cast': return [s.x];
     case 'binary': return [s.a, s.b];
     case 'select': return [s.condition, s.a, s.b];
-    case 'draw': return [s.seed, s.step, s.example, s.element];
+    case 'draw': return [s.site, s.seed, s.step, s.example, s.element];
   }
 }
 
@@ -157,7 +157,7 @@ export function rebuild(s: Scalar, ops: readonly Scalar[]): Scalar {
     case 'cast': return cast(s.type, ops[0]);
     case 'binary': return binary(s.op, ops[0], ops[1]);
     case 'select': return select(ops[0], ops[1], ops[2]);
-    case 'draw': return { ...s, seed: ops[0], step: ops[1], example: ops[2], element: ops[3] };
+    case 'draw': return { ...s, site: ops[0], seed: ops[1], step: ops[2], example: ops[3], element: ops[4] };
   }
 }
 

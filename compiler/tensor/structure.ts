@@ -56,7 +56,7 @@ export function labelOf(s: Scalar): string {
     case 'binary': return `b ${s.op} ${s.type}`;
     case 'select': return `s ${s.type}`;
     case 'cast': return `t ${s.type}`;
-    case 'draw': return `d ${s.site} ${s.lane}`;
+    case 'draw': return `d ${s.lane}`;
     case 'accumulator': return `a ${s.slot} ${s.type}`;
   }
 }

@@ -197,7 +197,7 @@ describe('inverted reads', () => {
   it('draws and conditions only weigh', () => {
     const b = new ProgramBuilder('p');
     const x = b.source('x', 'parameters', 'f32', [6], origin);
-    const draw: Scalar = { kind: 'draw', type: 'f32', site: 1, lane: 0, seed: int(3), step: int(4), example: index(0), element: int(0) };
+    const draw: Scalar = { kind: 'draw', type: 'f32', site: int(1), lane: 0, seed: int(3), step: int(4), example: index(0), element: int(0) };
     const y = b.comprehension('f32', [6], null, select(binary('lt', draw, float(0.5)), mul(b.identity(x), draw), float(0)), origin);
     checkGradient(b, y, [x], { x: numbers(6) });
   });

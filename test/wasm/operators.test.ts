@@ -141,7 +141,7 @@ describe('scalar operators on the CPU', () => {
     const seed = b.source('clock.seed', 'clock', 'i32', [], origin('seed'));
     const out = b.comprehension('f32', [n, 3], null, float(0), origin('out'));
     b.output('out', out);
-    const draw = (lane: 0 | 1 | 2 | 3, element: Scalar): Scalar => ({ kind: 'draw', type: 'f32', site: 5, lane, seed: b.read(seed, []), step: int(7), example: index(0), element });
+    const draw = (lane: 0 | 1 | 2 | 3, element: Scalar): Scalar => ({ kind: 'draw', type: 'f32', site: int(5), lane, seed: b.read(seed, []), step: int(7), example: index(0), element });
     const value = binary('add', draw(0, index(1)), binary('add', draw(3, int(2)), draw(1, int(2))));
     const kernels = handMade(b.build(), [{ kind: 'map', name: 'k', origins: [], extents: [n, 3], stores: [{ tensor: out, value }] }]);
     await expectAgreement(kernels, { 'clock.seed': Int32Array.of(-123456789) }, 1e-7);

@@ -147,7 +147,7 @@ describe.skipIf(typeof opened === 'string')(`scalars on an adapter${reason}`, ()
     const shape = [5, 33, 4];
     const kernels = elementwise('draws', shape, 'f32', (b) => {
       const seed = b.source('seed', 'clock', 'i32', [], origin('seed'));
-      const lane = (n: 0 | 1 | 2 | 3): Scalar => ({ kind: 'draw', type: 'f32', site: 0x9000000 + 7, lane: n, seed: b.read(seed, []), step: int(3), example: index(0), element: index(1) });
+      const lane = (n: 0 | 1 | 2 | 3): Scalar => ({ kind: 'draw', type: 'f32', site: int(0x9000000 + 7), lane: n, seed: b.read(seed, []), step: int(3), example: index(0), element: index(1) });
       const which = (n: number): Scalar => binary('eq', index(2), int(n));
       return select(which(0), lane(0), select(which(1), lane(1), select(which(2), lane(2), lane(3))));
     });

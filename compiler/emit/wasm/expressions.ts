@@ -193,19 +193,18 @@ export class Expressions {
     this.f.i32(8).simd(simd.i32shrU).simd(simd.f32convertI32).f32x4(2 ** -24).simd(simd.f32mul);
   }
 
-  /** The local holding a draw's word; all four words of a site are made together. */
+  /** The local holding a draw's word; all four words are made together. */
   private word(node: Node, push: (a: Node) => void): Local {
     const { f } = this;
-    const site = Math.floor(node.value / 4);
-    const key = `${site} ${node.args.map((a) => a.id).join()} ${this.strideOf(node) === null}`;
+    const key = `${node.args.map((a) => a.id).join()} ${this.strideOf(node) === null}`;
     const known = this.find(key, (s) => s.words);
-    if (known !== undefined) return known[node.value % 4];
+    if (known !== undefined) return known[node.value];
     for (const a of node.args) push(a);
-    f.i32x4([site]).call(this.math.philox());
+    f.call(this.math.philox());
     const locals = [0, 1, 2, 3].map(() => f.local(V128));
     for (const l of [...locals].reverse()) f.set(l);
     this.scopes[this.scopes.length - 1].words.set(key, locals);
-    return locals[node.value % 4];
+    return locals[node.value];
   }
 
   /** Pushes four lanes. bool is a mask of all ones or zeros. */

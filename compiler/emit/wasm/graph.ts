@@ -16,9 +16,9 @@ export interface Node {
   readonly id: number;
   readonly op: Operation;
   readonly type: ScalarType;
-  /** load: address [, guard, otherwise]; philox: counter 0..2, key 0; linear: the terms. */
+  /** load: address [, guard, otherwise]; philox: counter 0..2, key 0..1; linear: the terms. */
   readonly args: readonly Node[];
-  /** const: the value; variable: its number; linear: the constant; load: a safe address; philox: site * 4 + lane. */
+  /** const: the value; variable: its number; linear: the constant; load: a safe address; philox: the lane. */
   readonly value: number;
   readonly coefficients: readonly number[];
   readonly element: ElementType;
@@ -262,7 +262,7 @@ export class Graph {
     return made;
   }
 
-  philox(site: number, lane: number, seed: Node, step: Node, example: Node, element: Node): Node {
-    return this.node('philox', 'f32', { args: [step, example, element, seed], value: site * 4 + lane });
+  philox(site: Node, lane: number, seed: Node, step: Node, example: Node, element: Node): Node {
+    return this.node('philox', 'f32', { args: [step, example, element, seed, site], value: lane });
   }
 }

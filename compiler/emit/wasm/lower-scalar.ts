@@ -49,7 +49,7 @@ export function lowerScalar(graph: Graph, memory: Memory, environment: Environme
         return selectLoad(graph, condition, a, b) ?? graph.select(condition, a, b);
       }
       case 'cast': return graph.cast(s.type, lower(s.x));
-      case 'draw': return graph.philox(s.site, s.lane, lower(s.seed), lower(s.step), lower(s.example), lower(s.element));
+      case 'draw': return graph.philox(lower(s.site), s.lane, lower(s.seed), lower(s.step), lower(s.example), lower(s.element));
       case 'read': {
         const slot = slotOf(memory, s.tensor);
         const base = addressOf(memory, s.tensor);

@@ -223,9 +223,9 @@ fn multiply_wide(a: u32, b: u32) -> vec2u {
   philox: {
     needs: ['multiply_wide'],
     text: `/* Philox4x32-10: four random words for key (seed, site) and counter (step, example, element, 0). */
-fn philox(seed: i32, site: u32, step: i32, example: i32, element: i32) -> vec4u {
+fn philox(seed: i32, site: i32, step: i32, example: i32, element: i32) -> vec4u {
   var counter = vec4u(bitcast<u32>(step), bitcast<u32>(example), bitcast<u32>(element), 0u);
-  var key = vec2u(bitcast<u32>(seed), site);
+  var key = vec2u(bitcast<u32>(seed), bitcast<u32>(site));
   for (var i = 0; i < ${philox.rounds}; i++) {
     let a = multiply_wide(${hex(philox.multiplier0)}, counter.x);
     let b = multiply_wide(${hex(philox.multiplier1)}, counter.z);

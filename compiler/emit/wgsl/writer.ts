@@ -244,8 +244,8 @@ export class KernelWriter {
       }
       case 'draw': {
         this.helpers.add('philox');
-        const words = this.combine([of(s.seed), of(s.step), of(s.example), of(s.element)], environment, ([seed, step, example, element]) =>
-          `philox(${seed}, ${s.site >>> 0}u, ${step}, ${example}, ${element})`);
+        const words = this.combine([of(s.site), of(s.seed), of(s.step), of(s.example), of(s.element)], environment, ([site, seed, step, example, element]) =>
+          `philox(${seed}, ${site}, ${step}, ${example}, ${element})`);
         const name = this.declare(environment, words, 'words');
         return { text: `f32(${name.text}.${'xyzw'[s.lane]} >> 8u) * 5.9604644775390625e-8`, level: name.level, atom: false };
       }
