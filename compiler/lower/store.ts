@@ -194,11 +194,16 @@ export class PlacedStore implements Store {
     this.targetsSeen.push(info);
   }
 
-  /** Writes the collected new values back to their sources. */
-  commit(): void {
+  /** The collected new values. */
+  values(): readonly TensorId[] {
+    return [...this.updates.values()].map(nodeOf);
+  }
+
+  /** Writes the collected new values back to their sources. `now` says where a value is by now. */
+  commit(now: (id: TensorId) => TensorId): void {
     for (const [name, value] of this.updates) {
       const source = this.sources.get(name);
-      if (source !== undefined) this.builder.update(source, nodeOf(value));
+      if (source !== undefined) this.builder.update(source, now(nodeOf(value)));
     }
   }
 }

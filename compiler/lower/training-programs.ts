@@ -2,11 +2,14 @@
  * Builds the programs of a training run: `init` draws what is owned, `step` is one update, `embed` represents examples.
  * The first elaboration discovers parameters and states; the others read them where the layout puts them.
  */
-import type { CompileTrainingOptions, LoadedProgram } from '../api.js';
+import type { CompileTrainingOptions, LoadedProgram, TargetOptions } from '../api.js';
 import type { Manifest, ModelInput } from '../plan/manifest.js';
 import { differentiate } from '../tensor/differentiate.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
+import { stackTwins, unstacked } from '../tensor/stack-twins.js';
+import type { Stacked } from '../tensor/stack-twins.js';
+import { tensorsRead } from '../tensor/renumber.js';
 import { sizeOf } from '../tensor/program.js';
 import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
@@ -42,6 +45,9 @@ export interface Session {
   readonly root: Scope;
 }
 
+/** Stacked tensors beyond this size are not made: with so much work in each twin nothing is gained. */
+const mostStackedBytes = 2 ** 29;
+
 const origin = (name: string): { span: null; name: string } => ({ span: null, name });
 
 export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOptions): TrainingPrograms {
@@ -73,7 +79,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const step = openProgram(loaded, builder, store, lengths, batch, true);
   store.context = step.c;
   const model = elaborateModel(step.c, source.model, step.scope, settings, 'objectives', inputs(step, options.resident ? 'resident' : 'batch'));
-  const reports = finishStep(step, model, source, overrides, full, store);
+  const reports = finishStep(step, model, source, overrides, full, store, options.target);
 
   // embed
   const embedBuilder = new ProgramBuilder('embed');
@@ -184,13 +190,14 @@ function copy(b: ProgramBuilder, id: TensorId): TensorId {
   return b.comprehension('f32', b.tensor(id).shape, null, b.identity(id), b.tensor(id).origin);
 }
 
-function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore): string[] {
+function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions): string[] {
   const { c } = s;
   const b = c.builder;
   if (model.objectives.length === 0) return fail(c, 'SSL3003', source.model.name.span, { model: source.model.name.text });
   const total = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, source.model.name.span, x, y)), 'loss', source.model.name.span);
-  const loss = nodeOf(total);
   const reported: { name: string; value: TensorValue }[] = [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors];
+  const stacked = stackObjectives(b, [nodeOf(total), ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
+  const loss = stacked.tensor(nodeOf(total));
 
   b.backward = true;
   const wrt = layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
@@ -210,11 +217,16 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
       else if (rate.kind === 'number') reported.push({ name, value: constantTensor(float(rate.value)) });
     }
   }
-  store.commit();
-  const values = reported.map((r) => r.value.at([]));
+  store.commit(stacked.tensor);
+  const values = reported.map((r) => stacked.scalar(r.value.at([])));
   const body = values.reduce<Scalar>((rest, v, k) => (k === 0 ? v : select(binary('eq', index(0), int(k)), v, rest)), float(0));
   b.output('reports', b.comprehension('f32', [values.length], null, body, origin('reports')));
   return reported.map((r) => r.name);
+}
+
+/** Twin computations become one, before they are differentiated; `twins` switches it off. */
+function stackObjectives(b: ProgramBuilder, roots: readonly TensorId[], target: TargetOptions): Stacked {
+  return target.disabled.includes('twins') ? unstacked : stackTwins(b, roots, Math.min(target.maxBindingBytes, mostStackedBytes));
 }
 
 /** target <- momentum * target + (1 - momentum) * followed, after the step. */

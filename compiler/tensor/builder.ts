@@ -1,5 +1,5 @@
 /** Grows a tensor program. The only mutable thing in the middle of the compiler; `build` freezes it. */
-import type { Comprehension, Origin, Program, ReduceOperator, Source, Tensor } from './program.js';
+import type { Comprehension, Origin, Program, Source, Tensor } from './program.js';
 import { sizeOf } from './program.js';
 import type { ElementType, Scalar, TensorId } from './scalar.js';
 import { index, read, scalarTypeOf } from './scalar.js';
@@ -28,7 +28,7 @@ export class ProgramBuilder {
   }
 
   /** `body` uses 0..rank-1 for output axes and rank.. for reduction axes. */
-  comprehension(element: ElementType, shape: readonly number[], reduce: { op: ReduceOperator; extents: readonly number[] } | null, body: Scalar, origin: Origin): TensorId {
+  comprehension(element: ElementType, shape: readonly number[], reduce: Comprehension['reduce'], body: Scalar, origin: Origin): TensorId {
     const id = this.next();
     const node: Comprehension = { kind: 'comprehension', id, element, shape, reduce, body, origin, ...(this.backward ? { phase: 'backward' as const } : {}) };
     this.tensors.push(node);

@@ -3,18 +3,24 @@
  * crops of one size, to both sides of a symmetric loss. Every tensor gets a colour, the structure of everything above it
  * with the sites of draws left out. Tensors of one colour compute the same thing of different draws; none of them can
  * depend on another, since a colour contains the colours of what is read. Equal tensors count once.
+ *
+ * To what a network computes, all data of one shape has one colour, so that views made in different ways go through it
+ * together: they are laid side by side first.
  */
-import type { Comprehension, Tensor } from './program.js';
+import type { Comprehension, Tensor, Window } from './program.js';
 import { bytesOf, sizeOf } from './program.js';
-import { renameReads } from './renumber.js';
+import { renameReads, renameTensor, tensorsRead } from './renumber.js';
 import type { Scalar, TensorId } from './scalar.js';
 import { int, operands, rewrite, visit } from './scalar.js';
 import { createInterner, labelOf } from './structure.js';
 
-/** Tensors that can be computed as one, in the order in which they will lie side by side. */
-export interface TwinGroup {
-  readonly members: readonly Comprehension[];
-}
+/**
+ * Tensors that can be computed as one, in the order in which they will lie side by side. Windows are reshapes: they cover
+ * the members of another group, one each and in order.
+ */
+export type TwinGroup =
+  | { readonly kind: 'comprehensions'; readonly members: readonly Comprehension[] }
+  | { readonly kind: 'windows'; readonly members: readonly Window[] };
 
 export interface Twins {
   /** The first of the tensors equal to this one. */
@@ -25,15 +31,15 @@ export interface Twins {
 
 /** The groups among the `live` tensors, which come in their order. No group's tensors together exceed `mostBytes`. */
 export function findTwins(live: readonly Tensor[], mostBytes: number): Twins {
-  const { representatives, colours } = colour(live);
+  const { representatives, colours, data } = colour(live);
   const representative = (id: TensorId): TensorId => representatives.get(id) ?? id;
-  const byColour = new Map<number, Comprehension[]>();
+  const byColour = new Map<number, Tensor[]>();
   for (const t of live) {
-    if (t.kind !== 'comprehension' || representative(t.id) !== t.id) continue;
+    if (representative(t.id) !== t.id) continue;
     const key = colours.get(t.id) ?? -1;
     const list = byColour.get(key);
-    if (list === undefined) byColour.set(key, [{ ...t, body: renameReads(t.body, representative) }]);
-    else list.push({ ...t, body: renameReads(t.body, representative) });
+    if (list === undefined) byColour.set(key, [renameTensor(t, t.id, representative)]);
+    else list.push(renameTensor(t, t.id, representative));
   }
   const groups = new Set<TwinGroup>();
   const places = new Map<TensorId, { group: TwinGroup; position: number }>();
@@ -44,20 +50,23 @@ export function findTwins(live: readonly Tensor[], mostBytes: number): Twins {
     if (unordered.length < 2 || unordered.length * sizeOf(first.shape) * bytesOf(first.element) > mostBytes) continue;
     const columns = zipReads(unordered);
     if (columns === null) continue;
+    if (first.kind === 'window' && places.get(first.of)?.group.members.length !== unordered.length) continue;
     const varying = columns.filter((ids) => ids.some((id) => id !== ids[0]));
-    if (!varying.every((ids) => ids.every((id) => places.has(id)))) continue;
-    const position = (id: TensorId): number => places.get(id)?.position ?? 0;
+    const together = (ids: readonly TensorId[]): boolean => ids.every((id) => places.has(id) && places.get(id)?.group === places.get(ids[0])?.group);
+    if (!varying.every((ids) => together(ids) || (first.kind === 'comprehension' && ids.every((id) => data.has(id))))) continue;
+    const position = (id: TensorId): number => places.get(id)?.position ?? id;
     const order = unordered.map((_, i) => i).sort((a, b) => {
       for (const ids of varying) if (position(ids[a]) !== position(ids[b])) return position(ids[a]) - position(ids[b]);
       return a - b;
     });
-    const group: TwinGroup = { members: order.map((i) => unordered[i]) };
+    const group = groupOf(order.map((i) => unordered[i]));
+    if (group === null) continue;
     groups.add(group);
     group.members.forEach((m, i) => places.set(m.id, { group, position: i }));
     links.set(group, new Set());
     for (const ids of varying) {
       const read = places.get(ids[0])?.group;
-      if (read === undefined) continue;
+      if (read === undefined || !together(ids)) continue;
       links.get(group)?.add(read);
       links.get(read)?.add(group);
     }
@@ -66,22 +75,46 @@ export function findTwins(live: readonly Tensor[], mostBytes: number): Twins {
   return { representative, placeOf: (id) => { const place = places.get(representative(id)); return place !== undefined && kept.has(place.group) ? place : null; } };
 }
 
+function groupOf(members: readonly Tensor[]): TwinGroup | null {
+  const comprehensions = members.flatMap((m) => (m.kind === 'comprehension' ? [m] : []));
+  if (comprehensions.length === members.length) return { kind: 'comprehensions', members: comprehensions };
+  const windows = members.flatMap((m) => (m.kind === 'window' ? [m] : []));
+  return windows.length === members.length ? { kind: 'windows', members: windows } : null;
+}
+
+interface Colouring {
+  readonly representatives: ReadonlyMap<TensorId, TensorId>;
+  readonly colours: ReadonlyMap<TensorId, number>;
+  /** What is computed of data and draws alone, without parameters or states. */
+  readonly data: ReadonlySet<TensorId>;
+}
+
 /** Equal tensors find their first, and every tensor its colour. */
-function colour(live: readonly Tensor[]): { readonly representatives: ReadonlyMap<TensorId, TensorId>; readonly colours: ReadonlyMap<TensorId, number> } {
+function colour(live: readonly Tensor[]): Colouring {
   const exact = createInterner();
   const loose = createInterner();
   const firsts = new Map<string, TensorId>();
   const numbers = new Map<string, number>();
   const representatives = new Map<TensorId, TensorId>();
   const colours = new Map<TensorId, number>();
+  const data = new Set<TensorId>();
   const number = (key: string): number => {
     const known = numbers.get(key) ?? numbers.size;
     numbers.set(key, known);
     return known;
   };
+  const byId = new Map(live.map((t) => [t.id, t]));
   for (const t of live) {
     if (t.kind !== 'comprehension') {
-      colours.set(t.id, number(`alone ${t.id}`));
+      // A reshape of something computed is as its tensor is; other windows and packs stand alone.
+      const of = t.kind === 'window' ? byId.get(t.of) : undefined;
+      const reshapes = of !== undefined && of.kind !== 'source' && sizeOf(of.shape) === sizeOf(t.shape);
+      colours.set(t.id, number(reshapes ? `window [${t.shape.join()}] ${colours.get(of.id) ?? -1}` : `alone ${t.id}`));
+      if (t.kind === 'source' && t.role !== 'parameters' && t.role !== 'state') data.add(t.id);
+      if (!reshapes) continue;
+      const key = `window [${t.shape.join()}] ${representatives.get(of.id) ?? of.id}`;
+      const first = firsts.get(key);
+      if (first === undefined) firsts.set(key, t.id); else representatives.set(t.id, first);
       continue;
     }
     const shape = `${t.element}[${t.shape.join()}] ${t.reduce === null ? '' : `${t.reduce.op}[${t.reduce.extents.join()}]`}`;
@@ -94,19 +127,30 @@ function colour(live: readonly Tensor[]): { readonly representatives: ReadonlyMa
       continue;
     }
     firsts.set(key, t.id);
+    const reads = tensorsRead(renamed);
+    if (reads.every((id) => data.has(id))) data.add(t.id);
+    // Seen from a network, data is data.
+    const seen = (id: TensorId): number => {
+      const of = byId.get(id);
+      const blurred = !data.has(t.id) && data.has(id) && of?.kind === 'comprehension';
+      return blurred ? number(`data ${of.element}[${of.shape.join()}]`) : colours.get(id) ?? -1;
+    };
     const plain = rewrite(renamed, (s) => {
-      if (s.kind === 'read') return { ...s, tensor: (colours.get(s.tensor) ?? -1) as TensorId };
+      if (s.kind === 'read') return { ...s, tensor: seen(s.tensor) as TensorId };
       return s.kind === 'draw' ? { ...s, site: int(0) } : s;
     });
     colours.set(t.id, number(`${shape} ${loose.id(plain)}`));
   }
-  return { representatives, colours };
+  return { representatives, colours, data };
 }
 
 /** For every read of the first member, the tensors read there by all members; null when the bodies are not alike. */
-function zipReads(members: readonly Comprehension[]): readonly (readonly TensorId[])[] | null {
+function zipReads(members: readonly Tensor[]): readonly (readonly TensorId[])[] | null {
+  const group = groupOf(members);
+  if (group === null) return null;
+  if (group.kind === 'windows') return [group.members.map((m) => m.of)];
   const columns: TensorId[][] = [];
-  const alike = zipScalars(members.map((m) => m.body), (nodes) => {
+  const alike = zipScalars(group.members.map((m) => m.body), (nodes) => {
     if (nodes[0].kind === 'read') columns.push(nodes.map((n) => (n.kind === 'read' ? n.tensor : 0 as TensorId)));
     return nodes[0];
   });
@@ -163,7 +207,7 @@ function worthwhile(groups: ReadonlySet<TwinGroup>, links: ReadonlyMap<TwinGroup
     let reduces = false;
     for (const g of component) {
       seen.add(g);
-      reduces ||= g.members[0].reduce !== null && !g.members.every((m) => readsNothing(m.body));
+      reduces ||= g.kind === 'comprehensions' && g.members[0].reduce !== null && !g.members.every((m) => readsNothing(m.body));
     }
     if (reduces && component.size > 1) for (const g of component) kept.add(g);
   }

@@ -12,6 +12,13 @@ export function renameReads(root: Scalar, map: (id: TensorId) => TensorId): Scal
   });
 }
 
+/** The tensors a scalar reads, in order of first use. */
+export function tensorsRead(root: Scalar): readonly TensorId[] {
+  const found = new Set<TensorId>();
+  visit(root, (s) => { if (s.kind === 'read') found.add(s.tensor); });
+  return [...found];
+}
+
 /** The tensors a tensor is computed from, in order of first use. */
 export function dependencies(tensor: Tensor): readonly TensorId[] {
   switch (tensor.kind) {
@@ -19,9 +26,7 @@ export function dependencies(tensor: Tensor): readonly TensorId[] {
     case 'window': return [tensor.of];
     case 'pack': return tensor.parts;
     case 'comprehension': {
-      const found = new Set<TensorId>();
-      visit(tensor.body, (s) => { if (s.kind === 'read') found.add(s.tensor); });
-      return [...found];
+      return tensorsRead(tensor.body);
     }
   }
 }

@@ -10,13 +10,15 @@
  *
  * The program only grows: the old tensors stay, and are dropped when nobody needs them.
  */
+import { bug } from '../../grammar/diagnostics/report.js';
 import type { ProgramBuilder } from './builder.js';
 import { findTwins, zipScalars } from './find-twins.js';
 import type { TwinGroup } from './find-twins.js';
 import { dependencies } from './renumber.js';
 import type { Comprehension, Tensor } from './program.js';
 import type { Scalar, TensorId } from './scalar.js';
-import { binary, index, int, rebuild, rewrite, select, substitute } from './scalar.js';
+import { binary, index, int, rebuild, rewrite, scalarTypeOf, select, substitute } from './scalar.js';
+import type { ReadScalar } from './scalar-derivative.js';
 
 /** What to read in place of the tensors of before. */
 export interface Stacked {
@@ -25,16 +27,20 @@ export interface Stacked {
   readonly scalar: (s: Scalar) => Scalar;
 }
 
+/** Nothing stacked. */
+export const unstacked: Stacked = { tensor: (id) => id, scalar: (s) => s };
+
 /** Stacks the twins among what `roots` need. No stacked tensor is larger than `mostBytes`. */
 export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], mostBytes: number): Stacked {
   const live = liveTensors(builder, roots);
   const twins = findTwins(live, mostBytes);
   const stacks = new Map<TwinGroup, TensorId>();
   const alone = new Map<TensorId, TensorId>();
+  const joins = new Map<string, TensorId>();
   const slices = new Map<TensorId, TensorId>();
 
   /** `s`, a read with its indices done, from where its tensor is now. */
-  const reread = (s: Extract<Scalar, { kind: 'read' }>): Scalar => {
+  const reread = (s: ReadScalar): Scalar => {
     const place = twins.placeOf(s.tensor);
     if (place === null) {
       const tensor = alone.get(twins.representative(s.tensor)) ?? s.tensor;
@@ -49,18 +55,44 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
     if (known !== undefined) return known;
     for (const m of group.members) for (const id of dependencies(m)) make(id);
     const [first] = group.members;
-    const body = zipScalars(group.members.map((m) => substitute(m.body, (v) => index(v + 1))), (nodes, ops) => {
+    const shape = [group.members.length, ...first.shape];
+    if (group.kind === 'windows') {
+      const place = twins.placeOf(group.members[0].of);
+      const id = builder.window(place === null ? bug('a reshape of twins without the twins') : stackOf(place.group), 0, shape, first.origin);
+      stacks.set(group, id);
+      return id;
+    }
+    const id = stackComprehensions(group.members, shape);
+    stacks.set(group, id);
+    return id;
+  };
+
+  const stackComprehensions = (members: readonly Comprehension[], shape: readonly number[]): TensorId => {
+    const [first] = members;
+    const body = zipScalars(members.map((m) => substitute(m.body, (v) => index(v + 1))), (nodes, ops) => {
       const node = rebuild(nodes[0], ops);
       if (node.kind === 'draw') return { ...node, site: choose(nodes.map((n) => (n.kind === 'draw' ? n.site : int(0)))) };
       if (node.kind !== 'read') return node;
       const tensors = nodes.map((n) => (n.kind === 'read' ? n.tensor : node.tensor));
       if (tensors.every((t) => t === tensors[0])) return reread(node);
-      const positions = tensors.map((t) => twins.placeOf(t)?.position ?? 0);
-      const place = twins.placeOf(tensors[0]);
-      return place === null ? node : { ...node, tensor: stackOf(place.group), at: [choose(positions.map(int)), ...node.at] };
+      const places = tensors.map(twins.placeOf);
+      const [place] = places;
+      if (place === null || places.some((p) => p?.group !== place.group)) return { ...node, tensor: joinOf(tensors), at: [index(0), ...node.at] };
+      return { ...node, tensor: stackOf(place.group), at: [choose(places.map((p) => int(p?.position ?? 0))), ...node.at] };
     });
-    const id = builder.comprehension(first.element, [group.members.length, ...first.shape], first.reduce, body ?? first.body, first.origin);
-    stacks.set(group, id);
+    return copyWith(builder, { ...first, shape }, body ?? bug('twins of different structure'));
+  };
+
+  /** Data made in different ways, side by side. */
+  const joinOf = (tensors: readonly TensorId[]): TensorId => {
+    const key = tensors.join();
+    const known = joins.get(key);
+    if (known !== undefined) return known;
+    const first = builder.tensor(tensors[0]);
+    const values = tensors.map((t) => reread(readAt(builder, t, 1)));
+    const body = values.reduceRight((rest, x, v) => select(binary('eq', index(0), int(v)), x, rest));
+    const id = builder.comprehension(first.element, [tensors.length, ...first.shape], null, body, first.origin);
+    joins.set(key, id);
     return id;
   };
 
@@ -84,7 +116,7 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
       }
       case 'pack': {
         const parts = tensor.parts.map(whole);
-        return parts.every((p, i) => p === tensor.parts[i]) ? tensor.id : builder.pack(parts, tensor.origin, tensor.offsets);
+        return parts.every((p, i) => p === tensor.parts[i]) ? tensor.id : builder.pack(parts, tensor.origin, [...tensor.offsets]);
       }
       case 'comprehension': {
         const body = renamed(tensor.body);
@@ -102,13 +134,20 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
     const known = slices.get(representative);
     if (known !== undefined) return known;
     const tensor = builder.tensor(id);
-    const slice = builder.comprehension(tensor.element, tensor.shape, null, reread({ kind: 'read', type: builder.identity(id).type, tensor: id, at: tensor.shape.map((_, i) => index(i)), otherwise: null }), tensor.origin);
+    const slice = builder.comprehension(tensor.element, tensor.shape, null, reread(readAt(builder, id, 0)), tensor.origin);
     slices.set(representative, slice);
     return slice;
   };
 
   for (const t of live) make(t.id);
-  return { tensor: whole, scalar: renamed };
+  const isOld = new Set(live.map((t) => t.id));
+  return { tensor: (id) => (isOld.has(id) ? whole(id) : id), scalar: renamed };
+}
+
+/** The tensor at the variables from `first` on. */
+function readAt(builder: ProgramBuilder, tensor: TensorId, first: number): ReadScalar {
+  const { element, shape } = builder.tensor(tensor);
+  return { kind: 'read', type: scalarTypeOf(element), tensor, at: shape.map((_, i) => index(first + i)), otherwise: null };
 }
 
 function copyWith(builder: ProgramBuilder, tensor: Comprehension, body: Scalar): TensorId {
