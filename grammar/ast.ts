@@ -149,7 +149,8 @@ export type Statement =
   | (Node & { readonly kind: 'target'; readonly name: Identifier; readonly value: Expression })
   /** A function declared inside a model; it sees the model's names. */
   | (Node & { readonly kind: 'local'; readonly declaration: FunctionDeclaration })
-  | (Node & { readonly kind: 'latent'; readonly name: Identifier; readonly type: TypeExpression; readonly energy: Identifier; readonly from: Expression; readonly steps: Expression; readonly rate: Expression })
+  /** `latent z: [K] = argmin predict from 0 steps 20 rate 0.1`: what makes a local energy least, for every example. */
+  | (Node & { readonly kind: 'latent'; readonly name: Identifier; readonly type: TypeExpression; readonly energy: Identifier; readonly search: LatentSearch })
   | (Node & { readonly kind: 'objective'; readonly role: 'minimize' | 'regularize' | 'monitor'; readonly name: Identifier; readonly value: Expression })
   | (Node & { readonly kind: 'represent'; readonly value: Expression })
   | (Node & { readonly kind: 'stage'; readonly name: Identifier; readonly period: Expression; readonly body: readonly StageStep[] });
@@ -157,6 +158,15 @@ export type Statement =
 export type StageStep =
   | (Node & { readonly kind: 'assign'; readonly name: Identifier; readonly value: Expression })
   | (Node & { readonly kind: 'reset'; readonly name: Identifier });
+
+/** How the least energy is looked for. */
+export type LatentSearch =
+  /** `from START steps COUNT rate RATE`: gradient descent. */
+  | { readonly kind: 'descent'; readonly from: Expression; readonly steps: Expression; readonly rate: Expression }
+  /** `latent k: int in 0..codes = argmin predict`: every value is tried. */
+  | { readonly kind: 'enumeration'; readonly range: Expression }
+  /** `from START by cem(samples: 200)`: a function of the energy and of where to start (0 when not said). */
+  | { readonly kind: 'function'; readonly from: Expression | null; readonly by: Expression };
 
 /** An index introduced by a definition or reduction: `k`, `k: 10`, `*S`, or `s in whole` (over a list). */
 export interface Binder extends Node {

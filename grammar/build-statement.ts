@@ -1,6 +1,6 @@
 /** Statements and blocks, from the concrete syntax tree. */
 import type { CstNode } from 'chevrotain';
-import type { Block, Input, Statement, StageStep, TypeExpression } from './ast.js';
+import type { Block, Expression, Input, LatentSearch, Statement, StageStep, TypeExpression } from './ast.js';
 import { buildFunctionTail } from './build-tree.js';
 import { buildBinders, buildExpression } from './build-expression.js';
 import { buildType } from './build-type.js';
@@ -68,9 +68,9 @@ function buildStatement(build: Build, line: CstNode, at: number): readonly State
     case 'netStatement':
       return [{ kind: tokensOf(node, 'Keyword_target').length > 0 ? 'target' : 'net', name, value: value(), span }];
     case 'latentStatement': {
-      const part = (label: string) => buildExpression(build, nodesOf(node, label)[0], span.end);
+      const search = buildSearch(build, node, span);
       const energy = build.identifier(tokensOf(node, 'energy')[0], span.end);
-      return [{ kind: 'latent', name, type: type(), energy, from: part('from'), steps: part('steps'), rate: part('rate'), span }];
+      return search === null ? [] : [{ kind: 'latent', name, type: type(), energy, search, span }];
     }
     case 'objectiveStatement': {
       const image = tokensOf(node, 'Objective')[0]?.image;
@@ -91,6 +91,23 @@ function buildStatement(build: Build, line: CstNode, at: number): readonly State
     default:
       return [];
   }
+}
+
+/** The three ways to look for a latent variable; what fits none is reported. */
+function buildSearch(build: Build, node: CstNode, span: Span): LatentSearch | null {
+  const part = (label: string): Expression | null => {
+    const found = nodesOf(node, label)[0];
+    return found === undefined ? null : buildExpression(build, found, span.end);
+  };
+  const [within, from, steps, rate, by] = ['within', 'from', 'steps', 'rate', 'by'].map(part);
+  if (within !== null && from === null && steps === null && by === null) return { kind: 'enumeration', range: within };
+  if (within === null && from !== null && steps !== null && rate !== null && by === null) return { kind: 'descent', from, steps, rate };
+  if (within === null && steps === null && by !== null) return { kind: 'function', from, by };
+  if (node.recoveredNode !== true) {
+    const help = 'write `latent z: [K] = argmin E from 0 steps 20 rate 0.1`, `latent k: int in 0..K = argmin E`, or `latent z: [K] = argmin E by cem()`';
+    build.report('SSL0014', span, { problem: 'a latent variable needs one way to be found', help });
+  }
+  return null;
 }
 
 export function buildInput(build: Build, node: CstNode, at: number): Input {

@@ -248,7 +248,7 @@ function mark(tokens: readonly IToken[], source: SourceFile, diagnostics: Diagno
         if (token.image === 'argmin' && previous?.tokenType === t.Assign) {
           type = t.Argmin;
           sawArgmin = true;
-        } else if (sawArgmin && previous?.tokenType !== t.Argmin && ['from', 'steps', 'rate'].includes(token.image)) type = t.keywords.get(token.image) ?? type;
+        } else if (sawArgmin && previous?.tokenType !== t.Argmin && ['from', 'steps', 'rate', 'by'].includes(token.image)) type = t.keywords.get(token.image) ?? type;
       } else if (here.place === 'use' && token.image === 'as' && previous?.tokenType === t.Word) type = t.As;
       const unit = previous?.tokenType === t.NumberLiteral && !newline && !starts && type === t.Word && units.has(token.image);
       if (unit) type = t.Unit;

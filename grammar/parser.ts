@@ -320,15 +320,27 @@ class SslParser extends CstParser {
     this.CONSUME(t.Word);
     this.CONSUME(t.Colon);
     this.SUBRULE(this.type);
+    this.OPTION(() => {
+      this.CONSUME(t.In);
+      this.SUBRULE(this.expression, { LABEL: 'within' });
+    });
     this.CONSUME(t.Assign);
     this.CONSUME(t.Argmin);
     this.CONSUME2(t.Word, { LABEL: 'energy' });
-    this.CONSUME(t.From);
-    this.SUBRULE(this.expression, { LABEL: 'from' });
-    this.CONSUME(t.Steps);
-    this.SUBRULE2(this.expression, { LABEL: 'steps' });
-    this.CONSUME(t.Rate);
-    this.SUBRULE3(this.expression, { LABEL: 'rate' });
+    this.OPTION2(() => {
+      this.CONSUME(t.From);
+      this.SUBRULE2(this.expression, { LABEL: 'from' });
+    });
+    this.OPTION3(() => {
+      this.CONSUME(t.Steps);
+      this.SUBRULE3(this.expression, { LABEL: 'steps' });
+      this.CONSUME(t.Rate);
+      this.SUBRULE4(this.expression, { LABEL: 'rate' });
+    });
+    this.OPTION4(() => {
+      this.CONSUME(t.By);
+      this.SUBRULE5(this.expression, { LABEL: 'by' });
+    });
   });
 
   objectiveStatement = this.RULE('objectiveStatement', () => {

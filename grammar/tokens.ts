@@ -112,6 +112,7 @@ export const Argmin = keyword('argmin');
 export const From = keyword('from');
 export const Steps = keyword('steps');
 export const Rate = keyword('rate');
+export const By = keyword('by');
 
 /** Keywords by their spelling. */
 export const keywords: ReadonlyMap<string, TokenType> = keywordTable;

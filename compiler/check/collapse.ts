@@ -167,6 +167,8 @@ function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
   if (t.name.startsWith('network.')) return embeddings(layout, rows, width, 0, Number(t.name.split('.')[1]), centre);
   if (t.name.startsWith('memory.')) return unitRows(embeddings(layout, rows, width, rows, 0, centre), width);
   const values = new Float64Array(rows * width);
+  // Latent variables that hold nothing, or any value of a few.
+  if (t.name.startsWith('latent.')) return t.element === 'i32' ? values.map((_, i) => i % 8) : values;
   if (t.role === 'clock' || t.role === 'state') return values;
   return values.map((_, i) => normal(7, Math.floor(i / width), i % width));
 }

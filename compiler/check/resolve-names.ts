@@ -10,6 +10,7 @@ import type { Span } from '../../grammar/span.js';
 import type { LoadedProgram } from '../api.js';
 import { reductions } from '../lower/along.js';
 import { builtinNames } from '../lower/builtins.js';
+import { searchExpressions } from '../lower/free-names.js';
 import { offeredNames } from './load-program.js';
 
 /** Names the running step provides. */
@@ -144,9 +145,10 @@ function statement(s: Statement, names: Names, out: Diagnostic[]): void {
     case 'net': case 'target': expression(s.value, names, out); names.add(s.name.text); return;
     case 'local': names.add(s.declaration.name.text); return resolveFunction(s.declaration, names, out);
     case 'latent':
-      names.add(s.name.text);
       if (!names.has(s.energy.text)) unknown(s.energy.text, s.energy.span, names, out);
-      [s.from, s.steps, s.rate].forEach((e) => expression(e, names, out));
+      typeNames(s.type, names, true, out);
+      searchExpressions(s.search).forEach((e) => expression(e, names, out));
+      names.add(s.name.text);
       return;
     case 'objective': case 'represent': return expression(s.value, names, out);
     case 'stage': s.body.forEach((x: StageStep) => { if (x.kind === 'assign') expression(x.value, withNames(names, ['data']), out); }); return;

@@ -26,7 +26,7 @@ function roundHalfEven(x: number): number {
 
 const distributions: ReadonlySet<string> = new Set(['uniform', 'normal', 'bernoulli', 'int_uniform', 'unit_normal', 'categorical', 'permutation']);
 const wholeReductions: ReadonlySet<string> = new Set(['sum', 'mean', 'prod', 'logsumexp', 'any', 'all', 'argmax']);
-const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'var'];
+const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'var', 'gradient'];
 
 /** Names that are functions everywhere. */
 export const builtinNames: readonly string[] = [...Object.keys(elementwiseNames), ...distributions, ...wholeReductions, ...others];

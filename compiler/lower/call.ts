@@ -14,6 +14,7 @@ import { applyBuiltin, stopGradient } from './builtins.js';
 import type { Context, Frame } from './context.js';
 import { fail, newVariable } from './context.js';
 import { evaluate, needInteger } from './evaluate.js';
+import { gradientCall } from './gradient.js';
 import { Scope } from './scope.js';
 import { evaluateBlock } from './statements.js';
 import { asTensor, close, convertTensor, isCheap, materialize, mergeFree, open } from './tensor-value.js';
@@ -89,7 +90,7 @@ function asStages(v: Value): readonly FunctionValue[] | null {
 /** Applies whatever can be applied. */
 export function applyValue(c: Context, f: Frame, callee: Value, args: readonly Supplied[], span: Span): Value {
   switch (callee.kind) {
-    case 'builtin': return applyBuiltin(c, callee.name, args, span);
+    case 'builtin': return callee.name === 'gradient' ? gradientCall(c, f, args, span) : applyBuiltin(c, callee.name, args, span);
     case 'function': return callFunction(c, f, callee, args, span, null);
     case 'net': return applyNet(c, f, callee, args, span);
     case 'composition':

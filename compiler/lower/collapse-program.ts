@@ -12,7 +12,7 @@ import { DiscoveringStore, nodeOf } from './store.js';
 import { inputTensor, openProgram } from './training-programs.js';
 import { entryOf, modelSettings, selectModel, settingNames, sortOverrides } from './training-spec.js';
 import { axisOf } from './value.js';
-import type { NetValue, TensorValue, Value } from './value.js';
+import type { Axis, IndexVariable, NetValue, TensorValue, Value } from './value.js';
 
 /** One application of a network, its output now a source. */
 export interface Application {
@@ -41,7 +41,12 @@ export function elaborateForCollapse(loaded: LoadedProgram, request: CollapseReq
   const lengths = { batch, steps: 100, epochSteps: 10, examples: Math.max(batch, request.data.examples) };
   const opened = openProgram(loaded, builder, store, lengths, batch, true);
   const applications: Application[] = [];
-  const c: Context = { ...opened.c, replaceOutput: (net, value, args) => replace(builder, applications, opened.c, net, value, args) };
+  const c: Context = {
+    ...opened.c,
+    replaceOutput: (net, value, args) => replace(builder, applications, opened.c, net, value, args),
+    // What is inferred depends on networks' outputs, which are not what networks give here: it is a free value too.
+    replaceLatent: (name, element, axes, over) => sourceOver(builder, `latent.${name}`, element, axes, over),
+  };
   discovering.context = c;
   const frame = rootFrame(c, opened.scope, 'train');
   const overrides = sortOverrides(source, request.set, settingNames(c, frame, entryOf(source.train, 'optimizer')), settingNames(c, frame, entryOf(source.train, 'schedule')));
@@ -76,10 +81,16 @@ function replace(b: ProgramBuilder, applications: Application[], c: Context, net
   if (c.batch !== null) free.set(c.batch.variable.id, c.batch.variable);
   const outer = [...free.values()].sort((x, y) => x.id - y.id);
   const name = net.target?.name ?? net.name;
-  const id = b.source(`network.${applications.length}.${name}`, 'batch', 'f32', [...outer.map((v) => v.axis.size), ...value.axes.map((a) => a.size)], { span: null, name });
-  applications.push({ name, source: id, target: net.target !== null, inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])) });
-  const leading = outer.map((v) => index(v.id));
-  return { kind: 'tensor', element: 'f32', axes: value.axes, free, at: (i) => b.read(id, [...leading, ...i]) };
+  const output = sourceOver(b, `network.${applications.length}.${name}`, 'f32', value.axes, outer);
+  applications.push({ name, source: nodeOf(output), target: net.target !== null, inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])) });
+  return output;
+}
+
+/** A source with one row for each of the variables around. */
+function sourceOver(b: ProgramBuilder, name: string, element: 'f32' | 'i32', axes: readonly Axis[], over: readonly IndexVariable[]): TensorValue {
+  const id = b.source(name, 'batch', element, [...over.map((v) => v.axis.size), ...axes.map((a) => a.size)], { span: null, name });
+  const leading = over.map((v) => index(v.id));
+  return { kind: 'tensor', element, axes, free: new Map(over.map((v) => [v.id, v])), at: (i) => b.read(id, [...leading, ...i]) };
 }
 
 /** Every tensor an argument reads. */

@@ -56,6 +56,8 @@ export interface Context {
   readonly epochSteps: number | null;
   /** Stands in for networks' outputs, for analyses that do not care how they came about. */
   readonly replaceOutput?: (net: NetValue, value: Value, inputs: readonly Value[]) => Value;
+  /** Stands in for latent variables, for the same analyses: nothing is inferred then. */
+  readonly replaceLatent?: (name: string, element: 'f32' | 'i32', axes: readonly Axis[], over: readonly IndexVariable[]) => TensorValue;
 }
 
 export interface Frame {

@@ -1,5 +1,5 @@
 /** Which names an expression mentions, minding what it binds itself: decides whether a bracket binds an index or names an axis. */
-import type { Argument, Binder, Expression, Statement } from '../../grammar/ast.js';
+import type { Argument, Binder, Expression, LatentSearch, Statement } from '../../grammar/ast.js';
 
 /** Calls `f` on every expression directly inside, with the names bound between. */
 export function forEachChild(e: Expression, f: (child: Expression, binders: readonly Binder[]) => void): void {
@@ -29,6 +29,15 @@ export function forEachChild(e: Expression, f: (child: Expression, binders: read
   }
 }
 
+/** What the search for a latent variable is given. */
+export function searchExpressions(s: LatentSearch): Expression[] {
+  switch (s.kind) {
+    case 'descent': return [s.from, s.steps, s.rate];
+    case 'enumeration': return [s.range];
+    case 'function': return s.from === null ? [s.by] : [s.from, s.by];
+  }
+}
+
 /** The value expressions of statements that occur in function bodies. */
 export function statementExpressions(statements: readonly Statement[]): Expression[] {
   return statements.flatMap((s): Expression[] => {
@@ -38,7 +47,8 @@ export function statementExpressions(statements: readonly Statement[]): Expressi
       case 'define': case 'update': case 'net': case 'target': case 'view': case 'objective': case 'represent': return [s.value];
       case 'own': return [s.init.value];
       case 'repeat': return [s.count, ...statementExpressions(s.body)];
-      case 'input': case 'local': case 'latent': case 'stage': return [];
+      case 'latent': return searchExpressions(s.search);
+      case 'input': case 'local': case 'stage': return [];
     }
   });
 }

@@ -94,7 +94,6 @@ function modelStatement(c: Context, f: Frame, s: Statement): void {
       f.scope.set(s.name.text, { ...value.net, target });
       return;
     }
-    case 'latent': return fail(c, 'SSL4001', s.span, { feature: 'inference of a latent variable', help: null });
     case 'stage': return fail(c, 'SSL4001', s.span, { feature: 'a `stage` over the data set', help: null });
     default: execute(c, f, s);
   }

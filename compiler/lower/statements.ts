@@ -5,6 +5,7 @@ import type { Context, Frame, StateInfo } from './context.js';
 import { fail } from './context.js';
 import { drawTensor } from './draws.js';
 import { evaluate, needInteger } from './evaluate.js';
+import { inferLatent } from './latent.js';
 import { Scope } from './scope.js';
 import { close, convertTensor, isCheap, materialize, needTensor } from './tensor-value.js';
 import type { Axis, TensorValue, Value } from './value.js';
@@ -46,11 +47,12 @@ export function execute(c: Context, f: Frame, s: Statement): void {
       return;
     }
     case 'repeat': return repeat(c, f, s);
+    case 'latent': f.scope.set(s.name.text, inferLatent(c, f, s)); return;
     case 'local': {
       f.scope.set(s.declaration.name.text, { kind: 'function', declaration: s.declaration, scope: f.scope, settings: null });
       return;
     }
-    case 'net': case 'target': case 'view': case 'input': case 'objective': case 'represent': case 'stage': case 'latent':
+    case 'net': case 'target': case 'view': case 'input': case 'objective': case 'represent': case 'stage':
       return fail(c, 'SSL3002', s.span, { role: `\`${s.kind === 'objective' ? s.role : s.kind}\``, problem: 'belongs in a model', help: 'move it into a `model { ... }`' });
   }
 }

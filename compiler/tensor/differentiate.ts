@@ -44,7 +44,8 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
   const gradients = new Map<TensorId, TensorId>();
   const wanted = new Set(wrt);
 
-  for (let id = last; id >= 0; id = (id - 1) as TensorId) {
+  const first = wrt.reduce((a, b) => Math.min(a, b), last);
+  for (let id = last; id >= first; id = (id - 1) as TensorId) {
     if (!active.has(id)) continue;
     const tensor = builder.tensor(id);
     const origin: Origin = { span: tensor.origin.span, name: `grad ${tensor.origin.name}` };
@@ -98,11 +99,11 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 
-/** The f32 tensors up to `last` that depend on `wrt`, these included. */
+/** The f32 tensors up to `last` that depend on `wrt`, these included. What comes before the first of them cannot. */
 function activeTensors(builder: ProgramBuilder, wrt: readonly TensorId[], last: TensorId): ReadonlySet<TensorId> {
   const active = new Set<TensorId>();
   const wanted = new Set(wrt);
-  for (let i = 0; i <= last; i++) {
+  for (let i = wrt.reduce<number>((a, b) => Math.min(a, b), last); i <= last; i++) {
     const tensor = builder.tensors[i];
     if (tensor.element !== 'f32') continue;
     if (wanted.has(tensor.id) || dependsOn(tensor, active)) active.add(tensor.id);

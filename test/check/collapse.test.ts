@@ -8,10 +8,10 @@ import { loadProgram } from '../../compiler/check/load-program.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { memoryReader } from '../lower/harness.js';
 
-const folder = join(import.meta.dirname, '..', '..', 'models', 'vision');
+const folder = join(import.meta.dirname, '..', '..', 'models');
 
 function verdict(name: string, change: (text: string) => string = (t) => t, set: Record<string, string> = {}): CollapseVerdict | null {
-  const before = readFileSync(join(folder, `${name}.ssl`), 'utf8');
+  const before = readFileSync(join(folder, name.endsWith('prediction') ? 'latent' : 'vision', `${name}.ssl`), 'utf8');
   const text = change(before);
   const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': text }));
   if (loaded.diagnostics.length > 0) throw new DiagnosticError(loaded.diagnostics);
@@ -37,6 +37,8 @@ describe('the verdict on collapse', () => {
     ['barlow_twins', narrow, 'regularized', null, 64],
     ['simsiam', narrow, 'asymmetric', null, -1],
     ['byol', narrow, 'asymmetric', null, 0],
+    ['sparse_prediction', narrow, 'regularized', null, 24.75],
+    ['discrete_prediction', narrow, 'regularized', null, 24.75],
   ] as const)('of %s', (name, set, mechanism, formula, value) => {
     const v = verdict(name, undefined, set);
     expect(v?.mechanism).toBe(mechanism);
@@ -52,6 +54,8 @@ describe('the verdict on collapse', () => {
     ['byol without the target', 'byol', (t: string) => t.replaceAll(', t(b))', ', f(b))').replaceAll(', t(a))', ', f(a))'), '`stop(...)`'],
     ['vicreg without the variance', 'vicreg', replace(/ *regularize spread.*\n/, ''), 'variance'],
     ['vicreg with its variance negated', 'vicreg', replace('spread: 25 *', 'spread: -25 *'), 'variance'],
+    ['sparse prediction without the variance', 'sparse_prediction', replace(/ *regularize spread.*\n/, ''), 'stop'],
+    ['discrete prediction without the variance', 'discrete_prediction', replace(/ *regularize +spread.*\n/, ''), 'stop'],
     ['an alignment alone', 'simclr', (t: string) => t.replace('use std.energies { nt_xent }', 'use std.energies { alignment }').replace('nt_xent(tau)(g(f(a)), g(f(b)))', 'tau * alignment(g(f(a)), g(f(b)))'), 'contrastive'],
   ])('of %s is none, with the mend', (_, name, change, mend) => {
     const v = verdict(name, change, name === 'simclr' ? {} : narrow);
@@ -61,6 +65,7 @@ describe('the verdict on collapse', () => {
 
   it.each([
     ['vicreg without the covariance', 'vicreg', replace(/ *regularize decorrelate.*\n/, '')],
+    ['sparse prediction without the covariance', 'sparse_prediction', replace(/ *regularize decorrelate.*\n/, '')],
     ['barlow twins without the off-diagonal', 'barlow_twins', replace('0.0051', '0')],
   ])('warns of dimensional collapse in %s', (_, name, change) => {
     const v = verdict(name, change, narrow);

@@ -1,6 +1,6 @@
 /** Syntax trees as short s-expressions, for golden files. */
 import { assertNever } from '../../grammar/diagnostics/report.js';
-import type { Argument, Binder, Block, Declaration, Expression, Setting, Statement, TypeExpression, Use } from '../../grammar/ast.js';
+import type { Argument, Binder, Block, Declaration, Expression, LatentSearch, Setting, Statement, TypeExpression, Use } from '../../grammar/ast.js';
 
 const list = (parts: readonly string[]): string => parts.filter((part) => part !== '').join(' ');
 const argument = (a: Argument): string => (a.name === null ? expression(a.value) : `(: ${a.name.text} ${expression(a.value)})`);
@@ -100,7 +100,7 @@ function statement(s: Statement): string {
     case 'local':
       return `(local ${compact(s.declaration)})`;
     case 'latent':
-      return `(latent ${named(s)} argmin ${s.energy.text} from ${expression(s.from)} steps ${expression(s.steps)} rate ${expression(s.rate)})`;
+      return `(latent ${named(s)} argmin ${s.energy.text} ${search(s.search)})`;
     case 'objective':
       return `(${s.role} ${s.name.text} ${expression(s.value)})`;
     case 'represent':
@@ -109,6 +109,15 @@ function statement(s: Statement): string {
       return `(stage ${s.name.text} every ${expression(s.period)} ${list(s.body.map((step) => (step.kind === 'reset' ? `(reset ${step.name.text})` : `(<- ${step.name.text} ${expression(step.value)})`)))})`;
     default:
       return assertNever(s);
+  }
+}
+
+function search(s: LatentSearch): string {
+  switch (s.kind) {
+    case 'descent': return `from ${expression(s.from)} steps ${expression(s.steps)} rate ${expression(s.rate)}`;
+    case 'enumeration': return `in ${expression(s.range)}`;
+    case 'function': return `${s.from === null ? '' : `from ${expression(s.from)} `}by ${expression(s.by)}`;
+    default: return assertNever(s);
   }
 }
 

@@ -88,6 +88,8 @@ const elsewhere: ReadonlySet<string> = new Set([
   'nearest', 'self_distillation',
   // an int beside the floats: below
   'cross_entropy', 'one_of_four',
+  // given an energy: test/lower/latent.test.ts; and its helper
+  'ista', 'cem', 'mppi', 'least',
   // compositions of basic_block, bottleneck and conv_block: test/pipeline/backbones.test.ts runs them
   'resnet_stem', 'bottleneck_stage', 'basic_resnet', 'bottleneck_resnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
   'regnet_y', 'vit', 'convnext',

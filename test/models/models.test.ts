@@ -1,15 +1,18 @@
-/** Every model of `models/vision` elaborates on small pictures, grey or in colour, and its loss at random weights is a number. */
+/** Every model of pictures elaborates on small pictures, grey or in colour, and its loss at random weights is a number. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { ModelDeclaration } from '../../grammar/ast.js';
 import { evaluateCall, load, root, type Given } from './harness.js';
 
-const files = readdirSync(join(root, 'models/vision')).filter((f) => f.endsWith('.ssl')).map((f) => `models/vision/${f}`);
+const files = [
+  ...readdirSync(join(root, 'models/vision')).filter((f) => f.endsWith('.ssl')).map((f) => `models/vision/${f}`),
+  'models/latent/sparse_prediction.ssl', 'models/latent/discrete_prediction.ssl',
+];
 const batch = 3;
 
 /** Settings that make any model small; those it does not have are left out. */
-const small: Readonly<Record<string, string>> = { width: '4', hidden: '4', narrow: '2', keys: '5', channels: '1' };
+const small: Readonly<Record<string, string>> = { width: '4', hidden: '4', narrow: '2', keys: '5', channels: '1', rounds: '2', slots: '2', codes: '3' };
 
 test.each(files.map((file, k) => ({ file, channels: k % 2 === 0 ? 3 : 1 })))('$file on $channels channels', ({ file, channels }) => {
   const loaded = load(file);

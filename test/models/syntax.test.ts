@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { parse } from '../../grammar/parse.js';
 
 const root = join(import.meta.dirname, '../..');
-const files = ['models/std', 'models/vision'].flatMap((folder) =>
+const files = ['models/std', 'models/vision', 'models/latent'].flatMap((folder) =>
   readdirSync(join(root, folder)).filter((f) => f.endsWith('.ssl')).map((f) => `${folder}/${f}`));
 
 test.each(files)('%s', (file) => {

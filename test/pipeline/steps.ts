@@ -16,6 +16,8 @@ export const batch = 4;
 /** A bundled model with settings that make it small. */
 export interface SmallModel {
   readonly name: string;
+  /** Under `models`, `vision` unless told. */
+  readonly folder?: string;
   readonly inputs: readonly string[];
   readonly channels: number;
   /** Pixels a side, 16 unless told. */
@@ -31,6 +33,8 @@ export const models: readonly SmallModel[] = [
   { name: 'simsiam', inputs: ['x'], channels: 1, set: { width: '8', narrow: '4', channels: '2' } },
   { name: 'byol', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'moco_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', keys: '12', channels: '2' } },
+  { name: 'sparse_prediction', folder: 'latent', inputs: ['x'], channels: 1, set: { width: '8', slots: '3', rounds: '3', channels: '2' } },
+  { name: 'discrete_prediction', folder: 'latent', inputs: ['x'], channels: 1, set: { width: '8', codes: '4', code_width: '3', channels: '2' } },
   // Its feature maps need pictures of that size.
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
@@ -38,7 +42,7 @@ export const models: readonly SmallModel[] = [
 /** Compiles `init`, `step` and `embed`; the file must have nothing wrong with it. */
 export function compile(m: SmallModel, options: TargetOptions): CompiledModel {
   const side = m.side ?? 16;
-  const loaded = loadProgram(join(root, 'models', 'vision', `${m.name}.ssl`), memoryReader({}));
+  const loaded = loadProgram(join(root, 'models', m.folder ?? 'vision', `${m.name}.ssl`), memoryReader({}));
   expect(loaded.diagnostics).toEqual([]);
   return compileTraining(loaded, {
     model: null, set: { ...m.set, batch: `${batch}` }, steps: 8, resident: true, embedBatch: batch, target: options,

@@ -5,7 +5,7 @@ export const loweringPages: Readonly<Record<string, PageText>> = {
   SSL4001: {
     title: 'not compiled yet',
     explanation: 'The program is well formed, and this compiler cannot run this part of it yet. It says so rather than leave it out.',
-    wrong: 'use std.layers { linear }\nmodel m {\n  input x: [D]\n  net f = linear(4)\n  energy e(z: [4]) = mean((f(x) - z)^2)\n  latent z: [4] = argmin e from 0 steps 20 rate 0.1\n  minimize size: e(z)\n  represent f(x)\n}\n',
+    wrong: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m {\n  input x: [*S, D]\n  net f = linear(4)\n  regularize spread: variance(f(x)) + covariance(f(x))\n  represent f(x)\n}\n',
     right: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m {\n  input x: [D]\n  net f = linear(4)\n  regularize spread: variance(f(x)) + covariance(f(x))\n  represent f(x)\n}\n',
   },
   SSL4002: {
