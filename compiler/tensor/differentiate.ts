@@ -44,7 +44,7 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
   const gradients = new Map<TensorId, TensorId>();
   const wanted = new Set(wrt);
 
-  const first = wrt.reduce((a, b) => Math.min(a, b), last);
+  const first = wrt.reduce<number>((a, b) => Math.min(a, b), last);
   for (let id = last; id >= first; id = (id - 1) as TensorId) {
     if (!active.has(id)) continue;
     const tensor = builder.tensor(id);

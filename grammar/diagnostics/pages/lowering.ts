@@ -5,8 +5,8 @@ export const loweringPages: Readonly<Record<string, PageText>> = {
   SSL4001: {
     title: 'not compiled yet',
     explanation: 'The program is well formed, and this compiler cannot run this part of it yet. It says so rather than leave it out.',
-    wrong: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m {\n  input x: [*S, D]\n  net f = linear(4)\n  regularize spread: variance(f(x)) + covariance(f(x))\n  represent f(x)\n}\n',
-    right: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m {\n  input x: [D]\n  net f = linear(4)\n  regularize spread: variance(f(x)) + covariance(f(x))\n  represent f(x)\n}\n',
+    wrong: 'fn spread(x: [N]) -> [] = var(x)\n',
+    right: 'fn spread(x: [N]) -> [] = var[N](x)\n',
   },
   SSL4002: {
     title: 'past a limit of the compiler',
