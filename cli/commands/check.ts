@@ -77,6 +77,7 @@ function describe(compiled: CompiledModel, collapse: CollapseVerdict | null): st
   const rows = [
     ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
     ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
+    ...manifest.targets.map((t) => ['target', `${t.name} follows ${t.of}, ${t.when} each step; running statistics ${buffersIn[t.buffers]}`]),
     ...manifest.objectives.map((o) => [o.role, o.name]),
     ...collapseRows(collapse),
     ['represent', `${manifest.embeddingSize} numbers an example`],
@@ -87,6 +88,8 @@ function describe(compiled: CompiledModel, collapse: CollapseVerdict | null): st
   const width = Math.max(...rows.map(([key]) => key.length));
   return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
 }
+
+const buffersIn = { own: 'from its own passes', copy: 'copied', ema: 'averaged' } as const;
 
 /** The verdict, what carries it, and the loss where every embedding is the same. */
 function collapseRows(v: CollapseVerdict | null): string[][] {
@@ -109,6 +112,7 @@ function asJson(compiled: CompiledModel): { readonly [key: string]: Json } {
     shapes: true,
     settings: { ...manifest.settings },
     inputs: manifest.inputs.map((i) => ({ ...i })),
+    targets: manifest.targets.map((t) => ({ ...t })),
     objectives: manifest.objectives.map((o) => ({ ...o })),
     parameters: manifest.parameters.map((p) => ({ path: p.path, arena: p.arena, shape: p.shape })),
     batch: manifest.batch,

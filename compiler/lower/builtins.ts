@@ -113,19 +113,30 @@ function transpose(c: Context, span: Span, x: TensorValue): TensorValue {
   return { ...v, axes: [v.axes[1], v.axes[0]], at: (i) => v.at([i[1], i[0]]) };
 }
 
+const emaSettings: readonly string[] = ['net', 'momentum', 'when', 'buffers'];
+
 function movingAverage(c: Context, args: readonly Supplied[], span: Span): Value {
-  const [net, momentum] = [args[0]?.value, args[1]?.value];
+  const wrong = args.find((a) => a.name !== null && !emaSettings.includes(a.name));
+  if (wrong?.name !== undefined && wrong.name !== null) return fail(c, 'SSL1006', wrong.span, { callee: 'ema', name: wrong.name, suggestion: suggest(wrong.name, emaSettings), known: emaSettings });
+  const positional = args.filter((a) => a.name === null);
+  const [net, momentum] = ['net', 'momentum'].map((name, k) => (args.find((a) => a.name === name) ?? positional[k])?.value);
   if (net?.kind !== 'net') return fail(c, 'SSL2001', args[0]?.span ?? span, { expected: 'a network to follow', found: net === undefined ? 'nothing' : describe(net) });
   if (momentum === undefined) return fail(c, 'SSL2010', span, { callee: 'ema', name: 'momentum' });
-  const when = args.find((a) => a.name === 'when')?.value;
-  const moment = when === undefined ? 'after' : when.kind === 'string' && (when.value === 'before' || when.value === 'after') ? when.value : null;
-  if (moment === null) return fail(c, 'SSL2009', span, { name: 'when', expected: '"before" or "after"', found: when === undefined ? 'nothing' : describe(when) });
-  // With a constant momentum, moving before the forward pass gives the same weights in it as moving after the step before:
-  // the target starts as a copy. With a schedule the two differ by one step of the schedule.
-  if (moment === 'before' && momentum.kind !== 'number') {
-    return fail(c, 'SSL4001', span, { feature: 'a scheduled momentum with `when: "before"`', help: 'use a constant momentum, or `when: "after"`' });
+  if (momentum.kind !== 'number' && !(momentum.kind === 'tensor' && momentum.axes.length === 0 && momentum.free.size === 0)) {
+    return fail(c, 'SSL2001', span, { expected: 'a number or a schedule as the momentum', found: describe(momentum) });
   }
-  return { kind: 'ema', net, momentum, when: moment };
+  const when = choice(c, args, 'when', ['after', 'before'], span);
+  const buffers = choice(c, args, 'buffers', ['own', 'copy', 'ema'], span);
+  return { kind: 'ema', net, momentum, when, buffers };
+}
+
+/** One of some words, given by name; the first when it is left out. */
+function choice<T extends string>(c: Context, args: readonly Supplied[], name: string, allowed: readonly [T, ...T[]], span: Span): T {
+  const given = args.find((a) => a.name === name);
+  if (given === undefined) return allowed[0];
+  const value = given.value;
+  const found = value.kind === 'string' ? allowed.find((a) => a === value.value) : undefined;
+  return found ?? fail(c, 'SSL2009', span, { name, expected: allowed.map((a) => `"${a}"`).join(' or '), found: describe(value) });
 }
 
 function dataSource(c: Context, name: string, args: readonly Supplied[]): Value {

@@ -89,7 +89,7 @@ function modelStatement(c: Context, f: Frame, s: Statement): void {
     case 'target': {
       const value = evaluate(c, f, s.value);
       if (value.kind !== 'ema') return fail(c, 'SSL2001', s.value.span, { expected: '`ema(net, momentum)`', found: describe(value) });
-      const target = { name: s.name.text, of: value.net.name, momentum: value.momentum, when: value.when };
+      const target = { name: s.name.text, of: value.net.name, momentum: value.momentum, when: value.when, buffers: value.buffers };
       c.store.target(target);
       f.scope.set(s.name.text, { ...value.net, target });
       return;

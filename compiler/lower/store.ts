@@ -10,6 +10,7 @@ import type { TensorId } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, StateInfo, Store } from './context.js';
 import { fail } from './context.js';
 import { ensureRead, tensorOfNode } from './tensor-value.js';
+import { followedState, movedState, movedTarget } from './targets.js';
 import type { TargetInfo, TensorValue } from './value.js';
 import type { Span } from '../../grammar/span.js';
 
@@ -30,12 +31,19 @@ export interface Segment extends Treatment {
   readonly to: number;
 }
 
+/** A slow copy, and where its parameters lie in its own arena. */
+export interface PlacedTarget {
+  readonly info: TargetInfo;
+  readonly parameters: readonly PlacedParameter[];
+  readonly size: number;
+}
+
 export interface Layout {
   readonly parameters: readonly PlacedParameter[];
   /** Elements of the flat arena, and its ranges whose parameters an optimizer treats alike. */
   readonly size: number;
   readonly segments: readonly Segment[];
-  readonly targets: readonly { readonly info: TargetInfo; readonly parameters: readonly PlacedParameter[]; readonly size: number }[];
+  readonly targets: readonly PlacedTarget[];
   readonly states: readonly StateInfo[];
 }
 
@@ -134,7 +142,9 @@ export class PlacedStore implements Store {
   private readonly sources = new Map<string, TensorId>();
   private readonly current = new Map<string, TensorValue>();
   readonly updates = new Map<string, TensorValue>();
-  readonly targetsSeen: TargetInfo[] = [];
+  private readonly targetsSeen = new Map<string, TargetInfo>();
+  /** Arenas of targets that moved before the step. */
+  private readonly moved = new Map<string, TensorId>();
   context: Context | null = null;
 
   constructor(private readonly builder: ProgramBuilder, private readonly layout: Layout, private readonly updating: boolean) {}
@@ -160,7 +170,7 @@ export class PlacedStore implements Store {
     const arena = target === null ? null : this.layout.targets.find((t) => t.info.name === target.name);
     const placed = (arena === null ? this.layout.parameters : arena?.parameters)?.find((p) => p.path === path);
     if (placed === undefined) return bug(`parameter ${path} was not discovered`);
-    const flat = target === null || arena === null || arena === undefined ? this.flat() : this.source(`target.${target.name}`, [arena.size], 'state');
+    const flat = target === null || arena === null || arena === undefined ? this.flat() : this.arenaOf(arena, target);
     const id = this.builder.window(flat, placed.offset, placed.shape, { span, name: key });
     this.windows.set(key, id);
     return tensorOfNode(c, id);
@@ -170,9 +180,49 @@ export class PlacedStore implements Store {
     const c = this.context ?? bug('store without a context');
     const now = this.current.get(info.name);
     if (now !== undefined) return now;
-    const value = tensorOfNode(c, this.source(info.name, info.shape, 'state'));
+    const source = this.source(info.name, info.shape, 'state');
+    const slow = [...this.targetsSeen.values()].find((t) => followedState(info.name, t) !== null);
+    const early = slow !== undefined && this.updating && slow.when === 'before' ? this.stateTowards(info.name, slow, source, (id) => id) : null;
+    const value = tensorOfNode(c, early ?? source);
     this.current.set(info.name, value);
     return value;
+  }
+
+  /** The arena a target's weights are read from: where it lay, or where it moved to before the step. */
+  private arenaOf(placed: PlacedTarget, info: TargetInfo): TensorId {
+    const source = this.source(`target.${info.name}`, [placed.size], 'state');
+    if (info.when === 'after' || !this.updating) return source;
+    const known = this.moved.get(info.name) ?? movedTarget(this.builder, this.layout, placed, info, source, this.flat());
+    this.moved.set(info.name, known);
+    return known;
+  }
+
+  /** A state of a target as it follows the same state of the followed network; null where it is the target's own. */
+  private stateTowards(name: string, info: TargetInfo, source: TensorId, current: (id: TensorId) => TensorId): TensorId | null {
+    const followed = info.buffers === 'own' ? undefined : this.layout.states.find((s) => s.name === followedState(name, info));
+    if (followed === undefined) return null;
+    const now = info.when === 'after' ? this.updates.get(followed.name) : undefined;
+    return movedState(this.builder, info, source, now === undefined ? this.source(followed.name, followed.shape, 'state') : current(nodeOf(now)));
+  }
+
+  private follows(name: string): boolean {
+    return [...this.targetsSeen.values()].some((t) => t.buffers !== 'own' && this.layout.states.some((s) => s.name === followedState(name, t)));
+  }
+
+  /** Moves the targets and those of their states that follow; `next` are the weights the step arrives at, `current` the tensor that stands for one now. */
+  moveTargets(next: TensorId, current: (id: TensorId) => TensorId): void {
+    for (const placed of this.layout.targets) {
+      const info = this.targetsSeen.get(placed.info.name) ?? placed.info;
+      const source = this.source(`target.${info.name}`, [placed.size], 'state');
+      this.builder.update(source, info.when === 'before' ? this.arenaOf(placed, info) : movedTarget(this.builder, this.layout, placed, info, source, next));
+      const c = this.context ?? bug('store without a context');
+      for (const s of this.layout.states) {
+        if (info.buffers === 'own' || followedState(s.name, info) === null) continue;
+        const moved = info.when === 'before' ? this.current.get(s.name) : undefined;
+        const value = moved === undefined ? this.stateTowards(s.name, info, this.source(s.name, s.shape, 'state'), current) : nodeOf(moved);
+        if (value !== null) this.updates.set(s.name, tensorOfNode(c, value));
+      }
+    }
   }
 
   updateState(name: string, value: TensorValue, span: Span): void {
@@ -185,13 +235,15 @@ export class PlacedStore implements Store {
       const implicit = [...value.free.values()].some((v) => v.implicit);
       return fail(c, 'SSL2003', span, { name, expected: `[${shape.join(', ')}]`, found: implicit ? 'a value for every example' : `[${value.axes.map((a) => a.size).join(', ')}]` });
     }
+    // What the target's own passes say does not count where its states follow another network's.
+    if (this.follows(name)) return;
     const stored = ensureRead(c, value, name, span);
     this.current.set(name, stored);
     this.updates.set(name, stored);
   }
 
   target(info: TargetInfo): void {
-    this.targetsSeen.push(info);
+    this.targetsSeen.set(info.name, info);
   }
 
   /** The collected new values. */

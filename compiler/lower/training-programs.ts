@@ -10,8 +10,7 @@ import type { Program } from '../tensor/program.js';
 import { stackTwins, unstacked } from '../tensor/stack-twins.js';
 import type { Stacked } from '../tensor/stack-twins.js';
 import { tensorsRead } from '../tensor/renumber.js';
-import { sizeOf } from '../tensor/program.js';
-import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
+import { binary, float, index, int, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Input } from '../../grammar/ast.js';
 import type { Context, Store } from './context.js';
@@ -95,6 +94,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
       ...full.parameters.map((p) => ({ path: p.path, arena: 'parameters', offset: p.offset, shape: p.shape })),
       ...full.targets.flatMap((t) => t.parameters.map((p) => ({ path: t.info.name + p.path.slice(t.info.of.length), arena: `target.${t.info.name}`, offset: p.offset, shape: p.shape }))),
     ],
+    targets: full.targets.map(({ info }) => ({ name: info.name, of: info.of, when: info.when, buffers: info.buffers })),
     states: full.states.map((s) => ({ name: s.name, shape: s.shape })),
     objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
     monitors: model.monitors.map((m) => m.name),
@@ -210,7 +210,7 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
       part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, gradients[k]) }),
     });
     b.update(store.flat(), next);
-    moveTargets(c, layout, store, next);
+    store.moveTargets(next, stacked.tensor);
     const rates = [{ name: 'rate', rate: optimizer.rate }, ...optimizer.groups.map((g) => ({ name: `rate.${groupName(g)}`, rate: g.settings.get('rate') ?? optimizer.rate }))];
     for (const { name, rate } of rates) {
       if (rate.kind === 'tensor') reported.push({ name, value: materialize(c, rate, name, source.model.name.span) });
@@ -227,36 +227,6 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
 /** Twin computations become one, before they are differentiated; `twins` switches it off. */
 function stackObjectives(b: ProgramBuilder, roots: readonly TensorId[], target: TargetOptions): Stacked {
   return target.disabled.includes('twins') ? unstacked : stackTwins(b, roots, Math.min(target.maxBindingBytes, mostStackedBytes));
-}
-
-/** target <- momentum * target + (1 - momentum) * followed, after the step. */
-function moveTargets(c: Context, layout: Layout, store: PlacedStore, next: TensorId): void {
-  const b = c.builder;
-  for (const t of layout.targets) {
-    const source = store.source(`target.${t.info.name}`, [t.size], 'state');
-    const live = store.targetsSeen.find((x) => x.name === t.info.name) ?? t.info;
-    const momentum = live.momentum.kind === 'tensor' ? live.momentum.at([]) : float(live.momentum.kind === 'number' ? live.momentum.value : 0);
-    const parts = runs(t.parameters, layout).map((run) => {
-      const followed = b.window(next, run.from, [run.size], origin(t.info.of));
-      const slow = b.window(source, run.to, [run.size], origin(t.info.name));
-      const body = add(mul(momentum, b.read(slow, [index(0)])), mul(binary('sub', float(1), momentum), b.read(followed, [index(0)])));
-      return { offset: run.to, node: b.comprehension('f32', [run.size], null, body, origin(t.info.name)) };
-    });
-    b.update(source, parts.length === 1 ? parts[0].node : b.pack(parts.map((p) => p.node), origin(t.info.name), parts.map((p) => p.offset)));
-  }
-}
-
-/** Maximal ranges in which a target's layout and the parameters' differ by a constant. */
-function runs(target: Layout['targets'][number]['parameters'], layout: Layout): { from: number; to: number; size: number }[] {
-  const result: { from: number; to: number; size: number }[] = [];
-  for (const p of target) {
-    const from = layout.parameters.find((x) => x.path === p.path)?.offset ?? 0;
-    const size = Math.ceil(sizeOf(p.shape) / 64) * 64;
-    const last = result[result.length - 1];
-    if (last !== undefined && last.from + last.size === from && last.to + last.size === p.offset) last.size += size;
-    else result.push({ from, to: p.offset, size });
-  }
-  return result;
 }
 
 function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource): number {

@@ -56,6 +56,7 @@ export interface TargetInfo {
   readonly of: string;
   readonly momentum: Value;
   readonly when: 'before' | 'after';
+  readonly buffers: 'own' | 'copy' | 'ema';
 }
 
 export interface FunctionValue {
@@ -77,7 +78,7 @@ export type Value =
   | { readonly kind: 'composition'; readonly stages: readonly FunctionValue[] }
   | { readonly kind: 'distribution'; readonly name: string; readonly arguments: readonly Value[] }
   | { readonly kind: 'data'; readonly description: DataDescription }
-  | { readonly kind: 'ema'; readonly net: NetValue; readonly momentum: Value; readonly when: 'before' | 'after' }
+  | { readonly kind: 'ema'; readonly net: NetValue; readonly momentum: Value; readonly when: TargetInfo['when']; readonly buffers: TargetInfo['buffers'] }
   | { readonly kind: 'model'; readonly declaration: ModelDeclaration; readonly scope: Scope }
   /** A name whose definition already failed: using it is silent. */
   | { readonly kind: 'poison' }

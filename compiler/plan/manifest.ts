@@ -17,6 +17,14 @@ export interface StateEntry {
   readonly shape: readonly number[];
 }
 
+/** A slow copy of a network: when it moves, and what its layers' states do. */
+export interface TargetEntry {
+  readonly name: string;
+  readonly of: string;
+  readonly when: 'before' | 'after';
+  readonly buffers: 'own' | 'copy' | 'ema';
+}
+
 export interface ModelInput {
   readonly name: string;
   readonly element: 'f32' | 'i32' | 'u8' | 'bool';
@@ -44,6 +52,7 @@ export interface Manifest {
   readonly settings: Readonly<Record<string, number | boolean | string>>;
   readonly inputs: readonly ModelInput[];
   readonly parameters: readonly ParameterEntry[];
+  readonly targets: readonly TargetEntry[];
   readonly states: readonly StateEntry[];
   readonly objectives: readonly ObjectiveEntry[];
   /** `monitor NAME: ...`, in order. */
