@@ -237,14 +237,17 @@ function describeValue(first: number, second: number, batch: number): { value: n
     const n = Math.exp(second);
     return { value: second, formula: second > 0.5 && n < 1e7 && whole(n) ? `ln ${Math.round(n)}` : null };
   }
-  const [a, b] = [Math.exp(first), Math.exp(second)];
-  const slope = (b - a) / (sizes[1] - sizes[0]);
-  const rest = a - slope * sizes[0];
-  if (b < 1e9 && whole(slope) && whole(rest)) {
-    const s = Math.round(slope);
-    const r = Math.round(rest);
-    const text = `${s === 1 ? '' : s}B${r === 0 ? '' : r < 0 ? ` - ${-r}` : ` + ${r}`}`;
-    return { value: Math.log(s * batch + r), formula: `ln(${text})` };
+  // Two points lie on many curves: a steep line through whole numbers is a coincidence, a gentle one is not.
+  for (const times of [1, 2]) {
+    const [a, b] = [Math.exp(first / times), Math.exp(second / times)];
+    const slope = (b - a) / (sizes[1] - sizes[0]);
+    const rest = a - slope * sizes[0];
+    if (b < 1e9 && slope > 0 && slope < 8 && whole(slope) && whole(rest)) {
+      const s = Math.round(slope);
+      const r = Math.round(rest);
+      const text = `${s === 1 ? '' : s}B${r === 0 ? '' : r < 0 ? ` - ${-r}` : ` + ${r}`}`;
+      return { value: times * Math.log(s * batch + r), formula: `${times === 1 ? '' : `${times} `}ln(${text})` };
+    }
   }
   return { value: second, formula: null };
 }

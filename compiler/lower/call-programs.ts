@@ -83,7 +83,7 @@ function ensureStored(c: Context, v: TensorValue, name: string): TensorValue {
 function session(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, request: CallRequest): Session {
   const seed = builder.source('clock.seed', 'clock', 'i32', [], origin('seed'));
   const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
-  const c: Context = { builder, training: request.training, store, seed, step, batch: null, counter: 0, calls: [], applications: new Map(), epochSteps: null };
+  const c: Context = { builder, training: request.training, store, seed, step, batch: null, counter: 0, calls: [], applications: new Map(), epochSteps: unitLengths.epochSteps };
   const globals = stepNames(c, unitLengths);
   for (const name of lengthsOfRun) {
     const text = request.set[name];

@@ -37,6 +37,14 @@ describe('the verdict on collapse', () => {
     ['barlow_twins', narrow, 'regularized', null, 64],
     ['simsiam', narrow, 'asymmetric', null, -1],
     ['byol', narrow, 'asymmetric', null, 0],
+    ['siamese', {}, 'contrastive', null, 0.5 * (1 - 1e-6) ** 2],
+    ['triplet', {}, 'contrastive', null, 0.2],
+    ['dcl', {}, 'contrastive', '2 ln(2B - 2)', 2 * Math.log(510)],
+    ['dcl', { weighted: 'true' }, 'contrastive', '2 ln(2B - 2)', 2 * Math.log(510)],
+    // Its memory is taken to be spread; the neighbours that it gives are without gradient.
+    ['nnclr', { support: '64', ...narrow }, 'clustered', 'ln(B)', Math.log(256)],
+    // In the first step, when the past moment is zero: rho (1 - beta).
+    ['tico', narrow, 'contrastive', null, 0.8],
     ['sparse_prediction', narrow, 'regularized', null, 24.75],
     ['discrete_prediction', narrow, 'regularized', null, 24.75],
   ] as const)('of %s', (name, set, mechanism, formula, value) => {

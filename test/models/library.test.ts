@@ -39,6 +39,7 @@ const cases: readonly Case[] = [
   { file: std('energies'), name: 'triplet', shapes: (n) => ({ anchor: [n.a, n.b], positive: [n.a, n.b], negative: [n.a, n.b] }) },
   ...same('regularizers', ['variance', 'covariance', 'uniformity', 'sigreg'], (n) => ({ z: [n.a + 2, n.b + 1] })),
   { file: std('layers'), name: 'linear', set: { out: '3' }, shapes: vector },
+  { file: std('layers'), name: 'unit_linear', set: { out: '3' }, shapes: vector },
   { file: std('layers'), name: 'conv', set: { out: '2', stride: '2' }, shapes: image },
   { file: std('layers'), name: 'conv', set: { out: '2', size: '2', pad: '0', bias: 'true' }, shapes: image },
   { file: std('layers'), name: 'conv', set: { out: '2', size: '1', stride: '3' }, shapes: image },

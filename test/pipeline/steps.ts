@@ -35,6 +35,13 @@ export const models: readonly SmallModel[] = [
   { name: 'moco_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', keys: '12', channels: '2' } },
   { name: 'sparse_prediction', folder: 'latent', inputs: ['x'], channels: 1, set: { width: '8', slots: '3', rounds: '3', channels: '2' } },
   { name: 'discrete_prediction', folder: 'latent', inputs: ['x'], channels: 1, set: { width: '8', codes: '4', code_width: '3', channels: '2' } },
+  { name: 'siamese', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
+  { name: 'triplet', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
+  { name: 'dcl', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2', weighted: 'true' } },
+  { name: 'nnclr', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', support: '12', channels: '2' } },
+  { name: 'tico', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
+  { name: 'dino', inputs: ['x'], channels: 1, set: { width: '4', hidden: '8', outputs: '6', parts: '1', channels: '2' } },
+  { name: 'lejepa', inputs: ['x'], channels: 1, set: { width: '3', hidden: '8', parts: '1', slices: '4', channels: '2' } },
   // Its feature maps need pictures of that size.
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
