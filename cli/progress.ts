@@ -53,6 +53,7 @@ export function showProgress(context: Context, now: () => number = Date.now): Pr
         if (e.resumedFrom !== null) say(`going on from step ${e.step} (${e.resumedFrom})`);
         return;
       case 'knn': say(`step ${e.step}  kNN accuracy ${bold(terminal, fixed(e.accuracy, 3))}  ${faint(terminal, `${e.protocol}, ${duration(e.seconds)}`)}`); return;
+      case 'stage': say(`step ${e.step}  stage ${bold(terminal, e.name)}  ${faint(terminal, [duration(e.seconds), ...e.artifacts.map(artifactText)].join(', '))}`); return;
       case 'warning': say(`warning: ${e.diagnostic?.title ?? e.message}`); return;
       case 'embedding': case 'checkpoint': case 'not-finite': case 'device': case 'interrupted': case 'finished': return;
     }
@@ -80,6 +81,12 @@ export function stepLine(event: StepEvent, width: number): string {
   ].filter((part) => part !== '');
   while (parts.length > 2 && parts.join('  ').length > width) parts.pop();
   return parts.join('  ');
+}
+
+/** `assignment 3f5a9c2e, 2,301 of 10,000 changed`. */
+function artifactText({ name, sha256, changed, entries }: Extract<TrainEvent, { kind: 'stage' }>['artifacts'][number]): string {
+  const moved = changed === null ? '' : `, ${changed.toLocaleString('en-US')} of ${entries.toLocaleString('en-US')} changed`;
+  return `${name} ${sha256.slice(0, 8)}${moved}`;
 }
 
 /** `0:41`, `12:05`, `1:02:03`. */

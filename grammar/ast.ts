@@ -153,11 +153,14 @@ export type Statement =
   | (Node & { readonly kind: 'latent'; readonly name: Identifier; readonly type: TypeExpression; readonly energy: Identifier; readonly search: LatentSearch })
   | (Node & { readonly kind: 'objective'; readonly role: 'minimize' | 'regularize' | 'monitor'; readonly name: Identifier; readonly value: Expression })
   | (Node & { readonly kind: 'represent'; readonly value: Expression })
-  | (Node & { readonly kind: 'stage'; readonly name: Identifier; readonly period: Expression; readonly body: readonly StageStep[] });
+  /** `stage cluster every 1 epochs { ... }`; `period` is null for `once`. */
+  | (Node & { readonly kind: 'stage'; readonly name: Identifier; readonly period: Expression | null; readonly body: readonly StageStep[] });
 
 export type StageStep =
   | (Node & { readonly kind: 'assign'; readonly name: Identifier; readonly value: Expression })
-  | (Node & { readonly kind: 'reset'; readonly name: Identifier });
+  | (Node & { readonly kind: 'reset'; readonly name: Identifier })
+  /** A `let`, for values that several steps use. */
+  | (Node & { readonly kind: 'plain'; readonly statement: Statement });
 
 /** How the least energy is looked for. */
 export type LatentSearch =

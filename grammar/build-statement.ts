@@ -80,7 +80,7 @@ function buildStatement(build: Build, line: CstNode, at: number): readonly State
     case 'representStatement':
       return [{ kind: 'represent', value: value(), span }];
     case 'stageStatement':
-      return [{ kind: 'stage', name, period: value(), body: nodesOf(node, 'stageStep').map((step) => buildStageStep(build, step, span.end)), span }];
+      return [{ kind: 'stage', name, period: tokensOf(node, 'Keyword_once').length > 0 ? null : value(), body: nodesOf(node, 'stageStep').flatMap((step) => buildStageStep(build, step, span.end)), span }];
     case 'localStatement': {
       const tail = nodesOf(node, 'functionTail')[0];
       const declaration = buildFunctionTail(build, tokensOf(node, 'Role')[0]?.image ?? 'fn', name, tail, span, '');
@@ -115,11 +115,13 @@ export function buildInput(build: Build, node: CstNode, at: number): Input {
   return { kind: 'input', name: build.identifier(tokensOf(node, 'Word')[0], span.end), type: buildType(build, nodesOf(node, 'type')[0], span.end), span };
 }
 
-function buildStageStep(build: Build, node: CstNode, at: number): StageStep {
+function buildStageStep(build: Build, node: CstNode, at: number): readonly StageStep[] {
   const span = build.span(node, at);
+  const plain = nodesOf(node, 'letStatement')[0];
+  if (plain !== undefined) return buildLet(build, plain, span).map((statement) => ({ kind: 'plain', statement, span: statement.span }));
   const name = build.identifier(tokensOf(node, 'Word')[0], span.end);
-  if (tokensOf(node, 'Keyword_reset').length > 0) return { kind: 'reset', name, span };
-  return { kind: 'assign', name, value: buildExpression(build, nodesOf(node, 'expression')[0], span.end), span };
+  if (tokensOf(node, 'Keyword_reset').length > 0) return [{ kind: 'reset', name, span }];
+  return [{ kind: 'assign', name, value: buildExpression(build, nodesOf(node, 'expression')[0], span.end), span }];
 }
 
 /** `let` with `=` and with `~` are different statements; a line that mixes them becomes several, in order. */

@@ -243,7 +243,7 @@ function mark(tokens: readonly IToken[], source: SourceFile, diagnostics: Diagno
         }
         here.header = type === t.Role || (type.CATEGORIES?.includes(t.Role) ?? false) || type === t.View;
         sawArgmin = false;
-      } else if (here.lead === t.Stage && token.image === 'every') type = t.Every;
+      } else if (here.lead === t.Stage && previous?.tokenType !== t.Stage && (token.image === 'every' || token.image === 'once')) type = t.keywords.get(token.image) ?? type;
       else if (here.lead === t.Latent && here.place !== 'group') {
         if (token.image === 'argmin' && previous?.tokenType === t.Assign) {
           type = t.Argmin;
@@ -308,7 +308,7 @@ function leadKeyword(token: IToken, next: IToken | undefined, place: Place): Tok
     case 'train':
       return type === t.Every || type === t.Group ? type : null;
     case 'stage':
-      return type === t.Reset && name ? type : null;
+      return type === t.Let || (type === t.Reset && name) ? type : null;
     case 'actions':
     case 'entries':
     case 'use':

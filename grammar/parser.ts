@@ -358,8 +358,15 @@ class SslParser extends CstParser {
   stageStatement = this.RULE('stageStatement', () => {
     this.CONSUME(t.Stage);
     this.CONSUME(t.Word);
-    this.CONSUME(t.Every);
-    this.SUBRULE(this.expression);
+    this.OR([
+      {
+        ALT: () => {
+          this.CONSUME(t.Every);
+          this.SUBRULE(this.expression);
+        },
+      },
+      { ALT: () => this.CONSUME(t.Once) },
+    ]);
     this.CONSUME(t.BraceOpen);
     this.MANY_SEP({ SEP: t.Separator, DEF: () => this.SUBRULE(this.stageStep) });
     this.CONSUME(t.BraceClose);
@@ -367,6 +374,7 @@ class SslParser extends CstParser {
 
   stageStep = this.RULE('stageStep', () => {
     this.OR([
+      { ALT: () => this.SUBRULE(this.letStatement) },
       {
         ALT: () => {
           this.CONSUME(t.Reset);

@@ -95,6 +95,7 @@ export const Stage = keyword('stage');
 export const Every = keyword('every');
 export const Repeat = keyword('repeat');
 export const Group = keyword('group');
+export const Once = keyword('once');
 export const Reset = keyword('reset');
 export const If = keyword('if');
 export const Else = keyword('else', Infix);

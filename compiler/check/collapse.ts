@@ -9,7 +9,8 @@
  * - `spread` over all directions and along one `line`, with equal variances: if the line costs no more, nothing keeps the
  *   embeddings from collapsing onto few dimensions.
  *
- * Where the objective is indifferent, its structure decides: a term that compares a network's output with the input itself is
+ * Where the objective is indifferent, its structure decides: a term whose targets are assignments that a stage computes from the
+ * networks' own outputs over the data set is `clustered`; a term that compares a network's output with the input itself is
  * `reconstructive`; one in which gradients flow on one side only, and that side has a further network (a predictor) or the other
  * a moving state (a centring), is `asymmetric`. Else nothing prevents collapse.
  */
@@ -24,6 +25,7 @@ import { interpret } from '../tensor/interpret.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Source } from '../tensor/program.js';
 import { dropDead } from '../tensor/simplify.js';
+import { float } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { dependencyFinder } from './dependencies.js';
 import type { Dependencies } from './dependencies.js';
@@ -48,7 +50,7 @@ export interface CollapseVerdict {
 const sizes = [8, 16] as const;
 
 /** Constant vectors to collapse to: a term may prefer some length, and the lowest of these is the one to leave. */
-const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length))];
+const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length)), () => 1];
 
 function lowestCentre(loss: (centre: number) => number): number {
   const losses = centres.map((_, k) => loss(k));
@@ -74,17 +76,21 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
   const large = elaborateForCollapse(loaded, request, sizes[1]);
   if (small.applications.length === 0) return null;
   const total = (terms: readonly number[]): number => terms.reduce((a, b) => a + b, 0);
-  const centre = lowestCentre((k) => total(evaluateTerms(small, 'collapsed', k)));
+  const structure = structureOf(large);
+  // Clusters are about equally large: no constant vector of scores suits their numbers better than equal scores.
+  const centre = structure.clustered.length > 0 ? centres.length - 1 : lowestCentre((k) => total(evaluateTerms(small, 'collapsed', k)));
   const collapsed = evaluateTerms(large, 'collapsed', centre);
   const near = evaluateTerms(large, 'near', centre);
   const lower = (x: number, y: number): boolean => x < y - 1e-7 * Math.max(1, Math.abs(y));
   const preventing = large.objectives.flatMap((o, k) => (lower(near[k], collapsed[k]) ? [o.name] : []));
-  const trivial = describeValue(total(evaluateTerms(small, 'collapsed', centre)), total(collapsed), request.batch);
+  // Matrices outside networks, such as prototypes, are free too: without them the scores of all prototypes are equal.
+  const lowest = (p: CollapseProgram): number => Math.min(total(evaluateTerms(p, 'collapsed', centre)), p.matrices.size === 0 ? Infinity : total(evaluateTerms(p, 'collapsed', centre, true)));
+  const trivial = describeValue(lowest(small), lowest(large), request.batch);
+  if (structure.clustered.length > 0) return { mechanism: 'clustered', carriedBy: structure.clustered, trivial, dimensional: false };
   if (lower(total(near), total(collapsed))) {
     const dimensional = !lower(total(evaluateTerms(large, 'spread', centre)), total(evaluateTerms(large, 'line', centre)));
     return { mechanism: classify(large, preventing), carriedBy: preventing, trivial, dimensional };
   }
-  const structure = structureOf(large);
   if (structure.reconstructive.length > 0) return { mechanism: 'reconstructive', carriedBy: structure.reconstructive, trivial, dimensional: false };
   if (structure.asymmetric.length > 0) return { mechanism: 'asymmetric', carriedBy: structure.asymmetric, trivial, dimensional: false };
   return { mechanism: 'none', carriedBy: [], trivial, dimensional: false, mend: mendOf(structure) };
@@ -106,6 +112,8 @@ function classify(p: CollapseProgram, preventing: readonly string[]): Mechanism 
 }
 
 interface Structure {
+  /** Terms whose targets are assignments to clusters of the networks' own outputs: a stage makes them, and clusters are not empty. */
+  readonly clustered: readonly string[];
   readonly reconstructive: readonly string[];
   readonly asymmetric: readonly string[];
   /** Terms with a stopped side but nothing beyond it on the other; terms with a further network on one side but no stop. */
@@ -119,13 +127,14 @@ function structureOf(p: CollapseProgram): Structure {
   const find = dependencyFinder(p.program.tensors);
   const networks = new Map(p.applications.map((a) => [a.source, a]));
   const depth = depths(p.applications, find);
-  const result = { reconstructive: new Array<string>(), asymmetric: new Array<string>(), oneSided: new Array<string>(), deeper: new Array<string>(), selfTargets: new Array<string>() };
+  const result = { clustered: new Array<string>(), reconstructive: new Array<string>(), asymmetric: new Array<string>(), oneSided: new Array<string>(), deeper: new Array<string>(), selfTargets: new Array<string>() };
   p.objectives.forEach((o: Objective, k) => {
     const d = find(p.terms[k]);
     const live = [...d.live].filter((s) => networks.has(s));
     const stopped = [...d.all].filter((s) => networks.has(s) && !d.live.has(s));
     const role = (s: TensorId): Source['role'] | null => { const t = p.program.tensors[s]; return t.kind === 'source' ? t.role : null; };
     if (live.length > 0 && [...d.all].some((s) => !networks.has(s) && (role(s) === 'data' || (role(s) === 'batch' && p.inputs.has(s))))) result.reconstructive.push(o.name);
+    if (live.length > 0 && [...d.all].some((s) => p.clusterings.has(s))) result.clustered.push(o.name);
     const deepest = Math.max(0, ...live.map((s) => depth.get(s) ?? 0));
     const shallowest = Math.min(...stopped.map((s) => depth.get(s) ?? 0));
     const centred = [...d.all].some((s) => role(s) === 'state' && !d.live.has(s));
@@ -149,8 +158,9 @@ function depths(applications: readonly Application[], find: (id: TensorId) => De
 }
 
 /** Each objective's value where the networks' outputs are laid out so. */
-function evaluateTerms(p: CollapseProgram, layout: Layout, centre: number): number[] {
-  const program = dropDead({ ...p.program, outputs: p.terms.map((t, k) => ({ name: `${k}`, tensor: t })), updates: [] });
+function evaluateTerms(p: CollapseProgram, layout: Layout, centre: number, withoutMatrices = false): number[] {
+  const tensors = p.program.tensors.map((t) => (withoutMatrices && t.kind === 'comprehension' && p.matrices.has(t.id) ? { ...t, reduce: null, body: float(0) } : t));
+  const program = dropDead({ ...p.program, tensors, outputs: p.terms.map((t, k) => ({ name: `${k}`, tensor: t })), updates: [] });
   const inputs: Record<string, Float64Array> = {};
   for (const t of program.tensors) if (t.kind === 'source') inputs[t.name] = sourceValues(t, layout, centre);
   const out = interpret(program, inputs);
@@ -169,6 +179,9 @@ function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
   const values = new Float64Array(rows * width);
   // Latent variables that hold nothing, or any value of a few.
   if (t.name.startsWith('latent.')) return t.element === 'i32' ? values.map((_, i) => i % 8) : values;
+  // Assignments to clusters differ from example to example; the examples of a batch are the first.
+  if (t.name.startsWith('table.') && t.element === 'i32') return values.map((_, i) => i % 2);
+  if (t.name === 'batch.example') return values.map((_, i) => i);
   if (t.role === 'clock' || t.role === 'state') return values;
   return values.map((_, i) => normal(7, Math.floor(i / width), i % width));
 }

@@ -151,7 +151,15 @@ function statement(s: Statement, names: Names, out: Diagnostic[]): void {
       names.add(s.name.text);
       return;
     case 'objective': case 'represent': return expression(s.value, names, out);
-    case 'stage': s.body.forEach((x: StageStep) => { if (x.kind === 'assign') expression(x.value, withNames(names, ['data']), out); }); return;
+    case 'stage': return stage(s.body, withNames(names, ['data']), out);
+  }
+}
+
+function stage(body: readonly StageStep[], names: Names, out: Diagnostic[]): void {
+  for (const x of body) {
+    if (x.kind === 'plain') { statement(x.statement, names, out); continue; }
+    if (!names.has(x.name.text)) unknown(x.name.text, x.name.span, names, out);
+    if (x.kind === 'assign') expression(x.value, names, out);
   }
 }
 

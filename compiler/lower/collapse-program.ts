@@ -1,5 +1,6 @@
 /** Elaborates a model's objectives with every network's output replaced by a source of its shape. */
 import type { CollapseRequest } from '../check/collapse.js';
+import { dependencyFinder } from '../check/dependencies.js';
 import type { LoadedProgram } from '../api.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
@@ -8,6 +9,7 @@ import type { TensorId } from '../tensor/scalar.js';
 import type { Context, Store } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
 import type { Objective } from './model.js';
+import { assignedByStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf } from './store.js';
 import { inputTensor, openProgram } from './training-programs.js';
 import { entryOf, modelSettings, selectModel, settingNames, sortOverrides } from './training-spec.js';
@@ -29,6 +31,10 @@ export interface CollapseProgram {
   /** The scalar of each objective. */
   readonly terms: readonly TensorId[];
   readonly applications: readonly Application[];
+  /** Initial values of matrices outside networks, prototypes for instance. */
+  readonly matrices: ReadonlySet<TensorId>;
+  /** Tables of whole numbers that a stage computes from networks' outputs over the data set: assignments to clusters. */
+  readonly clusterings: ReadonlySet<TensorId>;
   /** Sources that are the model's inputs. */
   readonly inputs: ReadonlySet<TensorId>;
 }
@@ -52,8 +58,18 @@ export function elaborateForCollapse(loaded: LoadedProgram, request: CollapseReq
   const overrides = sortOverrides(source, request.set, settingNames(c, frame, entryOf(source.train, 'optimizer')), settingNames(c, frame, entryOf(source.train, 'schedule')));
   const settings = modelSettings(c, frame, source, overrides);
   const model = elaborateModel(c, source.model, opened.scope, settings, 'objectives', (input, k) => inputTensor(c, request.data.inputs, input, k, 'batch', lengths.examples));
+  const stages = stagesOf(source.model.body);
+  const assigned = assignedByStages({ c, model }, stages, lengths.examples);
   const inputs = new Set(builder.tensors.flatMap((t) => (t.kind === 'source' && t.name.startsWith('batch.') && t.name !== 'batch.example' ? [t.id] : [])));
-  return { program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs };
+  const find = dependencyFinder(builder.tensors);
+  const networks = new Set(applications.map((a) => a.source));
+  const clusterings = new Set(builder.tensors.flatMap((t) => {
+    const by = t.kind === 'source' && t.element === 'i32' && t.name.startsWith('table.') ? assigned.get(t.name) : undefined;
+    const passed = by !== undefined && [...find(by.value).all].some((s) => { const from = builder.tensor(s); return from.kind === 'source' && from.name.startsWith('stage.'); });
+    return passed && by.rows.some((r) => [...find(r).all].some((s) => networks.has(s))) ? [t.id] : [];
+  }));
+  const matrices = new Set([...discovering.parameters.values()].flatMap((q) => (q.info.shape.length >= 2 ? [q.initial] : [])));
+  return { clusterings, matrices, program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs };
 }
 
 /** States and memories as sources, so that the analysis says what they hold. */

@@ -19,7 +19,7 @@ export interface ParameterInfo {
   readonly layer: string;
 }
 
-/** Memory a model owns beside parameters: `state.PATH`, `memory.NAME`, `optimizer.NAME`. */
+/** Memory a model owns beside parameters: `state.PATH`, `memory.NAME`, `table.NAME`. */
 export interface StateInfo {
   readonly name: string;
   readonly shape: readonly number[];
@@ -46,7 +46,12 @@ export interface Context {
   readonly seed: TensorId;
   readonly step: TensorId;
   /** i32[batch]: the example number of each position of the batch, and the batch variable; null without a batch. */
-  readonly batch: { readonly variable: IndexVariable; readonly example: TensorId } | null;
+  readonly batch: {
+    readonly variable: IndexVariable;
+    readonly example: TensorId;
+    /** What `id` reads where examples have no number in the training set: a program that needs it is refused. */
+    readonly unnumbered?: TensorId;
+  } | null;
   /** Numbers for index variables, far from any position. */
   counter: number;
   readonly calls: CallSite[];
@@ -54,6 +59,8 @@ export interface Context {
   readonly applications: Map<string, number>;
   /** Steps in an epoch, for lengths given in epochs; null where there is no training. */
   readonly epochSteps: number | null;
+  /** The value of `expression over data` in a stage; absent elsewhere. */
+  readonly over?: (e: Extract<Expression, { kind: 'over' }>) => Value;
   /** Stands in for networks' outputs, for analyses that do not care how they came about. */
   readonly replaceOutput?: (net: NetValue, value: Value, inputs: readonly Value[]) => Value;
   /** Stands in for latent variables, for the same analyses: nothing is inferred then. */

@@ -64,7 +64,7 @@ export function evaluate(c: Context, f: Frame, e: Expression): Value {
       }
       return { kind: 'list', items };
     }
-    case 'over': return fail(c, 'SSL4001', e.span, { feature: '`over`, a pass over the whole data set,', help: null });
+    case 'over': return c.over?.(e) ?? fail(c, 'SSL3002', e.span, { role: '`over data`', problem: 'belongs in a stage', help: 'move it into a `stage NAME every 1 epochs { ... }`' });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import type { Input, ModelDeclaration, Statement } from '../../grammar/ast.js';
+import { index } from '../tensor/scalar.js';
 import { bindSettings } from './arguments.js';
 import { netOf } from './call.js';
 import type { Context, Frame } from './context.js';
@@ -47,7 +48,7 @@ export function rootFrame(c: Context, scope: Scope, callee: string): Frame {
  * for the representation (and applying a network for it would move its running statistics), an embedding none for the objectives.
  */
 export function elaborateModel(
-  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation',
+  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation' | 'stages',
   inputs: (input: Input, position: number) => TensorValue,
 ): ElaboratedModel {
   const inner = new Scope(scope);
@@ -61,7 +62,7 @@ export function elaborateModel(
   for (const s of model.body) {
     try {
       switch (s.kind) {
-        case 'input': for (const i of s.inputs) bindInput(c, frame, i, inputs(i, position++)); break;
+        case 'input': for (const i of s.inputs) { if (isExample(i)) bindExample(c, frame, i); else bindInput(c, frame, i, inputs(i, position++)); } break;
         case 'objective': {
           if (wanted !== 'objectives') break;
           const value = toScalar(c, frame, s);
@@ -94,7 +95,7 @@ function modelStatement(c: Context, f: Frame, s: Statement): void {
       f.scope.set(s.name.text, { ...value.net, target });
       return;
     }
-    case 'stage': return fail(c, 'SSL4001', s.span, { feature: 'a `stage` over the data set', help: null });
+    case 'stage': return; // programs of their own: stage-programs.ts
     default: execute(c, f, s);
   }
 }
@@ -120,6 +121,17 @@ function views(c: Context, f: Frame, s: Extract<Statement, { kind: 'view' }>): v
     const count = n.count === null ? null : needInteger(c, n.count.span, evaluate(c, f, n.count));
     f.scope.set(n.name.text, count === null ? draw(n.name.text) : { kind: 'list', items: Array.from({ length: count }, (_, k) => draw(`${n.name.text}${k + 1}`)) });
   }
+}
+
+/** `id: example`: the number of the example in the training set, not something the data holds. */
+export const isExample = (input: Input): boolean => input.type.kind === 'namedType' && input.type.name === 'example';
+
+function bindExample(c: Context, f: Frame, input: Input): void {
+  const { batch } = c;
+  if (batch === null) return fail(c, 'SSL4001', input.span, { feature: 'the number of an example without a batch', help: null });
+  const { variable } = batch;
+  const read = c.builder.read(batch.unnumbered ?? batch.example, [index(variable.id)]);
+  f.scope.set(input.name.text, { kind: 'tensor', element: 'i32', axes: [], free: new Map([[variable.id, variable]]), at: () => read });
 }
 
 /** Binds the axis names of a model's input to the sizes the data has; a fixed size is a requirement. */

@@ -43,7 +43,7 @@ export function execute(c: Context, f: Frame, s: Statement): void {
     case 'update': {
       const key = f.scope.get(`${s.name.text} state`);
       if (key?.kind !== 'string') return fail(c, 'SSL3002', s.name.span, { role: `\`${s.name.text}\``, problem: 'is not a state or memory', help: 'only what `state` or `memory` declares can be updated' });
-      c.store.updateState(key.value, convertTensor(needTensor(c, s.value.span, evaluate(c, f, s.value)), 'f32'), s.span);
+      c.store.updateState(key.value, needTensor(c, s.value.span, evaluate(c, f, s.value)), s.span);
       return;
     }
     case 'repeat': return repeat(c, f, s);
@@ -106,15 +106,29 @@ function stateName(f: Frame, name: string): string {
   return `state.${f.path === '' ? name : `${f.path}.${name}`}`;
 }
 
+/** Numbers are f32, but a table's may be `int`. A table belongs to a model and has a row for each training example. */
+function ownedElement(c: Context, f: Frame, s: Extract<Statement, { kind: 'own' }>, axes: readonly Axis[]): 'f32' | 'i32' {
+  if (s.ownership !== 'table') return 'f32';
+  const examples = f.scope.get('examples');
+  if (f.role !== 'model') return fail(c, 'SSL3002', s.span, { role: '`table`', problem: 'belongs in a model', help: 'move it into the `model { ... }`' });
+  if (examples?.kind === 'number' && axes[0]?.size !== examples.value) {
+    return fail(c, 'SSL2003', s.type.span, { name: s.name.text, expected: '`examples` as its first axis', found: showShape(axes) });
+  }
+  const type = s.type.kind === 'tensorType' ? s.type.element : 'f32';
+  if (type !== 'f32' && type !== 'int') return fail(c, 'SSL2001', s.type.span, { expected: 'a table of numbers or of `int`', found: `one of ${type}` });
+  return type === 'int' ? 'i32' : 'f32';
+}
+
 function own(c: Context, f: Frame, s: Extract<Statement, { kind: 'own' }>): void {
   const name = s.name.text;
   const axes = shapeOf(c, f, s.type);
   const shape = axes.map((a) => a.size);
+  const element = ownedElement(c, f, s, axes);
   const initial = (): TensorValue => {
     const value = evaluate(c, f, s.init.value);
     const outside: Frame = { ...f, lifts: [], site: fullName(f, name) };
     if (s.init.kind === 'draw') return drawTensor(c, outside, value, [], axes, 'init', s.init.value.span);
-    const fill = convertTensor(needTensor(c, s.init.value.span, value), 'f32');
+    const fill = convertTensor(needTensor(c, s.init.value.span, value), element);
     if (fill.axes.length > axes.length || fill.axes.some((a, k) => a.size !== axes[axes.length - fill.axes.length + k].size)) {
       return fail(c, 'SSL2004', s.init.value.span, { left: showShape(axes), right: showShape(fill.axes) });
     }
@@ -128,8 +142,7 @@ function own(c: Context, f: Frame, s: Extract<Statement, { kind: 'own' }>): void
     f.scope.set(name, { ...value, axes });
     return;
   }
-  if (s.ownership === 'table') return fail(c, 'SSL4001', s.span, { feature: 'a `table` keyed by example', help: null });
-  const info: StateInfo = { name: s.ownership === 'memory' ? `memory.${fullName(f, name)}` : stateName(f, name), shape, element: 'f32' };
+  const info: StateInfo = { name: s.ownership === 'state' ? stateName(f, name) : `${s.ownership}.${fullName(f, name)}`, shape, element };
   const value = c.store.state(info, initial, s.span);
   f.scope.set(`${name} state`, { kind: 'string', value: info.name });
   f.scope.set(name, { ...value, axes });

@@ -9,7 +9,7 @@ import { sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, StateInfo, Store } from './context.js';
 import { fail } from './context.js';
-import { ensureRead, tensorOfNode } from './tensor-value.js';
+import { convertTensor, ensureRead, tensorOfNode } from './tensor-value.js';
 import { followedState, movedState, movedTarget } from './targets.js';
 import type { TargetInfo, TensorValue } from './value.js';
 import type { Span } from '../../grammar/span.js';
@@ -149,10 +149,10 @@ export class PlacedStore implements Store {
 
   constructor(private readonly builder: ProgramBuilder, private readonly layout: Layout, private readonly updating: boolean) {}
 
-  source(name: string, shape: readonly number[], role: 'parameters' | 'state'): TensorId {
+  source(name: string, shape: readonly number[], role: 'parameters' | 'state', element: StateInfo['element'] = 'f32'): TensorId {
     const known = this.sources.get(name);
     if (known !== undefined) return known;
-    const id = this.builder.source(name, role, 'f32', shape, { span: null, name });
+    const id = this.builder.source(name, role, element, shape, { span: null, name });
     this.sources.set(name, id);
     return id;
   }
@@ -180,7 +180,7 @@ export class PlacedStore implements Store {
     const c = this.context ?? bug('store without a context');
     const now = this.current.get(info.name);
     if (now !== undefined) return now;
-    const source = this.source(info.name, info.shape, 'state');
+    const source = this.source(info.name, info.shape, 'state', info.element);
     const slow = [...this.targetsSeen.values()].find((t) => followedState(info.name, t) !== null);
     const early = slow !== undefined && this.updating && slow.when === 'before' ? this.stateTowards(info.name, slow, source, (id) => id) : null;
     const value = tensorOfNode(c, early ?? source);
@@ -230,14 +230,14 @@ export class PlacedStore implements Store {
     const c = this.context ?? bug('store without a context');
     const source = this.sources.get(name);
     if (source === undefined) return bug(`state ${name} has no source`);
-    const shape = c.builder.tensor(source).shape;
+    const { shape, element } = c.builder.tensor(source);
     if (value.axes.map((a) => a.size).join() !== shape.join() || value.free.size > 0) {
       const implicit = [...value.free.values()].some((v) => v.implicit);
       return fail(c, 'SSL2003', span, { name, expected: `[${shape.join(', ')}]`, found: implicit ? 'a value for every example' : `[${value.axes.map((a) => a.size).join(', ')}]` });
     }
     // What the target's own passes say does not count where its states follow another network's.
     if (this.follows(name)) return;
-    const stored = ensureRead(c, value, name, span);
+    const stored = ensureRead(c, convertTensor(value, element === 'i32' ? 'i32' : 'f32'), name, span);
     this.current.set(name, stored);
     this.updates.set(name, stored);
   }

@@ -13,6 +13,8 @@ import { tensorsRead } from '../tensor/renumber.js';
 import { binary, float, index, int, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Input } from '../../grammar/ast.js';
+import type { Span } from '../../grammar/span.js';
+import { dropDead } from '../tensor/simplify.js';
 import type { Context, Store } from './context.js';
 import { fail } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
@@ -24,6 +26,7 @@ import { assignGroups, groupName, groupsOf } from './parameter-groups.js';
 import type { Scope } from './scope.js';
 import { stepNames } from './step-names.js';
 import type { Lengths } from './step-names.js';
+import { buildStages, discoverStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
 import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
@@ -33,7 +36,8 @@ import type { TensorValue } from './value.js';
 import { axisOf } from './value.js';
 
 export interface TrainingPrograms {
-  readonly programs: { readonly init: Program; readonly step: Program; readonly embed: Program };
+  /** And those of the stages, by the names in the manifest. */
+  readonly programs: Readonly<Record<string, Program>> & { readonly init: Program; readonly step: Program; readonly embed: Program };
   readonly manifest: Manifest;
 }
 
@@ -62,9 +66,14 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const overrides = overridesOf(init, source, options);
   const settings = modelSettings(init.c, rootFrame(init.c, init.scope, 'train'), source, overrides);
   const inputs = (s: Session, kind: 'resident' | 'batch' | 'embed') => (input: Input, k: number): TensorValue => inputTensor(s.c, options.data.inputs, input, k, kind, lengths.examples);
-  elaborateModel(init.c, source.model, init.scope, settings, 'objectives', inputs(init, options.resident ? 'resident' : 'batch'));
-  const quiet = reopen(init, loaded, lengths, options.embedBatch);
-  elaborateModel(quiet.c, source.model, quiet.scope, settings, 'representation', inputs(quiet, 'embed'));
+  const stages = stagesOf(source.model.body);
+  const discover = (s: Session, kind: 'resident' | 'batch' | 'embed'): void => {
+    elaborateModel(s.c, source.model, s.scope, settings, 'objectives', inputs(s, kind));
+    const quiet = reopen(s, loaded, lengths, options.embedBatch);
+    const model = elaborateModel(quiet.c, source.model, quiet.scope, settings, 'representation', inputs(quiet, 'embed'));
+    discoverStages({ c: quiet.c, model }, stages, lengths.examples);
+  };
+  discover(init, options.resident ? 'resident' : 'batch');
   const optimizer = source.train === null ? null : optimizerFor(init, source, overrides);
   const group = assignGroups(groupsOf(source.train), [...discovering.parameters.values()].map((p) => p.info));
   const layout = discovering.layout((p) => ({ group: group.get(p.path) ?? null, decayed: !(optimizer?.skips(p) ?? false) }));
@@ -84,9 +93,27 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const embedBuilder = new ProgramBuilder('embed');
   const embedStore = new PlacedStore(embedBuilder, full, false);
   const embed = openProgram(loaded, embedBuilder, embedStore, lengths, options.embedBatch, false);
-  embedStore.context = embed.c;
-  const represented = elaborateModel(embed.c, source.model, embed.scope, settings, 'representation', inputs(embed, 'embed'));
-  const embeddingSize = finishEmbed(embed.c, represented, source);
+  const unnumbered = withoutNumbers(embed.c);
+  embedStore.context = unnumbered;
+  const represented = elaborateModel(unnumbered, source.model, embed.scope, settings, 'representation', inputs(embed, 'embed'));
+  const embeddingSize = finishEmbed(unnumbered, represented, source);
+
+  // stages
+  const staged = buildStages({
+    stages, examples: lengths.examples, layout: full,
+    open: (b, placed) => {
+      const s = openProgram(loaded, b, placed, lengths, options.embedBatch, false);
+      placed.context = s.c;
+      return { c: s.c, model: elaborateModel(s.c, source.model, s.scope, settings, 'stages', inputs(s, 'embed')) };
+    },
+    discover: (c, fresh) => {
+      const s = sessionOf(loaded, c, lengths);
+      discover(s, 'embed');
+      const own = source.train === null ? null : optimizerFor(s, source, overrides);
+      if (own !== null) discoverOptimizer(s, own, layout);
+      fresh.context = c;
+    },
+  });
 
   const manifest: Manifest = {
     model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
@@ -96,11 +123,12 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     ],
     targets: full.targets.map(({ info }) => ({ name: info.name, of: info.of, when: info.when, buffers: info.buffers })),
     states: full.states.map((s) => ({ name: s.name, shape: s.shape })),
+    stages: staged.entries,
     objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
     monitors: model.monitors.map((m) => m.name),
     reports,
   };
-  return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build() }, manifest };
+  return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build(), ...staged.programs }, manifest };
 }
 
 function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
@@ -126,7 +154,7 @@ function sessionOf(loaded: LoadedProgram, c: Context, lengths: Lengths): Session
 /** The same program under evaluation conditions (`training` false), so that what only `represent` owns is discovered too. */
 function reopen(s: Session, loaded: LoadedProgram, lengths: Lengths, batch: number): Session {
   const variable = { id: 1_500_000, name: 'batch', axis: axisOf(batch, 'B'), implicit: true };
-  const example = s.c.builder.source('embed.example', 'batch', 'i32', [batch], origin('example'));
+  const example = sourceOnce(s.c.builder, 'embed.example', 'batch', 'i32', [batch]);
   return sessionOf(loaded, { ...s.c, training: false, batch: { variable, example }, counter: 600_000, applications: new Map() }, lengths);
 }
 
@@ -229,6 +257,18 @@ function stackObjectives(b: ProgramBuilder, roots: readonly TensorId[], target: 
   return target.disabled.includes('twins') ? unstacked : stackTwins(b, roots, Math.min(target.maxBindingBytes, mostStackedBytes));
 }
 
+const unnumberedSource = 'embed.unnumbered';
+
+/** Examples that are embedded have no number in the training set. */
+function withoutNumbers(c: Context): Context {
+  const { batch } = c;
+  return batch === null ? c : { ...c, batch: { ...batch, unnumbered: c.builder.source(unnumberedSource, 'batch', 'i32', [batch.variable.axis.size], origin('id')) } };
+}
+
+function representSpan(source: TrainingSource): Span | null {
+  return source.model.body.find((s) => s.kind === 'represent')?.span ?? null;
+}
+
 function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource): number {
   const r = model.representation;
   const span = source.model.name.span;
@@ -238,5 +278,8 @@ function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource)
   const whole = close({ ...flat, free: new Map([[c.batch.variable.id, c.batch.variable], ...flat.free]) }, [c.batch.variable]);
   if (orderedFree(whole).length > 0) return fail(c, 'SSL2001', span, { expected: 'one embedding for each example', found: 'more' });
   c.builder.output('embedding', nodeOf(ensureRead(c, whole, 'embedding', span)));
+  if (dropDead(c.builder.build()).tensors.some((t) => t.kind === 'source' && t.name === unnumberedSource)) {
+    return fail(c, 'SSL3011', representSpan(source) ?? span, { model: source.model.name.text });
+  }
   return size;
 }

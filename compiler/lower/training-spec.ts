@@ -174,7 +174,7 @@ export function modelSettings(c: Context, f: Frame, source: TrainingSource, over
   return given;
 }
 
-function periodOf(c: Context, e: Expression): Period {
+export function periodOf(c: Context, e: Expression): Period {
   if (e.kind === 'number' && (e.unit === 'epochs' || e.unit === 'epoch' || e.unit === 'steps' || e.unit === 'step')) {
     return { count: e.value, unit: e.unit.startsWith('epoch') ? 'epochs' : 'steps' };
   }

@@ -38,14 +38,29 @@ export interface ObjectiveEntry {
   readonly role: 'minimize' | 'regularize';
 }
 
+/** A stage: what the runtime does before the first step and, with a period, at the start of each. */
+export interface StageEntry {
+  readonly name: string;
+  /** Null: once, before the first step. */
+  readonly period: { readonly count: number; readonly unit: 'epochs' | 'steps' } | null;
+  /** Passes over the training set, in order: names of an entry with output `rows` and of the source that takes all its rows. */
+  readonly passes: readonly string[];
+  /** The entry that computes what is assigned and reset, once the passes are done. */
+  readonly entry: string;
+  /** What it assigns, and the source that holds it; `parameters` for a `param` of that name. */
+  readonly writes: readonly { readonly name: string; readonly source: string }[];
+  readonly resets: readonly string[];
+}
+
 /**
  * Conventions between a compiled model and the runtime.
  * Sources: `clock.seed`, `clock.step` (i32 scalars); `data.INPUT` (u8 or other, [examples, ...shape], resident data);
  * `batch.order` (i32[batch], rows of the resident data), `batch.example` (i32[batch], example numbers that key the draws),
- * `batch.INPUT` when inputs are streamed; `parameters`, `target.NAME`, `state.PATH`, `memory.NAME`, `optimizer.NAME`;
+ * `batch.INPUT` when inputs are streamed; `parameters`, `target.NAME`, `state.PATH`, `memory.NAME`, `table.NAME`, `optimizer.NAME`;
  * `embed.INPUT` ([embedBatch, ...shape]) feeds entry `embed`.
  * Entries: `init` (draws parameters, fills states; reads `clock.seed`), `step` (one training step; output `reports`, f32[n]
- * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws).
+ * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws); those of `stages`, whose passes read
+ * `embed.INPUT` and `embed.example`.
  */
 export interface Manifest {
   readonly model: string;
@@ -57,6 +72,8 @@ export interface Manifest {
   readonly objectives: readonly ObjectiveEntry[];
   /** `monitor NAME: ...`, in order. */
   readonly monitors: readonly string[];
+  /** In the order they run. */
+  readonly stages: readonly StageEntry[];
   /** Names of the scalars a step reports: `loss`, then each objective, each monitor, then `rate` and other schedules. */
   readonly reports: readonly string[];
   readonly batch: number;

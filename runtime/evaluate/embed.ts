@@ -40,9 +40,20 @@ export interface EmbedOptions {
 /** Embeds the first examples of a split. */
 export async function embedSplit({ session, manifest, split, binding, limit, progress }: EmbedOptions): Promise<Features> {
   const total = Math.min(limit ?? split.examples, split.examples);
-  const batch = manifest.embedBatch;
   const size = manifest.embeddingSize;
   const values = new Float32Array(total * size);
+  await forEachEmbedBatch({ session, manifest, split, binding, limit: total }, 'embed', async (from, count) => {
+    const out = await session.readOutput('embed', 'embedding');
+    values.set(out.subarray(0, count * size), from * size);
+    progress?.(from + count, total);
+  });
+  return { rows: total, size, values };
+}
+
+/** Runs an entry that reads `embed.INPUT` on the first examples of a split, batch by batch; `take` reads what each run gave. */
+export async function forEachEmbedBatch({ session, manifest, split, binding, limit }: EmbedOptions, entry: string, take: (from: number, count: number) => Promise<void>): Promise<void> {
+  const total = Math.min(limit ?? split.examples, split.examples);
+  const batch = manifest.embedBatch;
   const inputs = embedInputs(session, manifest).map((model) => ({ model, data: binding.get(model.name) ?? model, rows: allocateInput(model, batch) }));
   for (let from = 0; from < total; from += batch) {
     const count = Math.min(batch, total - from);
@@ -52,12 +63,11 @@ export async function embedSplit({ session, manifest, split, binding, limit, pro
       await split.rows(indices, { [data.name]: rows });
       session.write(`embed.${model.name}`, rows);
     }
-    await session.run('embed');
-    const out = await session.readOutput('embed', 'embedding');
-    values.set(out.subarray(0, count * size), from * size);
-    progress?.(from + count, total);
+    // Where draws and tables are keyed by example.
+    if ('embed.example' in session.plan.sources) session.write('embed.example', Int32Array.from({ length: batch }, (_, i) => Math.min(from + i, total - 1)));
+    await session.run(entry);
+    await take(from, count);
   }
-  return { rows: total, size, values };
 }
 
 /** Largest number of values a picture keeps as a baseline vector; larger ones are averaged over squares first. */

@@ -20,7 +20,8 @@ export function scheduleActions(every: TrainingSpec['every'], stepsPerEpoch: num
   };
 }
 
-function inSteps(period: Period, stepsPerEpoch: number): number {
+/** The steps of a period, at least 1. */
+export function inSteps(period: Period, stepsPerEpoch: number): number {
   return Math.max(1, Math.round(period.unit === 'epochs' ? period.count * stepsPerEpoch : period.count));
 }
 

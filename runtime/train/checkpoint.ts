@@ -27,7 +27,12 @@ export interface CheckpointFacts {
   readonly model: string;
   readonly settings: string;
   readonly score: number | null;
+  /** The latest run of each stage of this call, and the SHA-256 of what it wrote; null when none ran. */
+  readonly stages: string | null;
 }
+
+/** What a checkpoint says it is. */
+export const checkpointFormat = 'sslc-checkpoint-1';
 
 const pattern = /^step-(\d+)\.safetensors$/;
 
@@ -51,7 +56,7 @@ export async function saveCheckpoint(runFolder: string, session: Session, manife
   // What a killed run was in the middle of writing.
   for (const name of readdirSync(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
   const path = join(folder, `step-${facts.step}.safetensors`);
-  const metadata: Record<string, string> = { format: 'sslc-checkpoint-1' };
+  const metadata: Record<string, string> = { format: checkpointFormat };
   for (const [key, value] of Object.entries(facts)) if (value !== null) metadata[key] = String(value);
   await atomicWrite(path, encodeSafetensors(await readState(session, manifest), metadata));
   await prune(runFolder, keep);
@@ -77,14 +82,14 @@ function factsOf(metadata: Readonly<Record<string, string>>): CheckpointFacts {
   const number = (name: string): number => Number(metadata[name] ?? NaN);
   return {
     step: number('step'), seed: number('seed'), steps: number('steps'), batch: number('batch'), examples: number('examples'),
-    model: metadata['model'] ?? '', settings: metadata['settings'] ?? '', score: metadata['score'] === undefined ? null : number('score'),
+    model: metadata['model'] ?? '', settings: metadata['settings'] ?? '', score: metadata['score'] === undefined ? null : number('score'), stages: metadata['stages'] ?? null,
   };
 }
 
 /** Loads a checkpoint's state onto the device. */
 export function restoreCheckpoint(path: string, session: Session, manifest: Manifest): CheckpointFacts {
   const file = decodeSafetensors(readFileSync(path), path);
-  if (file.metadata['format'] !== 'sslc-checkpoint-1') fail('SSL5023', { path, problem: 'it is not a checkpoint of a run' });
+  if (file.metadata['format'] !== checkpointFormat) fail('SSL5023', { path, problem: 'it is not a checkpoint of a run' });
   writeState(session, manifest, file.tensors, path);
   return factsOf(file.metadata);
 }

@@ -1,5 +1,6 @@
 /** What training tells its caller while it runs. The command line turns these into lines; nothing here prints. */
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
+import type { StageResult } from './stages.js';
 
 export type TrainEvent =
   | { readonly kind: 'started'; readonly step: number; readonly steps: number; readonly stepsPerEpoch: number; readonly resumedFrom: string | null }
@@ -19,6 +20,8 @@ export type TrainEvent =
     }
   | { readonly kind: 'embedding'; readonly step: number; readonly std: number; readonly rank: number; readonly size: number }
   | { readonly kind: 'knn'; readonly step: number; readonly accuracy: number; readonly protocol: string; readonly seconds: number }
+  /** A stage over the training set is done, before the step after `step`. */
+  | ({ readonly kind: 'stage' } & StageResult)
   | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string }
   | { readonly kind: 'warning'; readonly diagnostic: Diagnostic | null; readonly message: string }
   /** A report is not a finite number: training stops, the checkpoint before it is kept. */

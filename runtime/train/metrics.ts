@@ -5,6 +5,7 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { atomicWrite } from './atomic-write.js';
+import type { StageResult } from './stages.js';
 
 export type MetricsLine =
   /** After step `step` (counted from 1), what it reported. */
@@ -12,6 +13,8 @@ export type MetricsLine =
   /** Embeddings of a fixed batch: mean deviation of the unit vectors (healthy near 1/sqrt(D)) and RankMe. */
   | { readonly kind: 'embedding'; readonly step: number; readonly std: number; readonly rank: number }
   | { readonly kind: 'knn'; readonly step: number; readonly accuracy: number; readonly k: number; readonly temperature: number; readonly centred: boolean }
+  /** A stage that ran after `step` steps: the SHA-256 of what it assigned and, for tables of whole numbers, entries that changed. */
+  | ({ readonly kind: 'stage' } & StageResult)
   | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string };
 
 export interface MetricsLog {
@@ -39,7 +42,7 @@ export function readMetrics(runFolder: string): readonly MetricsLine[] {
 
 /** Opens the log; `from` is the step a run goes on from, 0 for a new one. */
 export async function openMetrics(runFolder: string, from: number): Promise<MetricsLog> {
-  const kept = from === 0 ? [] : readMetrics(runFolder).filter((l) => l.step <= from);
+  const kept = from === 0 ? [] : readMetrics(runFolder).filter((l) => (l.kind === 'stage' ? l.step < from : l.step <= from)); // a stage due at `from` runs again
   await atomicWrite(metricsPath(runFolder), kept.map((l) => `${JSON.stringify(l)}\n`).join(''));
   const file = openSync(metricsPath(runFolder), 'a');
   return {

@@ -80,3 +80,18 @@ export async function writeParameters(session: Session, manifest: Pick<Manifest,
     session.write(arena, data);
   }
 }
+
+/**
+ * Takes over from another run's checkpoint the nets that go by the same names: their weights and running statistics. What it has
+ * under other names is left out; a net that differs inside is an error.
+ */
+export async function adoptCheckpoint(session: Session, manifest: Pick<Manifest, 'parameters'>, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<void> {
+  const root = (path: string): string => path.split('.')[0] ?? path;
+  const nets = new Set(manifest.parameters.map((p) => root(p.path)));
+  const shared = (prefix: string): (readonly [string, NamedTensor])[] => [...tensors].filter(([name]) => name.startsWith(prefix) && nets.has(root(name.slice(prefix.length))));
+  await writeParameters(session, manifest, new Map(shared('param.')), shown);
+  for (const [name] of shared('state.')) {
+    const slot = session.plan.sources[name];
+    if (slot !== undefined) session.write(name, tensorOf(tensors, name, slot.shape, slot.element, shown).data);
+  }
+}

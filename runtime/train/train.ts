@@ -14,12 +14,13 @@ import { knn, knnProtocol, type KnnOptions } from '../evaluate/nearest.js';
 import { spreadOf } from '../evaluate/spectrum.js';
 import { scheduleActions } from './actions.js';
 import { atomicWrite } from './atomic-write.js';
-import { checkFacts, latestCheckpoint, restoreCheckpoint, saveCheckpoint, type CheckpointFacts } from './checkpoint.js';
+import { checkFacts, checkpointFormat, latestCheckpoint, restoreCheckpoint, saveCheckpoint, type CheckpointFacts } from './checkpoint.js';
 import { stepsPerEpoch } from './data-order.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { createFeed } from './feed.js';
 import { openMetrics } from './metrics.js';
-import { writeParameters } from './run-state.js';
+import { adoptCheckpoint, writeParameters } from './run-state.js';
+import { dueStages, runStage, type StageResult } from './stages.js';
 import { decodeSafetensors } from './safetensors.js';
 
 export interface TrainOptions {
@@ -61,8 +62,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (perEpoch === 0) fail('SSL5020', { batch: manifest.batch, examples: data.train.examples });
   const binding = bindInputs(manifest, data.info);
   const schedule = scheduleActions(compiled.training.every, perEpoch);
+  const ran = new Map<string, StageResult>();
   const facts = (step: number, score: number | null): CheckpointFacts => ({
-    step, seed, score, steps: manifest.steps, batch: manifest.batch, examples: data.train.examples, model: manifest.model, settings: JSON.stringify(manifest.settings),
+    step, seed, score, steps: manifest.steps, batch: manifest.batch, examples: data.train.examples, model: manifest.model, settings: JSON.stringify(manifest.settings), stages: stageFacts(ran.values()),
   });
 
   let step = 0;
@@ -83,7 +85,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if ('clock.seed' in session.plan.sources) session.write('clock.seed', Int32Array.of(seed));
     if ('clock.step' in session.plan.sources) session.write('clock.step', Int32Array.of(0));
     await session.run('init');
-    if (options.parameters) await writeParameters(session, manifest, decodeSafetensors(await readFile(options.parameters), options.parameters).tensors, options.parameters);
+    if (options.parameters) await takeParameters(session, manifest, options.parameters);
   }
   for (const [name, text] of Object.entries(options.files ?? {})) await atomicWrite(join(directory, name), text);
 
@@ -144,6 +146,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     log.append({ kind: 'knn', step, accuracy, ...wanted });
     events({ kind: 'knn', step, accuracy, protocol: knnProtocol(wanted), seconds: (Date.now() - started) / 1000 });
   };
+  /** Whatever stages are due before the next step; the checkpoint of this step is before them. */
+  const stages = async (): Promise<void> => {
+    for (const stage of dueStages(manifest.stages, step, perEpoch)) {
+      await settle(0);
+      if (notFinite !== null) return;
+      const result = await runStage({ session, manifest, split: data.train, binding }, stage, step);
+      ran.set(stage.name, result);
+      log.append({ kind: 'stage', ...result });
+      events({ kind: 'stage', ...result });
+    }
+  };
   const seconds = (): number => (Date.now() - began) / 1000;
 
   try {
@@ -153,6 +166,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       await save();
     }
     while (step < manifest.steps && notFinite === null && options.signal?.aborted !== true) {
+      await stages();
       meter.begin();
       await feed.write(step);
       await session.run('step');
@@ -191,6 +205,19 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   } finally {
     log.close();
   }
+}
+
+/** Weights from a file: another run's checkpoint, or parameters by name. */
+async function takeParameters(session: Session, manifest: CompiledModel['manifest'], path: string): Promise<void> {
+  const { tensors, metadata } = decodeSafetensors(await readFile(path), path);
+  const take = metadata['format'] === checkpointFormat ? adoptCheckpoint : writeParameters;
+  await take(session, manifest, tensors, path);
+}
+
+/** `cluster@195 assignment 3f5a...`: which stages ran last, when, and what they wrote. */
+function stageFacts(ran: Iterable<StageResult>): string | null {
+  const shown = [...ran].map((r) => [`${r.name}@${r.step}`, ...r.artifacts.map((a) => `${a.name} ${a.sha256}`)].join(' '));
+  return shown.length === 0 ? null : shown.join('; ');
 }
 
 async function knnOnData({ compiled, session, data }: TrainOptions, binding: ReturnType<typeof bindInputs>, wanted: KnnOptions): Promise<number | null> {

@@ -106,7 +106,7 @@ function statement(s: Statement): string {
     case 'represent':
       return `(represent ${expression(s.value)})`;
     case 'stage':
-      return `(stage ${s.name.text} every ${expression(s.period)} ${list(s.body.map((step) => (step.kind === 'reset' ? `(reset ${step.name.text})` : `(<- ${step.name.text} ${expression(step.value)})`)))})`;
+      return `(stage ${s.name.text} ${s.period === null ? 'once' : `every ${expression(s.period)}`} ${list(s.body.map((step) => (step.kind === 'plain' ? statement(step.statement) : step.kind === 'reset' ? `(reset ${step.name.text})` : `(<- ${step.name.text} ${expression(step.value)})`)))})`;
     default:
       return assertNever(s);
   }

@@ -29,4 +29,10 @@ export const meaningCodes = {
     label: () => 'embeddings on one line cost no more than embeddings in all directions',
     help: () => 'add a term that decorrelates dimensions, such as `regularize decorrelate: covariance(u)`',
   }),
+  SSL3011: entry<{ model: string }>({
+    severity: 'error',
+    title: (a) => `the representation of \`${a.model}\` needs the number of an example in the training set`,
+    label: () => 'what is embedded later has no such number',
+    help: () => 'read a `table` in what is minimized or in a stage, not in what is represented',
+  }),
 };

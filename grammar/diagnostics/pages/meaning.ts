@@ -32,4 +32,10 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
     wrong: 'use std.layers { linear }\nuse std.regularizers { variance }\nmodel m() {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  represent f(x)\n}\n',
     right: 'use std.layers { linear }\nuse std.regularizers { variance, covariance }\nmodel m() {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  regularize decorrelate: covariance(u)\n  represent f(x)\n}\n',
   },
+  SSL3011: {
+    title: 'a representation that needs an example number',
+    explanation: '`id: example` numbers the training examples, and a `table` has a row for each. What is embedded after training, held-out examples for instance, has no number, so the representation must not depend on one.',
+    wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D], id: example\n  net f = linear(8)\n  table bias: [examples, 8] = 0\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x) + bias[id]\n}\n',
+    right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D], id: example\n  net f = linear(8)\n  table bias: [examples, 8] = 0\n  minimize contrast: nt_xent(f(x), f(2 * x) + bias[id])\n  represent f(x)\n}\n',
+  },
 };
