@@ -154,3 +154,10 @@ test.each(cases.map((c) => ({ ...c, label: `${c.name} ${Object.entries(c.set ?? 
     for (const [path, w] of Object.entries(parameters)) probe(`grad.param.${path}`, w.length, (i, delta) => total(inputs, { ...parameters, [path]: moved(w, i, delta) }));
   }), { numRuns: 4 });
 });
+
+test.each([['basic_block', { width: '3' }], ['bottleneck', { width: '1' }]] as const)('%s with a zero residual begins as its shortcut', (name, set) => {
+  const channels = name === 'bottleneck' ? 4 : 3;
+  const values = numbers(2 * 4 * 4 * channels, 3);
+  const { outputs } = evaluateCall(load(std('vision')), name, { x: { shape: [2, 4, 4, channels], values } }, { set: { ...set, zero_residual: 'true' } });
+  [...(outputs.get('out')?.values ?? [])].forEach((v, i) => expect(v).toBeCloseTo(Math.max(0, values[i]), 12));
+});
