@@ -79,6 +79,8 @@ function withEpilogue(program: Program, producer: Kernel, consumer: MapKernel): 
 }
 
 export function mergeSiblings(draft: Draft, context: FuseContext): Draft {
+  // Where memory was worth computing twice for, a merge must not pull what the later kernel needs to the earlier one's place.
+  const recomputes = draft.program.tensors.some((t) => t.phase === 'recomputed');
   const graph = new KernelGraph(draft.program, draft.kernels);
   const groups = new Map<string, number[]>();
   for (let i = 0; i < graph.size; i++) {
@@ -92,7 +94,8 @@ export function mergeSiblings(draft: Draft, context: FuseContext): Draft {
       for (let n = m + 1; n < members.length; n++) {
         const [i, j] = [members[m], members[n]];
         const [a, b] = [graph.at(i), graph.at(j)];
-        if (a === null || b === null || isRecomputed(draft.program, a) !== isRecomputed(draft.program, b) || !shareData(draft.program, a, b)) continue;
+        if (a === null || b === null || !shareData(draft.program, a, b)) continue;
+        if (recomputes && (isRecomputed(draft.program, a) !== isRecomputed(draft.program, b) || [...graph.needsOf(j)].some((need) => need > i))) continue;
         const related = graph.related(i, j);
         const merged = related ? (graph.canMerge(i, j) ? withLateStores(draft.program, a, b) ?? withLateStores(draft.program, b, a) : null)
           : a.kind === 'reduce' && b.kind === 'reduce' ? besides(a, b) : a.kind === 'map' && b.kind === 'map' ? mapsBesides(a, b) : null;
