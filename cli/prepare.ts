@@ -1,5 +1,6 @@
 /** From a file on the command line to a loaded program, its data and its compiled form: the steps that commands share. */
 import type { CompiledModel, DataInfo, LoadedProgram, TargetOptions, TrainingSpec } from '../compiler/api.js';
+import type { CollapseVerdict } from '../compiler/check/collapse.js';
 import { compileTraining, loadProgram, readTraining, type Observe } from '../compiler/pipeline.js';
 import { recordReader, type Recording } from '../compiler/spec/reader.js';
 import type { ModelInput } from '../compiler/plan/manifest.js';
@@ -72,7 +73,7 @@ export function plannedSteps(spec: TrainingSpec, examples: number, asked: { read
 }
 
 /** Compiles init, step and embed for a target. */
-export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe): CompiledModel {
+export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe, verdict: CollapseVerdict | null = null): CompiledModel {
   return compileTraining(prepared.loaded, {
     model: prepared.model,
     set: prepared.set,
@@ -81,6 +82,7 @@ export function compileFor(prepared: Prepared, training: Training, steps: number
     resident: (training.data === null || training.data.train.resident) && training.info.inputs.every((i) => fits(i, training.info.examples, target)),
     embedBatch: Math.min(256, Math.max(1, training.info.examples)),
     target,
+    trivial: verdict?.trivial.exact === true ? { value: verdict.trivial.value, formula: verdict.trivial.formula } : null,
   }, observe);
 }
 

@@ -11,7 +11,7 @@ import type { Diagnostic } from '../grammar/diagnostics/diagnostic.js';
 import type { Module, Use } from '../grammar/ast.js';
 import type { SourceFile } from '../grammar/span.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import type { Manifest, ModelInput } from './plan/manifest.js';
+import type { Manifest, ModelInput, TrivialLoss } from './plan/manifest.js';
 import type { Plan } from './plan/plan.js';
 import type { Program } from './tensor/program.js';
 
@@ -112,6 +112,8 @@ export interface CompileTrainingOptions {
   readonly resident: boolean;
   readonly embedBatch: number;
   readonly target: TargetOptions;
+  /** What the collapse check found, to be kept with the model. */
+  readonly trivial?: TrivialLoss | null;
 }
 
 /** A tensor given to `sslc call`. */

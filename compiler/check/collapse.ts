@@ -39,7 +39,7 @@ export interface CollapseVerdict {
   /** Names of the terms that carry it. */
   readonly carriedBy: readonly string[];
   /** The loss when every embedding is one constant vector, at the batch size asked for. */
-  readonly trivial: { readonly value: number; readonly formula: string | null };
+  readonly trivial: { readonly value: number; readonly formula: string | null; /** It is the value at that batch, not at a smaller one. */ readonly exact: boolean };
   /** Embeddings on one line cost no more than embeddings that use every direction. */
   readonly dimensional: boolean;
   /** What to do, when nothing prevents collapse. */
@@ -244,11 +244,11 @@ function normal(salt: number, row: number, d: number): number {
 }
 
 /** The value at batch B as a formula where one fits the values at two batches: a constant, ln n, or ln(aB + b). */
-function describeValue(first: number, second: number, batch: number): { value: number; formula: string | null } {
+function describeValue(first: number, second: number, batch: number): CollapseVerdict['trivial'] {
   const whole = (x: number): boolean => Math.abs(x - Math.round(x)) < 1e-6 * Math.max(1, Math.abs(x));
   if (Math.abs(first - second) < 1e-9 * Math.max(1, Math.abs(first))) {
     const n = Math.exp(second);
-    return { value: second, formula: second > 0.5 && n < 1e7 && whole(n) ? `ln ${Math.round(n)}` : null };
+    return { value: second, formula: second > 0.5 && n < 1e7 && whole(n) ? `ln ${Math.round(n)}` : null, exact: true };
   }
   // Two points lie on many curves: a steep line through whole numbers is a coincidence, a gentle one is not.
   for (const times of [1, 2]) {
@@ -259,10 +259,10 @@ function describeValue(first: number, second: number, batch: number): { value: n
       const s = Math.round(slope);
       const r = Math.round(rest);
       const text = `${s === 1 ? '' : s}B${r === 0 ? '' : r < 0 ? ` - ${-r}` : ` + ${r}`}`;
-      return { value: times * Math.log(s * batch + r), formula: `${times === 1 ? '' : `${times} `}ln(${text})` };
+      return { value: times * Math.log(s * batch + r), formula: `${times === 1 ? '' : `${times} `}ln(${text})`, exact: true };
     }
   }
-  return { value: second, formula: null };
+  return { value: second, formula: null, exact: false };
 }
 
 /** What a verdict says to the user: nothing, a warning about dimensions, or an error. `span` is the model's name. */

@@ -90,7 +90,7 @@ function resolveModel(d: ModelDeclaration, outer: Names, out: Diagnostic[]): voi
   resolveSettings(d.settings, names, out);
   d.body.forEach((s) => statement(s, names, out));
   // What a step reports goes by name.
-  const reported = new Set(['loss', 'rate']);
+  const reported = new Set(['loss', 'rate', 'gradient_norm', 'gap', 'kind', 'step']);
   for (const s of d.body) {
     if (s.kind !== 'objective') continue;
     if (reported.has(s.name.text)) out.push(diagnostic('SSL1005', s.name.span, { name: s.name.text }));

@@ -45,11 +45,12 @@ export function rootFrame(c: Context, scope: Scope, callee: string): Frame {
 
 /**
  * `inputs` gives each input of the model as a per-example tensor. `wanted` says which half is evaluated: a training step has no use
- * for the representation (and applying a network for it would move its running statistics), an embedding none for the objectives.
+ * for the representation (and applying a network for it would move its running statistics), an embedding none for the objectives;
+ * `stages` evaluates neither. `replaced` are values that stand in for inputs.
  */
 export function elaborateModel(
   c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation' | 'stages',
-  inputs: (input: Input, position: number) => TensorValue,
+  inputs: (input: Input, position: number) => TensorValue, replaced: ReadonlyMap<string, TensorValue> = new Map(),
 ): ElaboratedModel {
   const inner = new Scope(scope);
   const frame = rootFrame(c, inner, model.name.text);
@@ -62,7 +63,14 @@ export function elaborateModel(
   for (const s of model.body) {
     try {
       switch (s.kind) {
-        case 'input': for (const i of s.inputs) { if (isExample(i)) bindExample(c, frame, i); else bindInput(c, frame, i, inputs(i, position++)); } break;
+        case 'input':
+          for (const i of s.inputs) {
+            if (isExample(i)) bindExample(c, frame, i);
+            else bindInput(c, frame, i, inputs(i, position++));
+            const other = replaced.get(i.name.text);
+            if (other !== undefined) inner.set(i.name.text, other);
+          }
+          break;
         case 'objective': {
           if (wanted !== 'objectives') break;
           const value = toScalar(c, frame, s);

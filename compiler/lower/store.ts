@@ -170,6 +170,7 @@ export class PlacedStore implements Store {
     const arena = target === null ? null : this.layout.targets.find((t) => t.info.name === target.name);
     const placed = (arena === null ? this.layout.parameters : arena?.parameters)?.find((p) => p.path === path);
     if (placed === undefined) return bug(`parameter ${path} was not discovered`);
+    if (placed.shape.join() !== info.shape.join()) return fail(c, 'SSL2003', span, { name: path, expected: `[${placed.shape.join(', ')}] as in its first use`, found: `[${info.shape.join(', ')}]` });
     const flat = target === null || arena === null || arena === undefined ? this.flat() : this.arenaOf(arena, target);
     const id = this.builder.window(flat, placed.offset, placed.shape, { span, name: key });
     this.windows.set(key, id);

@@ -18,6 +18,7 @@ import { dropDead } from '../tensor/simplify.js';
 import type { Context, Store } from './context.js';
 import { fail } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
+import { gradientNorm } from './gradient-norm.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import { applyOptimizer, optimizerOf } from './optimizer.js';
@@ -34,9 +35,10 @@ import { entryOf, modelSettings, readTraining, selectModel, settingNames, sortOv
 import type { Overrides, TrainingSource } from './training-spec.js';
 import type { TensorValue } from './value.js';
 import { axisOf } from './value.js';
+import { buildViews } from './view-program.js';
 
 export interface TrainingPrograms {
-  /** And those of the stages, by the names in the manifest. */
+  /** And those of the stages, by the names in the manifest, and `views` where there is one. */
   readonly programs: Readonly<Record<string, Program>> & { readonly init: Program; readonly step: Program; readonly embed: Program };
   readonly manifest: Manifest;
 }
@@ -115,6 +117,12 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     },
   });
 
+  const viewBuilder = new ProgramBuilder('views');
+  const viewStore = new PlacedStore(viewBuilder, full, false);
+  const opened = openProgram(loaded, viewBuilder, viewStore, lengths, options.embedBatch, false);
+  viewStore.context = opened.c;
+  const views = buildViews({ ...opened, source, settings, inputs: inputs(opened, 'embed'), embed: embedBuilder.build(), size: embeddingSize, finish: finishEmbed });
+
   const manifest: Manifest = {
     model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
     parameters: [
@@ -127,8 +135,10 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
     monitors: model.monitors.map((m) => m.name),
     reports,
+    views: views?.names ?? [],
+    trivial: options.trivial ?? null,
   };
-  return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build(), ...staged.programs }, manifest };
+  return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build(), ...(views === null ? {} : { views: views.program }), ...staged.programs }, manifest };
 }
 
 function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
@@ -233,6 +243,7 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
   const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
   if (optimizer !== null && layout.parameters.length > 0) {
     const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
+    reported.push({ name: 'gradient_norm', value: tensorOfNode(c, gradientNorm(b, packed)) });
     const next = applyOptimizer(c, s.root, optimizer, layout, {
       flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, packed) }),
       part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, gradients[k]) }),

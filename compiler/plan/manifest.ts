@@ -52,14 +52,22 @@ export interface StageEntry {
   readonly resets: readonly string[];
 }
 
+/** The loss of a collapsed encoder at the batch of the training, as the collapse check finds it. */
+export interface TrivialLoss {
+  readonly value: number;
+  /** `ln(2B - 1)`, where a formula fits. */
+  readonly formula: string | null;
+}
+
 /**
  * Conventions between a compiled model and the runtime.
  * Sources: `clock.seed`, `clock.step` (i32 scalars); `data.INPUT` (u8 or other, [examples, ...shape], resident data);
  * `batch.order` (i32[batch], rows of the resident data), `batch.example` (i32[batch], example numbers that key the draws),
  * `batch.INPUT` when inputs are streamed; `parameters`, `target.NAME`, `state.PATH`, `memory.NAME`, `table.NAME`, `optimizer.NAME`;
- * `embed.INPUT` ([embedBatch, ...shape]) feeds entry `embed`.
+ * `embed.INPUT` ([embedBatch, ...shape]) feeds entry `embed`; entry `views` also `embed.example` (keys its draws) and `views.which` (i32 scalar).
  * Entries: `init` (draws parameters, fills states; reads `clock.seed`), `step` (one training step; output `reports`, f32[n]
- * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws); those of `stages`, whose passes read
+ * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws),
+ * `views` (the same output, of view number `views.which` of each example; drawn anew for every `clock.step`); those of `stages`, whose passes read
  * `embed.INPUT` and `embed.example`.
  */
 export interface Manifest {
@@ -82,4 +90,7 @@ export interface Manifest {
   readonly embeddingSize: number;
   /** Steps the schedules were made for. */
   readonly steps: number;
+  /** Views that entry `views` represents instead of the input, one or two; none: the entry is not there. */
+  readonly views: readonly string[];
+  readonly trivial: TrivialLoss | null;
 }

@@ -43,7 +43,11 @@ export function unitDeviation({ rows, size, values }: Features): number {
 
 /** exp of the entropy of the singular values; between 1 and min(rows, size). */
 export function rankMe(features: Features): number {
-  const sigma = singularValues(features);
+  return entropyRank(singularValues(features));
+}
+
+/** exp of the entropy of values that are made to add up to one. */
+export function entropyRank(sigma: Float64Array): number {
   const total = sigma.reduce((a, b) => a + b, 0);
   if (!(total > 0)) return total === 0 ? 1 : NaN;
   let entropy = 0;
