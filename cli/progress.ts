@@ -55,6 +55,7 @@ export function showProgress(context: Context, now: () => number = Date.now): Pr
       case 'knn': say(`step ${e.step}  kNN accuracy ${bold(terminal, fixed(e.accuracy, 3))}  ${faint(terminal, `${e.protocol}, ${duration(e.seconds)}`)}`); return;
       case 'stage': say(`step ${e.step}  stage ${bold(terminal, e.name)}  ${faint(terminal, [duration(e.seconds), ...e.artifacts.map(artifactText)].join(', '))}`); return;
       case 'warning': say(`warning: ${e.diagnostic?.title ?? e.message}`); return;
+      case 'collapse': say(`warning: ${e.diagnostic.title}`); return;
       case 'embedding': case 'checkpoint': case 'not-finite': case 'device': case 'interrupted': case 'finished': return;
     }
   };
@@ -68,15 +69,17 @@ export function showProgress(context: Context, now: () => number = Date.now): Pr
 
 /** `step 120/156  epoch 3.1  loss 4.231  1,240 images/s  0:41 left  std 0.71  rank 38.2/256`, as much as fits. */
 export function stepLine(event: StepEvent, width: number): string {
-  const { step, steps, epoch, loss, examplesPerSecond, secondsLeft, embedding } = event;
+  const { step, steps, epoch, loss, gap, reports, examplesPerSecond, secondsLeft, embedding } = event;
   const parts = [
     `step ${String(step).padStart(String(steps).length)}/${steps}`,
-    `loss ${fixed(loss, 4)}`,
+    // In brackets, how far it lies from the loss of a collapsed encoder.
+    `loss ${fixed(loss, 4)}${gap === null ? '' : ` (${gap < 0 ? '' : '+'}${fixed(gap, 3)})`}`,
     `${Math.round(examplesPerSecond).toLocaleString('en-US')} images/s`,
     Number.isFinite(secondsLeft) ? `${duration(secondsLeft)} left` : '',
     // Of the coordinates of unit vectors: 1/sqrt(D) when spread over the sphere, 0 when collapsed.
     embedding === null ? '' : `std ${fixed(embedding.std, 3)}`,
     embedding === null ? '' : `rank ${fixed(embedding.rank, 1)}/${embedding.size}`,
+    'gradient_norm' in reports ? `gradient ${reports['gradient_norm'].toPrecision(2)}` : '',
     `epoch ${fixed(epoch, 1)}`,
   ].filter((part) => part !== '');
   while (parts.length > 2 && parts.join('  ').length > width) parts.pop();

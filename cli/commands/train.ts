@@ -28,6 +28,7 @@ export interface TrainOptions extends ModelChoice {
   readonly resume?: boolean;
   readonly params?: string;
   readonly dataMemory?: number;
+  readonly onCollapse?: 'stop' | 'warn';
   readonly evaluate: boolean;
 }
 
@@ -72,9 +73,10 @@ export async function train(context: Context, file: string, options: TrainOption
         parameters: options.params === undefined ? null : resolve(terminal.directory, options.params),
         files: { 'spec.json': specText(prepared, isRun), 'run.json': `${JSON.stringify(facts, null, 2)}\n` },
         events: (event) => {
-          if (event.kind === 'not-finite') problems.push(event.diagnostic);
+          if (event.kind === 'not-finite' || event.kind === 'collapse') problems.push(event.diagnostic);
           progress.event(event);
         },
+        onCollapse: options.onCollapse ?? 'warn',
         signal: stop.signal,
       });
       progress.end();
@@ -115,11 +117,12 @@ function specText(prepared: Prepared, isRun: boolean): string {
 }
 
 function ended(shown: string, result: TrainResult, diagnostics: readonly Diagnostic[], evaluation: Evaluation | null, report: string): Outcome {
-  const codes: Record<TrainResult['outcome'], ExitCode> = { finished: exitCodes.ok, interrupted: exitCodes.interrupted, 'not-finite': exitCodes.guard };
+  const codes: Record<TrainResult['outcome'], ExitCode> = { finished: exitCodes.ok, interrupted: exitCodes.interrupted, 'not-finite': exitCodes.guard, collapsed: exitCodes.guard };
   const lines: Record<TrainResult['outcome'], string> = {
     finished: `trained ${result.step} steps in ${duration(result.seconds)}: ${shown}\n`,
     interrupted: `stopped after step ${result.step}; checkpoint ${result.checkpoint ?? '(none)'}\ngo on with: sslc train ${shown} --resume\n`,
     'not-finite': '',
+    collapsed: '',
   };
   const learned = evaluation === null ? '' : `\n${evaluationTable(evaluation)}\nreport: ${report}\n`;
   return {

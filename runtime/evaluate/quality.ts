@@ -39,6 +39,17 @@ export function alphaReq(spectrum: Float64Array): number | null {
   return -covariance / x.reduce((a, v) => a + (v - mx) ** 2, 0);
 }
 
+/** Mean Euclidean length of the rows. */
+export function meanLength({ rows, size, values }: Features): number {
+  let sum = 0;
+  for (let i = 0; i < rows; i++) {
+    let square = 0;
+    for (let d = 0; d < size; d++) square += values[i * size + d] ** 2;
+    sum += Math.sqrt(square) / rows;
+  }
+  return sum;
+}
+
 /** Mean squared distance of unit vectors, row by row. */
 export function alignment(first: Features, second: Features): number {
   const [a, b] = [normalizeRows(first, null), normalizeRows(second, null)];

@@ -8,7 +8,8 @@ import type { DataSet } from '../data/data-set.js';
 import type { Evaluation, EvaluationRow, SplitFeatures } from '../evaluate/evaluate.js';
 import { atomicWrite } from '../train/atomic-write.js';
 import { readMetrics, type MetricsLine } from '../train/metrics.js';
-import { escapeHtml, formatNumber, lineChart } from './chart.js';
+import { escapeHtml, formatNumber } from './chart.js';
+import { trainingCurves } from './curves.js';
 import { page } from './page.js';
 import { embeddingMap, neighbourRows } from './pictures.js';
 
@@ -42,7 +43,8 @@ export async function renderReport(options: ReportOptions, metrics: readonly Met
     head,
     evaluation === null ? '' : tiles(evaluation, metrics),
     evaluation === null ? '' : accuracyTable(evaluation),
-    curves(metrics, manifest, done),
+    collapseNote(metrics),
+    trainingCurves(metrics, manifest, done),
     features === null ? '' : await neighbourRows(data, features, options.seed),
     features === null ? '' : await embeddingMap(data, features),
     settingsTable(options),
@@ -95,27 +97,9 @@ function accuracyTable(evaluation: Evaluation): string {
 <details style="margin-top:12px"><summary>How these are measured</summary>${protocols.map((p) => `<p class="note" style="margin-top:6px">${escapeHtml(p)}.</p>`).join('')}</details></div>`;
 }
 
-function curves(metrics: readonly MetricsLine[], manifest: Manifest, done: number): string {
-  const steps = metrics.filter((l) => l.kind === 'step');
-  const values = (name: string): { step: number; value: number }[] => steps.flatMap((l) => { const v = l.kind === 'step' ? l[name] : undefined; return typeof v === 'number' ? [{ step: l.step, value: v }] : []; });
-  const embedding = metrics.flatMap((l) => (l.kind === 'embedding' ? [l] : []));
-  const knn = metrics.flatMap((l) => (l.kind === 'knn' ? [{ step: l.step, value: l.accuracy }] : []));
-  const objectives = manifest.objectives.map((o) => o.name).filter((n) => manifest.reports.includes(n));
-  const others = manifest.reports.filter((n) => n !== 'loss' && !objectives.includes(n));
-  const target = 1 / Math.sqrt(Math.max(1, manifest.embeddingSize));
-  const charts = [
-    lineChart({ title: 'Loss', note: 'each step, and its running mean', steps: done, series: [{ name: '', colour: 1, points: values('loss'), smooth: true }] }),
-    objectives.length < 2 ? '' : lineChart({ title: 'Objectives', note: 'the terms the loss is the sum of, running means', steps: done, series: objectives.slice(0, 6).map((name, i) => ({ name, colour: i + 1, points: values(name), smooth: true })) }),
-    lineChart({
-      title: 'Spread of the embeddings', note: 'mean deviation of unit embeddings; falls to 0 when they collapse', steps: done, fromZero: true,
-      series: [{ name: '', colour: 3, points: embedding.map((l) => ({ step: l.step, value: l.std })), smooth: false }],
-      reference: { value: target, name: `1/√${manifest.embeddingSize}: spread over the sphere` },
-    }),
-    lineChart({ title: 'Effective rank', note: `RankMe, of at most ${manifest.embeddingSize}; falls to 1 when only one direction is used`, steps: done, fromZero: true, series: [{ name: '', colour: 4, points: embedding.map((l) => ({ step: l.step, value: l.rank })), smooth: false }] }),
-    knn.length < 2 ? '' : lineChart({ title: 'kNN accuracy', note: 'on held-out examples, while training', steps: done, series: [{ name: '', colour: 2, points: knn, smooth: false }] }),
-    ...others.slice(0, 4).map((name) => { const points = values(name); return points.every((p) => p.value === points[0].value) ? '' : lineChart({ title: name, note: 'as scheduled', steps: done, fromZero: true, series: [{ name: '', colour: 5, points, smooth: false }] }); }),
-  ].filter((c) => c !== '');
-  return charts.length === 0 ? '' : `<h2>Training</h2><div class="grid2">${charts.join('\n')}</div>`;
+/** What the guard said while training, in words. */
+function collapseNote(metrics: readonly MetricsLine[]): string {
+  return metrics.flatMap((l) => (l.kind === 'collapse' ? [`<div class="card"><b>Step ${formatNumber(l.step)}:</b> ${escapeHtml(l.message)}.</div>`] : [])).join('');
 }
 
 function settingsTable({ manifest, data, seed, facts }: ReportOptions): string {

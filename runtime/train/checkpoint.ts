@@ -50,7 +50,8 @@ export function latestCheckpoint(runFolder: string): CheckpointFile | null {
   return listCheckpoints(runFolder).at(-1) ?? null;
 }
 
-export async function saveCheckpoint(runFolder: string, session: Session, manifest: Manifest, facts: CheckpointFacts, keep: number): Promise<CheckpointFile> {
+/** Saves the state, then removes all checkpoints but the newest `keep`, the best, and `kept`. */
+export async function saveCheckpoint(runFolder: string, session: Session, manifest: Manifest, facts: CheckpointFacts, keep: number, kept: string | null = null): Promise<CheckpointFile> {
   const folder = join(runFolder, 'checkpoints');
   await mkdir(folder, { recursive: true });
   // What a killed run was in the middle of writing.
@@ -59,7 +60,7 @@ export async function saveCheckpoint(runFolder: string, session: Session, manife
   const metadata: Record<string, string> = { format: checkpointFormat };
   for (const [key, value] of Object.entries(facts)) if (value !== null) metadata[key] = String(value);
   await atomicWrite(path, encodeSafetensors(await readState(session, manifest), metadata));
-  await prune(runFolder, keep);
+  await prune(runFolder, keep, kept);
   return { path, step: facts.step };
 }
 
@@ -101,12 +102,12 @@ export function checkFacts(before: CheckpointFacts, now: CheckpointFacts): void 
   }
 }
 
-async function prune(runFolder: string, keep: number): Promise<void> {
+async function prune(runFolder: string, keep: number, kept: string | null): Promise<void> {
   const files = listCheckpoints(runFolder);
   if (files.length <= keep) return;
   const scored = await Promise.all(files.map(async (f) => ({ ...f, score: (await readFacts(f.path)).score })));
   const best = scored.reduce<(typeof scored)[number] | null>((a, b) => (b.score !== null && (a === null || a.score === null || b.score > a.score) ? b : a), null);
   for (const file of scored.slice(0, -keep)) {
-    if (file.path !== best?.path) await rm(file.path, { force: true });
+    if (file.path !== best?.path && file.path !== kept) await rm(file.path, { force: true });
   }
 }

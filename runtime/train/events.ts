@@ -1,5 +1,7 @@
 /** What training tells its caller while it runs. The command line turns these into lines; nothing here prints. */
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
+import type { Collapse } from './collapse-guard.js';
+import type { EmbeddingFigures } from './watch.js';
 import type { StageResult } from './stages.js';
 
 export type TrainEvent =
@@ -11,14 +13,18 @@ export type TrainEvent =
       readonly steps: number;
       readonly epoch: number;
       readonly loss: number;
+      /** The loss less that of a collapsed encoder; null where that is not known. */
+      readonly gap: number | null;
       readonly reports: Readonly<Record<string, number>>;
       /** Training examples a second, over the latest steps. */
       readonly examplesPerSecond: number;
       readonly secondsLeft: number;
       /** The latest measures of the embeddings of a fixed batch. */
-      readonly embedding: { readonly std: number; readonly rank: number; readonly size: number } | null;
+      readonly embedding: (EmbeddingFigures & { readonly size: number }) | null;
     }
-  | { readonly kind: 'embedding'; readonly step: number; readonly std: number; readonly rank: number; readonly size: number }
+  | ({ readonly kind: 'embedding'; readonly step: number; readonly size: number } & EmbeddingFigures)
+  /** The embeddings have collapsed; `checkpoint` is the last healthy one. The run ends when that was asked for. */
+  | ({ readonly kind: 'collapse'; readonly checkpoint: string | null; readonly diagnostic: Diagnostic } & Collapse)
   | { readonly kind: 'knn'; readonly step: number; readonly accuracy: number; readonly protocol: string; readonly seconds: number }
   /** A stage over the training set is done, before the step after `step`. */
   | ({ readonly kind: 'stage' } & StageResult)
@@ -31,7 +37,7 @@ export type TrainEvent =
   | { readonly kind: 'finished'; readonly step: number; readonly checkpoint: string; readonly seconds: number };
 
 export interface TrainResult {
-  readonly outcome: 'finished' | 'interrupted' | 'not-finite';
+  readonly outcome: 'finished' | 'interrupted' | 'not-finite' | 'collapsed';
   readonly step: number;
   readonly checkpoint: string | null;
   /** Seconds spent in this call. */

@@ -5,13 +5,16 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { atomicWrite } from './atomic-write.js';
+import type { Collapse } from './collapse-guard.js';
+import type { EmbeddingFigures } from './watch.js';
 import type { StageResult } from './stages.js';
 
 export type MetricsLine =
-  /** After step `step` (counted from 1), what it reported. */
+  /** After step `step` (counted from 1), what it reported; `gap` is the loss less that of a collapsed encoder, where it is known. */
   | { readonly kind: 'step'; readonly step: number; readonly [report: string]: number | string }
-  /** Embeddings of a fixed batch: mean deviation of the unit vectors (healthy near 1/sqrt(D)) and RankMe. */
-  | { readonly kind: 'embedding'; readonly step: number; readonly std: number; readonly rank: number }
+  /** Embeddings of a fixed batch. */
+  | ({ readonly kind: 'embedding'; readonly step: number } & EmbeddingFigures)
+  | ({ readonly kind: 'collapse' } & Collapse)
   | { readonly kind: 'knn'; readonly step: number; readonly accuracy: number; readonly k: number; readonly temperature: number; readonly centred: boolean }
   /** A stage that ran after `step` steps: the SHA-256 of what it assigned and, for tables of whole numbers, entries that changed. */
   | ({ readonly kind: 'stage' } & StageResult)

@@ -11,17 +11,18 @@ import type { DataSet } from '../data/data-set.js';
 import { fail, runProblem } from '../data/problem.js';
 import { bindInputs, embedSplit } from '../evaluate/embed.js';
 import { knn, knnProtocol, type KnnOptions } from '../evaluate/nearest.js';
-import { spreadOf } from '../evaluate/spectrum.js';
 import { scheduleActions } from './actions.js';
 import { atomicWrite } from './atomic-write.js';
-import { checkFacts, checkpointFormat, latestCheckpoint, restoreCheckpoint, saveCheckpoint, type CheckpointFacts } from './checkpoint.js';
+import { createCollapseGuard, type Collapse } from './collapse-guard.js';
+import { checkFacts, checkpointFormat, latestCheckpoint, listCheckpoints, restoreCheckpoint, saveCheckpoint, type CheckpointFacts } from './checkpoint.js';
 import { stepsPerEpoch } from './data-order.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { createFeed } from './feed.js';
-import { openMetrics } from './metrics.js';
+import { openMetrics, readMetrics } from './metrics.js';
 import { adoptCheckpoint, writeParameters } from './run-state.js';
 import { dueStages, runStage, type StageResult } from './stages.js';
 import { decodeSafetensors } from './safetensors.js';
+import { measureEmbeddings, type EmbeddingFigures } from './watch.js';
 
 export interface TrainOptions {
   readonly compiled: Pick<CompiledModel, 'training' | 'manifest'>;
@@ -45,15 +46,16 @@ export interface TrainOptions {
   readonly keep?: number;
   /** Seconds between checkpoints when the train block asks for none. */
   readonly checkpointSeconds?: number;
+  /** What a collapse of the embeddings does: end the run, or only be told (the default). */
+  readonly onCollapse?: 'stop' | 'warn';
   /** How many steps late reports are read. */
   readonly reportDelay?: number;
 }
 
-/** Most examples in the batch whose embeddings are watched, and in a kNN while training. */
-const probeExamples = 512;
+/** Most examples in a kNN while training. */
 const knnExamples = 10_000;
 
-/** Trains until the plan's steps are done, the signal is given or a report is not finite. */
+/** Trains until the plan's steps are done, the signal is given, a report is not finite or, when asked, the embeddings collapse. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { compiled, session, data, directory, seed, events } = options;
   const { manifest } = compiled;
@@ -94,7 +96,15 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const meter = speedometer(manifest.batch);
   const delay = options.reportDelay ?? (session.plan.code.target === 'wgsl' ? 4 : 0);
   const embeddingEvery = options.embeddingEvery ?? Math.max(20, Math.round(manifest.steps / 50));
-  let embedding: { readonly std: number; readonly rank: number; readonly size: number } | null = null;
+  let embedding: (EmbeddingFigures & { readonly size: number }) | null = null;
+  let collapsed: Collapse | null = null;
+  const guard = createCollapseGuard(manifest.embeddingSize, manifest.trivial);
+  for (const l of step > 0 ? readMetrics(directory) : []) {
+    if (l.kind === 'step' && l.step <= step && typeof l['loss'] === 'number') guard.loss(l.step, l['loss']);
+    if (l.kind === 'embedding' && l.step <= step) guard.embedding(l.step, l);
+  }
+  /** The newest checkpoint that is as old as the latest healthy measure. */
+  const lastHealthy = (): string | null => listCheckpoints(directory).filter((c) => c.step <= (guard.healthy() ?? -1)).at(-1)?.path ?? null;
   let late: { readonly step: number; readonly values: Promise<ArrayLike<number>> }[] = [];
   let notFinite: { readonly step: number; readonly name: string; readonly value: number } | null = null;
   let lastSave = Date.now();
@@ -108,11 +118,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const reports: Record<string, number> = {};
       manifest.reports.forEach((name, i) => { reports[name] = values[i]; });
       const wrong = manifest.reports.find((name) => !Number.isFinite(reports[name]));
-      log.append({ kind: 'step', step: first.step, ...Object.fromEntries(Object.entries(reports).map(([k, v]) => [k, Number.isFinite(v) ? v : String(v)])) });
+      const loss = reports['loss'] ?? NaN;
+      const gap = manifest.trivial === null || !Number.isFinite(loss) ? null : loss - manifest.trivial.value;
+      guard.loss(first.step, loss);
+      log.append({ kind: 'step', step: first.step, ...(gap === null ? {} : { gap }), ...Object.fromEntries(Object.entries(reports).map(([k, v]) => [k, Number.isFinite(v) ? v : String(v)])) });
       if (wrong !== undefined) notFinite = { step: first.step, name: wrong, value: reports[wrong] };
       const speed = meter.rate();
       events({
-        kind: 'step', step: first.step, steps: manifest.steps, epoch: first.step / perEpoch, loss: reports['loss'] ?? NaN, reports,
+        kind: 'step', step: first.step, steps: manifest.steps, epoch: first.step / perEpoch, loss, gap, reports,
         examplesPerSecond: speed, secondsLeft: speed > 0 ? ((manifest.steps - first.step) * manifest.batch) / speed : Infinity, embedding,
       });
     }
@@ -120,7 +133,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const save = async (): Promise<string | null> => {
     await settle(0);
     if (notFinite !== null) return null;
-    const file = await saveCheckpoint(directory, session, manifest, facts(step, score), options.keep ?? 3);
+    const file = await saveCheckpoint(directory, session, manifest, facts(step, score), options.keep ?? 3, lastHealthy());
     saved = file.path;
     lastSave = Date.now();
     log.append({ kind: 'checkpoint', step, path: `checkpoints/step-${step}.safetensors` });
@@ -128,12 +141,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     return file.path;
   };
   const watch = async (): Promise<void> => {
-    const split = data.test ?? data.train;
-    const features = await embedSplit({ session, manifest, split, binding, limit: probeExamples });
-    const spread = spreadOf(features);
-    embedding = { ...spread, size: features.size };
-    log.append({ kind: 'embedding', step, ...spread });
+    const figures = await measureEmbeddings(session, manifest, data, binding, seed);
+    embedding = { ...figures, size: manifest.embeddingSize };
+    log.append({ kind: 'embedding', step, ...figures });
     events({ kind: 'embedding', step, ...embedding });
+    const found = guard.embedding(step, figures);
+    if (found === null) return;
+    const checkpoint = lastHealthy();
+    const stop = options.onCollapse === 'stop';
+    if (stop) collapsed = found;
+    log.append({ kind: 'collapse', ...found });
+    events({ kind: 'collapse', ...found, checkpoint, diagnostic: runProblem(stop ? 'SSL5032' : 'SSL5033', { step, message: found.message, checkpoint }) });
   };
   const evaluateKnn = async (wanted: KnnOptions): Promise<void> => {
     const started = Date.now();
@@ -165,7 +183,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       if (embeddingEvery > 0) await watch();
       await save();
     }
-    while (step < manifest.steps && notFinite === null && options.signal?.aborted !== true) {
+    while (step < manifest.steps && notFinite === null && collapsed === null && options.signal?.aborted !== true) {
       await stages();
       meter.begin();
       await feed.write(step);
@@ -178,6 +196,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       meter.end();
       if (notFinite !== null) break;
       if (embeddingEvery > 0 && (step % embeddingEvery === 0 || step === manifest.steps)) await watch();
+      if (collapsed !== null) break;
       const due = schedule.due(step);
       for (const action of due) if (action.kind === 'knn') await evaluateKnn(action.options);
       const wanted = due.some((a) => a.kind === 'checkpoint') || (!schedule.checkpoints && Date.now() - lastSave > (options.checkpointSeconds ?? 60) * 1000);
@@ -191,6 +210,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       events({ kind: 'not-finite', ...bad, checkpoint: saved, diagnostic: problem });
       return { outcome: 'not-finite', step: bad.step, checkpoint: saved, seconds: seconds() };
     }
+    if (collapsed !== null) return { outcome: 'collapsed', step, checkpoint: lastHealthy(), seconds: seconds() };
     const already = saved !== null && latestCheckpoint(directory)?.step === step;
     const path = (already ? saved : await save()) ?? '';
     if (step < manifest.steps) {

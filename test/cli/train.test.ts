@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { run } from '../../cli/run.js';
 import { decodeSafetensors, encodeSafetensors } from '../../runtime/train/safetensors.js';
+import { idxProject } from './idx-project.js';
 import { place, recordingTerminal, type Place, type Written } from './command.js';
 
 const places: Place[] = [];
@@ -30,12 +31,8 @@ train tiny {
 `;
 
 function project(rate = '0.05'): Place {
-  const made = place({ 'tiny.ssl': program(rate) });
+  const made = idxProject({ 'tiny.ssl': program(rate) });
   places.push(made);
-  const count = 48;
-  const pixels = Uint8Array.from({ length: count * 25 }, (_, i) => (i * 89 + Math.floor(i / 25) * 53) % 256);
-  writeFileSync(join(made.folder, 'images'), Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 5, 0, 0, 0, 5]), pixels]));
-  writeFileSync(join(made.folder, 'labels'), Buffer.concat([Buffer.from([0, 0, 8, 1, 0, 0, 0, count]), Uint8Array.from({ length: count }, (_, i) => i % 3)]));
   return made;
 }
 

@@ -1,6 +1,9 @@
 /** SSL5: data, checkpoints, devices and running. */
 import { entry } from '../diagnostic.js';
 
+const collapseHelp = (checkpoint: string | null): string =>
+  `${checkpoint === null ? 'no checkpoint before it is healthy' : `the last healthy checkpoint is ${checkpoint}`}; a lower rate, or more weight on what keeps embeddings apart, often helps`;
+
 export const runningCodes = {
   SSL5001: entry<{ path: string; problem: string; help: string | null }>({
     severity: 'error',
@@ -108,6 +111,16 @@ export const runningCodes = {
     severity: 'error',
     title: (a) => `training stopped at step ${a.step}: \`${a.name}\` is ${a.value}`,
     help: (a) => `${a.checkpoint === null ? 'there is no checkpoint before it' : `the last good checkpoint is ${a.checkpoint}`}; a lower rate, a longer warmup or a larger temperature often helps`,
+  }),
+  SSL5032: entry<{ step: number; message: string; checkpoint: string | null }>({
+    severity: 'error',
+    title: (a) => `training stopped at step ${a.step}: ${a.message}`,
+    help: (a) => collapseHelp(a.checkpoint),
+  }),
+  SSL5033: entry<{ step: number; message: string; checkpoint: string | null }>({
+    severity: 'warning',
+    title: (a) => `at step ${a.step}: ${a.message}`,
+    help: (a) => `${collapseHelp(a.checkpoint)}; \`--on-collapse stop\` ends a run there`,
   }),
   SSL5031: entry<{ what: string; why: string }>({
     severity: 'error',

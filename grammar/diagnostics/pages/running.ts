@@ -134,6 +134,18 @@ export const runningPages: Readonly<Record<string, PageText>> = {
     wrong: 'optimizer sgd(rate: 1000)\n',
     right: 'optimizer sgd(rate: 0.1)\n',
   },
+  SSL5032: {
+    title: 'training stopped by a collapse',
+    explanation: 'For 200 steps, and in three measures at least, all embeddings were nearly one vector and the loss had the value of a collapsed encoder (uniform collapse), or they used fewer than two directions (dimensional collapse). The run was started with `--on-collapse stop`, so it ended with exit code 4. The message names the newest checkpoint that was saved before the first bad measure; `--params` starts a new run from its weights.',
+    wrong: '$ sslc train runs/collapsed --resume --on-collapse stop\n',
+    right: '$ sslc train model.ssl --params runs/collapsed/checkpoints/step-400.safetensors --set rate=0.01\n',
+  },
+  SSL5033: {
+    title: 'a collapse of the embeddings while training',
+    explanation: 'For 200 steps, and in three measures at least, all embeddings were nearly one vector and the loss had the value of a collapsed encoder (uniform collapse), or they used fewer than two directions (dimensional collapse). Training goes on, since some runs recover; with `--on-collapse stop` it would have ended with exit code 4. What is watched is what `represent` gives, not what the loss compares: a projector may collapse behind a healthy encoder.',
+    wrong: 'minimize agree: mean((u - v)^2)\nregularize spread: 0.00001 * variance(u)\n',
+    right: 'minimize agree: mean((u - v)^2)\nregularize spread: variance(u)\n',
+  },
   SSL5031: {
     title: 'something that cannot be evaluated',
     explanation: 'The evaluation needs something that the data or the model does not offer, such as labels.',

@@ -1,0 +1,59 @@
+/** A model that does collapse, through the command line: the event, the exit code, the checkpoint. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { idxProject } from './idx-project.js';
+import type { Place } from './command.js';
+
+const places: Place[] = [];
+afterAll(() => { for (const p of places) p.remove(); });
+
+/** What keeps the embeddings apart is there, so `check` lets it pass, but far too weak. */
+const program = `use std.layers { linear }
+use std.optimizers { sgd }
+use std.regularizers { variance }
+view jitter(x: [H, W, C]) { let by[i: H, j: W, c: C] ~ normal(0, 0.2); x + by }
+model weak(width: int = 8) {
+  input x: u8[H, W, C]
+  view  a, b ~ jitter(x)
+  net   f = flatten |> linear(width)
+  let   u = f(a), v = f(b)
+  minimize   agree: 8 * mean((u - v)^2)
+  regularize spread: 0.0001 * variance(u)
+  monitor    length: mean(u^2)
+  represent  f(x)
+}
+train weak {
+  data      idx(images: "images", labels: "labels", testImages: "images", testLabels: "labels")
+  batch     16
+  steps     500
+  optimizer sgd(rate: 0.3)
+  every 20 steps { checkpoint }
+}
+`;
+
+test('--on-collapse stop ends the run with exit code 4 and names the last healthy checkpoint, which is kept', async () => {
+  const p = idxProject({ 'weak.ssl': program });
+  places.push(p);
+  const { code, stderr } = await p.sslc('train', 'weak.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run');
+  expect(stderr).toContain('error[SSL5032]');
+  expect(code).toBe(4);
+  expect(stderr).toMatch(/uniform collapse: loss = [\d.e-]+ for 2\d\d steps/);
+  const named = /last healthy checkpoint is (\S+\.safetensors)/.exec(stderr)?.[1] ?? '';
+  expect(existsSync(join(p.folder, named)) || existsSync(named)).toBe(true);
+  const lines: readonly Record<string, unknown>[] = readFileSync(join(p.folder, 'run', 'metrics.jsonl'), 'utf8').trim().split('\n').map((l) => JSON.parse(l));
+  expect(lines.at(-1)).toMatchObject({ kind: 'collapse', form: 'uniform' });
+  const step = lines.find((l) => l['kind'] === 'step');
+  expect(Object.keys(step ?? {})).toEqual(expect.arrayContaining(['gap', 'loss', 'agree', 'spread', 'length', 'gradient_norm', 'rate']));
+  expect(lines.find((l) => l['kind'] === 'embedding')).toMatchObject({ std: expect.any(Number), rank: expect.any(Number), participation: expect.any(Number), alignment: expect.any(Number), uniformity: expect.any(Number) });
+});
+
+test('by default it is a warning, and the run goes on', async () => {
+  const p = idxProject({ 'weak.ssl': program });
+  places.push(p);
+  const { code, stdout } = await p.sslc('train', 'weak.ssl', '--device', 'cpu', '--no-evaluate', '--json');
+  expect(code).toBe(0);
+  const lines: readonly Record<string, unknown>[] = stdout.trim().split('\n').map((l) => JSON.parse(l));
+  expect(lines.filter((l) => l['event'] === 'collapse')).toMatchObject([{ form: 'uniform', checkpoint: expect.stringContaining('step-') }]);
+  expect(lines.at(-1)).toMatchObject({ exitCode: 0, diagnostics: expect.arrayContaining([expect.objectContaining({ code: 'SSL5033', severity: 'warning' })]), result: { outcome: 'finished' } });
+});
