@@ -50,7 +50,7 @@ export interface CollapseVerdict {
 const sizes = [8, 16] as const;
 
 /** Constant vectors to collapse to: a term may prefer some length, and the lowest of these is the one to leave. */
-const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length)), () => 1];
+const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length)), () => 0, () => 1];
 
 function lowestCentre(loss: (centre: number) => number): number {
   const losses = centres.map((_, k) => loss(k));
@@ -243,7 +243,7 @@ function normal(salt: number, row: number, d: number): number {
   return Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * v);
 }
 
-/** The value at batch B as a formula where one fits the values at two batches: a constant, ln n, or ln(aB + b). */
+/** The value at batch B as a formula where one fits the values at two batches: a constant, ln n, ln(aB + b) or twice that, or a B. */
 function describeValue(first: number, second: number, batch: number): CollapseVerdict['trivial'] {
   const whole = (x: number): boolean => Math.abs(x - Math.round(x)) < 1e-6 * Math.max(1, Math.abs(x));
   if (Math.abs(first - second) < 1e-9 * Math.max(1, Math.abs(first))) {
@@ -262,6 +262,8 @@ function describeValue(first: number, second: number, batch: number): CollapseVe
       return { value: times * Math.log(s * batch + r), formula: `${times === 1 ? '' : `${times} `}ln(${text})`, exact: true };
     }
   }
+  const share = second / sizes[1];
+  if (Math.abs(first - share * sizes[0]) < 1e-9 * Math.abs(second)) return { value: share * batch, formula: `${Number(share.toPrecision(4))} B`, exact: true };
   return { value: second, formula: null, exact: false };
 }
 

@@ -43,6 +43,8 @@ describe('the verdict on collapse', () => {
     ['dcl', { weighted: 'true' }, 'contrastive', '2 ln(2B - 2)', 2 * Math.log(510)],
     // Its memory is taken to be spread; the neighbours that it gives are without gradient.
     ['nnclr', { support: '64', ...narrow }, 'clustered', 'ln(B)', Math.log(256)],
+    // 5 % of 0.402 an example, the statistic of embeddings that are all zero.
+    ['lejepa', { parts: '0' }, 'regularized', '0.0201 B', 0.05 * 0.4020475797316646 * 256],
     // In the first step, when the past moment is zero: rho (1 - beta).
     ['tico', narrow, 'contrastive', null, 0.8],
     ['sparse_prediction', narrow, 'regularized', null, 24.75],
