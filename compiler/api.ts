@@ -59,7 +59,11 @@ export interface TrainingSpec {
   readonly model: string;
   readonly settings: Readonly<Record<string, number | boolean | string>>;
   readonly data: DataDescription | null;
+  /** Examples a step learns from, and how many of them are in memory at a time: fewer under a virtual batch. */
   readonly batch: number;
+  readonly chunk: number;
+  /** What layers that mix the examples of a batch do under a virtual batch; null when it is not said. */
+  readonly batchNorm: 'chunk' | null;
   readonly epochs: number | null;
   readonly steps: number | null;
   readonly seed: number;

@@ -51,6 +51,8 @@ export interface Context {
     readonly example: TensorId;
     /** What `id` reads where examples have no number in the training set: a program that needs it is refused. */
     readonly unnumbered?: TensorId;
+    /** Where only a part of a batch of `size` is seen: the position of its first example. */
+    readonly within?: { readonly first: Scalar; readonly size: number };
   } | null;
   /** Numbers for index variables, far from any position. */
   counter: number;

@@ -147,7 +147,8 @@ export class PlacedStore implements Store {
   private readonly moved = new Map<string, TensorId>();
   context: Context | null = null;
 
-  constructor(private readonly builder: ProgramBuilder, private readonly layout: Layout, private readonly updating: boolean) {}
+  /** `owns` says which of the states a program updates: where several make up a step, each writes its own. */
+  constructor(private readonly builder: ProgramBuilder, private readonly layout: Layout, private readonly updating: boolean, private readonly owns: (state: string) => boolean = () => true) {}
 
   source(name: string, shape: readonly number[], role: 'parameters' | 'state', element: StateInfo['element'] = 'f32'): TensorId {
     const known = this.sources.get(name);
@@ -249,14 +250,19 @@ export class PlacedStore implements Store {
 
   /** The collected new values. */
   values(): readonly TensorId[] {
-    return [...this.updates.values()].map(nodeOf);
+    return [...this.updates].filter(([name]) => this.owns(name)).map(([, value]) => nodeOf(value));
+  }
+
+  /** What was to be updated so far is left to other programs. */
+  forgetUpdates(): void {
+    this.updates.clear();
   }
 
   /** Writes the collected new values back to their sources. `now` says where a value is by now. */
   commit(now: (id: TensorId) => TensorId): void {
     for (const [name, value] of this.updates) {
       const source = this.sources.get(name);
-      if (source !== undefined) this.builder.update(source, now(nodeOf(value)));
+      if (source !== undefined && this.owns(name)) this.builder.update(source, now(nodeOf(value)));
     }
   }
 }

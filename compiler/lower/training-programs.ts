@@ -2,7 +2,7 @@
  * Builds the programs of a training run: `init` draws what is owned, `step` is one update, `embed` represents examples.
  * The first elaboration discovers parameters and states; the others read them where the layout puts them.
  */
-import type { CompileTrainingOptions, LoadedProgram, TargetOptions } from '../api.js';
+import type { CompileTrainingOptions, LoadedProgram, TargetOptions, TrainingSpec } from '../api.js';
 import type { Manifest, ModelInput } from '../plan/manifest.js';
 import { differentiate } from '../tensor/differentiate.js';
 import { ProgramBuilder } from '../tensor/builder.js';
@@ -10,7 +10,7 @@ import type { Program } from '../tensor/program.js';
 import { stackTwins, unstacked } from '../tensor/stack-twins.js';
 import type { Stacked } from '../tensor/stack-twins.js';
 import { tensorsRead } from '../tensor/renumber.js';
-import { binary, float, index, int, select } from '../tensor/scalar.js';
+import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Input } from '../../grammar/ast.js';
 import type { Span } from '../../grammar/span.js';
@@ -33,12 +33,13 @@ import type { Layout } from './store.js';
 import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
 import { entryOf, modelSettings, readTraining, selectModel, settingNames, sortOverrides } from './training-spec.js';
 import type { Overrides, TrainingSource } from './training-spec.js';
-import type { TensorValue } from './value.js';
+import { buildVirtualStep } from './virtual-batch.js';
+import type { IndexVariable, TensorValue, Value } from './value.js';
 import { axisOf } from './value.js';
 import { buildViews } from './view-program.js';
 
 export interface TrainingPrograms {
-  /** And those of the stages, by the names in the manifest, and `views` where there is one. */
+  /** With a virtual batch also `encode`, `backward` and `update`, around `step`; those of the stages, by the names in the manifest; `views` where there is one. */
   readonly programs: Readonly<Record<string, Program>> & { readonly init: Program; readonly step: Program; readonly embed: Program };
   readonly manifest: Manifest;
 }
@@ -58,7 +59,8 @@ const origin = (name: string): { span: null; name: string } => ({ span: null, na
 export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOptions): TrainingPrograms {
   const source = selectModel(loaded, options.model);
   const spec = readTraining(loaded, options);
-  const batch = Math.min(spec.batch, options.data.examples);
+  const batch = spec.chunk < spec.batch ? spec.batch : Math.min(spec.batch, options.data.examples);
+  if (batch > options.data.examples) return fail(null, 'SSL2009', entryOf(source.train, 'virtual_batch')?.span ?? source.model.name.span, { name: 'virtual_batch', expected: `at most the ${options.data.examples} examples of the data`, found: `${batch}` });
   const lengths = { batch, steps: options.steps, epochSteps: Math.max(1, Math.floor(options.data.examples / batch)), examples: options.data.examples };
 
   // init: discover everything that is owned, and draw it
@@ -83,13 +85,11 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const full: Layout = { ...layout, states: [...discovering.states.values()].map((s) => s.info) };
   finishInit(init.c.builder, discovering, full);
 
-  // step
-  const builder = new ProgramBuilder('step');
-  const store = new PlacedStore(builder, full, true);
-  const step = openProgram(loaded, builder, store, lengths, batch, true);
-  store.context = step.c;
-  const model = elaborateModel(step.c, source.model, step.scope, settings, 'objectives', inputs(step, options.resident ? 'resident' : 'batch'));
-  const reports = finishStep(step, model, source, overrides, full, store, options.target);
+  const trained: StepParts = {
+    loaded, source, settings, overrides, layout: full, lengths, target: options.target, spec,
+    inputs: (c) => (input, k) => inputTensor(c, options.data.inputs, input, k, options.resident ? 'resident' : 'batch', lengths.examples),
+  };
+  const { model, reports, programs } = spec.chunk < batch ? buildVirtualStep(trained) : buildStep(trained);
 
   // embed
   const embedBuilder = new ProgramBuilder('embed');
@@ -124,7 +124,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const views = buildViews({ ...opened, source, settings, inputs: inputs(opened, 'embed'), embed: embedBuilder.build(), size: embeddingSize, finish: finishEmbed });
 
   const manifest: Manifest = {
-    model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
+    model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, chunk: Math.min(spec.chunk, batch), embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
     parameters: [
       ...full.parameters.map((p) => ({ path: p.path, arena: 'parameters', offset: p.offset, shape: p.shape })),
       ...full.targets.flatMap((t) => t.parameters.map((p) => ({ path: t.info.name + p.path.slice(t.info.of.length), arena: `target.${t.info.name}`, offset: p.offset, shape: p.shape }))),
@@ -138,22 +138,59 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     views: views?.names ?? [],
     trivial: options.trivial ?? null,
   };
-  return { programs: { init: init.c.builder.build(), step: builder.build(), embed: embedBuilder.build(), ...(views === null ? {} : { views: views.program }), ...staged.programs }, manifest };
+  return { programs: { init: init.c.builder.build(), ...programs, embed: embedBuilder.build(), ...(views === null ? {} : { views: views.program }), ...staged.programs }, manifest };
+}
+
+/** What the programs of a step are made from. */
+export interface StepParts {
+  readonly loaded: LoadedProgram;
+  readonly source: TrainingSource;
+  readonly spec: TrainingSpec;
+  readonly settings: ReadonlyMap<string, Value>;
+  readonly overrides: Overrides;
+  readonly layout: Layout;
+  readonly lengths: Lengths;
+  readonly target: TargetOptions;
+  readonly inputs: (c: Context) => (input: Input, position: number) => TensorValue;
+}
+
+export interface BuiltStep {
+  readonly programs: Readonly<Record<string, Program>> & { readonly step: Program };
+  readonly model: ElaboratedModel;
+  readonly reports: readonly string[];
+}
+
+function buildStep({ loaded, source, settings, overrides, layout, lengths, target, inputs }: StepParts): BuiltStep {
+  const builder = new ProgramBuilder('step');
+  const store = new PlacedStore(builder, layout, true);
+  const step = openProgram(loaded, builder, store, lengths, lengths.batch, true);
+  store.context = step.c;
+  const model = elaborateModel(step.c, source.model, step.scope, settings, 'objectives', inputs(step.c));
+  const reports = finishStep(step, model, source, overrides, layout, store, target);
+  return { programs: { step: builder.build() }, model, reports };
 }
 
 function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
   return openProgram(loaded, new ProgramBuilder(name), store, lengths, batch, training);
 }
 
-export function openProgram(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
+/** With `chunk`, the program sees so many examples of the batch at a time: those of number `clock.chunk`. */
+export function openProgram(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean, chunk: number | null = null): Session {
   const seed = builder.source('clock.seed', 'clock', 'i32', [], origin('seed'));
   const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
   const example = builder.source(training ? 'batch.example' : 'embed.example', 'batch', 'i32', [batch], origin('example'));
-  const variable = { id: 1_000_000, name: 'batch', axis: axisOf(batch, 'B'), implicit: true };
+  const variable = { id: 1_000_000, name: 'batch', axis: axisOf(chunk ?? batch, 'B'), implicit: true };
   const c: Context = {
-    builder, training, store, seed, step, batch: { variable, example }, counter: 0, calls: [], applications: new Map(), epochSteps: lengths.epochSteps,
+    builder, training, store, seed, step, batch: chunk === null ? { variable, example } : chunkOf(builder, variable, example, chunk), counter: 0, calls: [], applications: new Map(), epochSteps: lengths.epochSteps,
   };
   return sessionOf(loaded, c, lengths);
+}
+
+function chunkOf(builder: ProgramBuilder, variable: IndexVariable, examples: TensorId, size: number): Context['batch'] {
+  const number = builder.source('clock.chunk', 'clock', 'i32', [], origin('chunk'));
+  const first = mul(builder.read(number, []), int(size));
+  const example = builder.comprehension('i32', [size], null, builder.read(examples, [add(first, index(0))]), origin('example'));
+  return { variable, example, within: { first, size: builder.tensor(examples).shape[0] } };
 }
 
 function sessionOf(loaded: LoadedProgram, c: Context, lengths: Lengths): Session {
@@ -174,8 +211,8 @@ export function inputTensor(c: Context, inputs: readonly ModelInput[], input: In
   if (info === undefined || batch === null) {
     return fail(c, 'SSL2002', input.span, { callee: 'the data set', expected: `${inputs.length} inputs (${inputs.map((i) => i.name).join(', ')}) at most`, found: k + 1 });
   }
-  const size = batch.variable.axis.size;
-  const at = index(batch.variable.id);
+  const size = batch.within?.size ?? batch.variable.axis.size;
+  const at = batch.within === undefined ? index(batch.variable.id) : add(batch.within.first, index(batch.variable.id));
   const free = new Map([[batch.variable.id, batch.variable]]);
   const axes = info.shape.map((n) => axisOf(n));
   const source = (name: string, role: 'data' | 'batch', rows: number): TensorId => sourceOnce(c.builder, name, role, info.element, [rows, ...info.shape]);
@@ -198,7 +235,7 @@ function overridesOf(s: Session, source: TrainingSource, options: CompileTrainin
   return sortOverrides(source, options.set, settingNames(s.c, frame, entryOf(source.train, 'optimizer')), settingNames(s.c, frame, entryOf(source.train, 'schedule')));
 }
 
-const optimizerFor = (s: Session, source: TrainingSource, overrides: Overrides): Optimizer | null => optimizerOf(s.c, rootFrame({ ...s.c, batch: null }, s.scope, 'train'), source, overrides);
+export const optimizerFor = (s: Session, source: TrainingSource, overrides: Overrides): Optimizer | null => optimizerOf(s.c, rootFrame({ ...s.c, batch: null }, s.scope, 'train'), source, overrides);
 
 /** Elaborates the optimizer once on dummies, so that its states are known and start at their declared values. */
 function discoverOptimizer(s: Session, optimizer: Optimizer, layout: Layout): void {
@@ -228,43 +265,71 @@ function copy(b: ProgramBuilder, id: TensorId): TensorId {
   return b.comprehension('f32', b.tensor(id).shape, null, b.identity(id), b.tensor(id).origin);
 }
 
+/** A scalar that a step reports. */
+export interface Reported {
+  readonly name: string;
+  readonly value: TensorValue;
+}
+
+/** The loss, and what is reported of the model: the loss, its terms, the monitors. */
+export function lossOf(c: Context, model: ElaboratedModel, source: TrainingSource): { readonly total: TensorId; readonly reported: readonly Reported[] } {
+  const { span, text } = source.model.name;
+  if (model.objectives.length === 0) return fail(c, 'SSL3003', span, { model: text });
+  const total = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, span, x, y)), 'loss', span);
+  return { total: nodeOf(total), reported: [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors] };
+}
+
+/** The rates of the optimizer and of the groups with their own. */
+export function ratesOf(c: Context, optimizer: Optimizer, source: TrainingSource): readonly Reported[] {
+  const rates = [{ name: 'rate', rate: optimizer.rate }, ...optimizer.groups.map((g) => ({ name: `rate.${groupName(g)}`, rate: g.settings.get('rate') ?? optimizer.rate }))];
+  return rates.flatMap(({ name, rate }) => {
+    if (rate.kind === 'tensor') return [{ name, value: materialize(c, rate, name, source.model.name.span) }];
+    return rate.kind === 'number' ? [{ name, value: constantTensor(float(rate.value)) }] : [];
+  });
+}
+
+/** All of them in one vector. */
+export function reportVector(b: ProgramBuilder, reported: readonly Reported[], stacked: Stacked): TensorId {
+  const values = reported.map((r) => stacked.scalar(r.value.at([])));
+  const body = values.reduce<Scalar>((rest, v, k) => (k === 0 ? v : select(binary('eq', index(0), int(k)), v, rest)), float(0));
+  return b.comprehension('f32', [values.length], null, body, origin('reports'));
+}
+
+/** A window of the flat arena for every parameter, those that were read and those that were not. */
+export function parameterWindows(b: ProgramBuilder, layout: Layout, store: PlacedStore): TensorId[] {
+  return layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
+}
+
 function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions): string[] {
   const { c } = s;
   const b = c.builder;
-  if (model.objectives.length === 0) return fail(c, 'SSL3003', source.model.name.span, { model: source.model.name.text });
-  const total = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, source.model.name.span, x, y)), 'loss', source.model.name.span);
-  const reported: { name: string; value: TensorValue }[] = [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors];
-  const stacked = stackObjectives(b, [nodeOf(total), ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
-  const loss = stacked.tensor(nodeOf(total));
+  const { total, reported } = lossOf(c, model, source);
+  const stacked = stackObjectives(b, [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
+  const loss = stacked.tensor(total);
 
   b.backward = true;
-  const wrt = layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
+  const wrt = parameterWindows(b, layout, store);
   const optimizer = optimizerFor(s, source, overrides);
   const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
+  const all = [...reported];
   if (optimizer !== null && layout.parameters.length > 0) {
     const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
-    reported.push({ name: 'gradient_norm', value: tensorOfNode(c, gradientNorm(b, packed)) });
+    all.push({ name: 'gradient_norm', value: tensorOfNode(c, gradientNorm(b, packed)) });
     const next = applyOptimizer(c, s.root, optimizer, layout, {
       flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, packed) }),
       part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, gradients[k]) }),
     });
     b.update(store.flat(), next);
     store.moveTargets(next, stacked.tensor);
-    const rates = [{ name: 'rate', rate: optimizer.rate }, ...optimizer.groups.map((g) => ({ name: `rate.${groupName(g)}`, rate: g.settings.get('rate') ?? optimizer.rate }))];
-    for (const { name, rate } of rates) {
-      if (rate.kind === 'tensor') reported.push({ name, value: materialize(c, rate, name, source.model.name.span) });
-      else if (rate.kind === 'number') reported.push({ name, value: constantTensor(float(rate.value)) });
-    }
+    all.push(...ratesOf(c, optimizer, source));
   }
   store.commit(stacked.tensor);
-  const values = reported.map((r) => stacked.scalar(r.value.at([])));
-  const body = values.reduce<Scalar>((rest, v, k) => (k === 0 ? v : select(binary('eq', index(0), int(k)), v, rest)), float(0));
-  b.output('reports', b.comprehension('f32', [values.length], null, body, origin('reports')));
-  return reported.map((r) => r.name);
+  b.output('reports', reportVector(b, all, stacked));
+  return all.map((r) => r.name);
 }
 
 /** Twin computations become one, before they are differentiated; `twins` switches it off. */
-function stackObjectives(b: ProgramBuilder, roots: readonly TensorId[], target: TargetOptions): Stacked {
+export function stackObjectives(b: ProgramBuilder, roots: readonly TensorId[], target: TargetOptions): Stacked {
   return target.disabled.includes('twins') ? unstacked : stackTwins(b, roots, Math.min(target.maxBindingBytes, mostStackedBytes));
 }
 

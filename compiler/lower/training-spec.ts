@@ -24,8 +24,9 @@ export interface TrainingSource {
   readonly train: TrainDeclaration | null;
 }
 
-const numericEntries = ['batch', 'epochs', 'steps', 'seed'] as const;
-const otherEntries = ['data', 'optimizer', 'schedule', 'activations'] as const;
+const numericEntries = ['batch', 'virtual_batch', 'epochs', 'steps', 'seed'] as const;
+const wordEntries = ['activations', 'batch_norm'] as const;
+const otherEntries = ['data', 'optimizer', 'schedule', ...wordEntries] as const;
 const activationChoices = ['keep', 'recompute'] as const;
 
 /** Finds the train block and model of a file; `wanted` names one when there are several. */
@@ -80,14 +81,14 @@ export function sortOverrides(source: TrainingSource, set: Readonly<Record<strin
   const result = { model: new Map<string, Value>(), entries: new Map<string, Value>(), optimizer: new Map<string, Value>(), schedule: new Map<string, Value>(), groups: new Map<string, Value>() };
   const settings = source.model.settings.map((s) => s.name.text);
   const groups = groupSettings(source.train, optimizer);
-  const known = [...settings, ...numericEntries, 'activations', ...optimizer.map((n) => `optimizer.${n}`), ...schedule.map((n) => `schedule.${n}`), ...groups];
+  const known = [...settings, ...numericEntries, ...wordEntries, ...optimizer.map((n) => `optimizer.${n}`), ...schedule.map((n) => `schedule.${n}`), ...groups];
   for (const [name, text] of Object.entries(set)) {
     const value = overrideValue(text);
     if (settings.includes(name)) result.model.set(name, value);
     else if (numericEntries.some((n) => n === name)) {
       if (value.kind !== 'number') throw new DiagnosticError([diagnostic('SSL2009', source.model.name.span, { name, expected: 'a number', found: describe(value) })]);
       result.entries.set(name, value);
-    } else if (name === 'activations') result.entries.set(name, value);
+    } else if (wordEntries.some((n) => n === name)) result.entries.set(name, value);
     else if (name.startsWith('optimizer.') && optimizer.includes(name.slice(10))) result.optimizer.set(name.slice(10), value);
     else if (name.startsWith('schedule.') && schedule.includes(name.slice(9))) result.schedule.set(name.slice(9), value);
     else if (groups.includes(name)) result.groups.set(name.slice(6), value);
@@ -132,8 +133,16 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
     const e = entryOf(train, key);
     return e === null ? null : needInteger(c, e.span, evaluate(c, frame, e));
   };
-  const activationsEntry = entryOf(train, 'activations');
-  const activations = activationsOf(c, overrides.entries.get('activations') ?? (activationsEntry === null ? { kind: 'string', value: 'keep' } : evaluate(c, frame, activationsEntry)), activationsEntry?.span ?? model.name.span);
+  const word = <T extends string>(key: (typeof wordEntries)[number], allowed: readonly T[]): T | null => {
+    const e = entryOf(train, key);
+    const value = overrides.entries.get(key) ?? (e === null ? null : evaluate(c, frame, e));
+    if (value === null) return null;
+    const choice = value.kind === 'string' ? allowed.find((a) => a === value.value) : undefined;
+    return choice ?? fail(c, 'SSL2009', e?.span ?? model.span, { name: key, expected: allowed.map((a) => `"${a}"`).join(' or '), found: describe(value) });
+  };
+  const chunk = whole('batch') ?? 256;
+  const batch = whole('virtual_batch') ?? chunk;
+  if (batch % chunk !== 0) return fail(c, 'SSL2009', entryOf(train, 'virtual_batch')?.span ?? model.name.span, { name: 'virtual_batch', expected: `a multiple of the batch, ${chunk}`, found: `${batch}` });
   const dataEntry = entryOf(train, 'data');
   const data = dataEntry === null ? null : evaluate(c, frame, dataEntry);
   if (data !== null && data.kind !== 'data') return fail(c, 'SSL2001', dataEntry?.span ?? model.span, { expected: 'a data set', found: describe(data) });
@@ -146,14 +155,10 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
   return {
     model: model.name.text, settings: plain,
     data: data?.kind === 'data' ? data.description : null,
-    batch: whole('batch') ?? 256, epochs: whole('epochs'), steps: whole('steps'), seed: whole('seed') ?? 0, activations,
+    batch, chunk, batchNorm: word('batch_norm', ['chunk']), epochs: whole('epochs'), steps: whole('steps'), seed: whole('seed') ?? 0,
+    activations: word('activations', activationChoices) ?? 'keep',
     every: (train?.items ?? []).flatMap((item) => (item.kind !== 'every' ? [] : [{ period: periodOf(c, item.period), actions: item.actions.map((a) => actionOf(c, frame, a)) }])),
   };
-}
-
-function activationsOf(c: Context, value: Value, span: Span): TrainingSpec['activations'] {
-  const choice = value.kind === 'string' ? activationChoices.find((a) => a === value.value) : undefined;
-  return choice ?? fail(c, 'SSL2009', span, { name: 'activations', expected: activationChoices.map((a) => `"${a}"`).join(' or '), found: describe(value) });
 }
 
 /** Arguments of `train NAME(tau: 0.2)`, then overrides. */

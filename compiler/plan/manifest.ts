@@ -65,6 +65,8 @@ export interface TrivialLoss {
  * `batch.order` (i32[batch], rows of the resident data), `batch.example` (i32[batch], example numbers that key the draws),
  * `batch.INPUT` when inputs are streamed; `parameters`, `target.NAME`, `state.PATH`, `memory.NAME`, `table.NAME`, `optimizer.NAME`;
  * `embed.INPUT` ([embedBatch, ...shape]) feeds entry `embed`; entry `views` also `embed.example` (keys its draws) and `views.which` (i32 scalar).
+ * With `chunk` below `batch`, a step is `encode` for every chunk (source `clock.chunk` is its number), `step` once, `backward` for
+ * every chunk, `update` once; sources `boundary.N`, `gradient.N` and `gradient.parameters` carry values between them.
  * Entries: `init` (draws parameters, fills states; reads `clock.seed`), `step` (one training step; output `reports`, f32[n]
  * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws),
  * `views` (the same output, of view number `views.which` of each example; drawn anew for every `clock.step`); those of `stages`, whose passes read
@@ -85,6 +87,8 @@ export interface Manifest {
   /** Names of the scalars a step reports: `loss`, then each objective, each monitor, then `rate` and other schedules. */
   readonly reports: readonly string[];
   readonly batch: number;
+  /** Examples in memory at a time: fewer than a batch under a virtual batch. */
+  readonly chunk: number;
   readonly embedBatch: number;
   /** Size of one embedding, flattened. */
   readonly embeddingSize: number;

@@ -20,6 +20,7 @@ import type { TrainEvent, TrainResult } from './events.js';
 import { createFeed } from './feed.js';
 import { openMetrics, readMetrics } from './metrics.js';
 import { adoptCheckpoint, writeParameters } from './run-state.js';
+import { runStep, stepReports } from './run-step.js';
 import { dueStages, runStage, type StageResult } from './stages.js';
 import { decodeSafetensors } from './safetensors.js';
 import { measureEmbeddings, type EmbeddingFigures } from './watch.js';
@@ -187,8 +188,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       await stages();
       meter.begin();
       await feed.write(step);
-      await session.run('step');
-      const values = session.readOutput('step', 'reports');
+      await runStep(session, manifest);
+      const values = session.readOutput(stepReports(manifest), 'reports');
       values.catch(() => undefined); // awaited, and reported, by `settle`
       step++;
       late.push({ step, values });

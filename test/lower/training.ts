@@ -55,10 +55,23 @@ export function train(text: string, rows: Rows, prepare: (values: Values) => Val
   const reports: Record<string, number>[] = [];
   for (let step = 0; step < manifest.steps; step++) {
     const order = Array.from({ length: manifest.batch }, (_, i) => (step * manifest.batch + i) % rows.x.length);
-    const { outputs, sources } = run(programs.step, { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order });
-    values = sources;
+    values = { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order };
+    let found: ReturnType<typeof run>['outputs'] = new Map();
+    const entry = (name: string): void => {
+      const { outputs, sources } = run(programs[name], values);
+      if (outputs.has('reports')) found = outputs;
+      values = sources;
+    };
+    const chunks = Array.from({ length: manifest.batch / manifest.chunk }, (_, chunk) => chunk);
+    if (chunks.length === 1) entry('step');
+    else {
+      for (const chunk of chunks) { values = { ...values, 'clock.chunk': [chunk] }; entry('encode'); }
+      entry('step');
+      for (const chunk of chunks) { values = { ...values, 'clock.chunk': [chunk] }; entry('backward'); }
+      entry('update');
+    }
     states.push(values);
-    reports.push(Object.fromEntries(manifest.reports.map((name, k) => [name, outputs.get('reports')?.[k] ?? NaN])));
+    reports.push(Object.fromEntries(manifest.reports.map((name, k) => [name, found.get('reports')?.[k] ?? NaN])));
   }
   const parameter = (path: string, step: number): number[] => {
     const p = manifest.parameters.find((x) => x.path === path);

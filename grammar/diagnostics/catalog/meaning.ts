@@ -23,6 +23,12 @@ export const meaningCodes = {
     title: (a) => `model \`${a.model}\` does not say what represents an example`,
     help: () => 'add `represent f(x)`: evaluation and export use it',
   }),
+  SSL3020: entry<{ network: string; chunk: number; batch: number }>({
+    severity: 'error',
+    title: (a) => `network \`${a.network}\` mixes the examples of a batch, and nothing says how under a virtual batch`,
+    label: () => 'batch norm, or another layer that looks at the whole batch',
+    help: (a) => `write \`batch_norm "chunk"\` in the train block (or give \`--batch-norm chunk\`): it sees ${a.chunk} examples at a time instead of ${a.batch}; or use a norm that sees one example`,
+  }),
   SSL3005: entry<{ model: string }>({
     severity: 'warning',
     title: (a) => `nothing keeps the embeddings of \`${a.model}\` from collapsing onto few dimensions`,

@@ -26,6 +26,12 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
     wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n}\n',
     right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
   },
+  SSL3020: {
+    title: 'a layer that mixes examples under a virtual batch',
+    explanation: 'Under a virtual batch, networks see a chunk of the batch at a time. A layer that looks at the other examples, such as batch norm, then sees those of the chunk: another network than the one that sees the whole batch. So it is asked for, not guessed.',
+    wrong: 'use std.layers { linear, batch_norm }\nuse std.energies { nt_xent }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  view a, b ~ noisy(x)\n  net f = linear(4) |> batch_norm\n  minimize contrast: nt_xent(f(a), f(b))\n  represent f(x)\n}\nview noisy(x: [D]) {\n  let e[d: D] ~ normal(0, 0.1)\n  x + e\n}\ntrain m {\n  batch 16\n  virtual_batch 64\n  optimizer sgd()\n}\n',
+    right: 'use std.layers { linear, batch_norm }\nuse std.energies { nt_xent }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  view a, b ~ noisy(x)\n  net f = linear(4) |> batch_norm\n  minimize contrast: nt_xent(f(a), f(b))\n  represent f(x)\n}\nview noisy(x: [D]) {\n  let e[d: D] ~ normal(0, 0.1)\n  x + e\n}\ntrain m {\n  batch 16\n  virtual_batch 64\n  batch_norm "chunk"\n  optimizer sgd()\n}\n',
+  },
   SSL3005: {
     title: 'embeddings may collapse onto few dimensions',
     explanation: 'The objective keeps embeddings apart, but is as content with embeddings on one line as with embeddings that use every direction. Training then tends to repeat one feature in every dimension.',
