@@ -39,7 +39,7 @@ function check(source: string): void {
   const whole = train(source, { x: rows, steps, set: { batch: '8' } });
   const chunked = train(source, { x: rows, steps, set: set() });
   expect(chunked.built.manifest).toMatchObject({ batch: 8, chunk: 2, reports: whole.built.manifest.reports });
-  expect(Object.keys(chunked.built.programs).sort()).toEqual(['backward', 'embed', 'encode', 'init', 'step', 'update']);
+  expect(Object.keys(chunked.built.programs)).toEqual(expect.arrayContaining(['backward', 'embed', 'encode', 'init', 'step', 'update']));
   // Something is learned, and it is the same.
   expect(Math.max(...range(8, (i) => Math.abs(whole.states[steps]['parameters'][i] - whole.states[0]['parameters'][i])))).toBeGreaterThan(1e-4);
   expect(distance(whole, chunked)).toBeLessThan(1e-9);
