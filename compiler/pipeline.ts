@@ -13,7 +13,8 @@ import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import { costOf } from './plan/cost.js';
+import { costOf, totalCost } from './plan/cost.js';
+import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { Code, Entry, Launch, Plan } from './plan/plan.js';
 import { simplify, simplifyPasses } from './tensor/simplify.js';
@@ -117,24 +118,29 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
     }
     entries[names[i]] = {
       name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
-      launches: k.kernels.map((kernel, j): Launch => ({
-        ...launches[i][j], class: kernel.kind, cost: costOf(kernel, k.program),
-        origin: kernel.origins.map((o) => (o.span === null ? o.name : `${lineOf(o.span)} ${o.name}`)).join('; '),
-      })),
+      launches: launches[i].map(({ parts, ...code }): Launch => {
+        const costs = parts.map((p) => costOf(k.kernels[p], k.program));
+        const main = costs.reduce((best, c, j) => (c.flops > costs[best].flops ? j : best), 0);
+        return {
+          ...code, class: k.kernels[parts[main]].kind, cost: totalCost(costs),
+          origin: mergeOrigins(...parts.map((p) => k.kernels[p].origins)).map((o) => (o.span === null ? o.name : `${lineOf(o.span)} ${o.name}`)).join('; '),
+        };
+      }),
     };
   });
   const byName = <T>(values: readonly T[]): Record<string, T> => Object.fromEntries(names.map((n, i) => [n, values[i]]));
   return { programs: byName(simplified), kernels: byName(kernels), plan: { version: 1, arenas: memory.arenas, sources: memory.sources, entries, code } };
 }
 
-type LaunchCode = Pick<Launch, 'kernel' | 'workgroups' | 'bindings'>;
+/** What a target says of a launch, and which kernels run in it. */
+type LaunchCode = Pick<Launch, 'kernel' | 'workgroups' | 'bindings'> & { readonly parts: readonly number[] };
 
 function emit(entries: Parameters<typeof emitWasm>[0], arenas: Plan['arenas'], target: TargetOptions, lineOf: (span: Span) => string): { code: Code; launches: readonly (readonly LaunchCode[])[] } {
   if (target.target === 'wgsl') return emitWgsl(entries, { ...target, lineOf });
   const module = emitWasm(entries, arenas, target);
   return {
     code: module.code,
-    launches: module.tasks.map((tasks, i) => tasks.map((count, j) => ({ kernel: module.functions[i][j], workgroups: [count, 1, 1] as const, bindings: [] }))),
+    launches: module.tasks.map((tasks, i) => tasks.map((count, j) => ({ kernel: module.functions[i][j], workgroups: [count, 1, 1] as const, bindings: [], parts: entries[i].kernels.launches[j] }))),
   };
 }
 

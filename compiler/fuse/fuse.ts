@@ -7,6 +7,7 @@ import type { TensorId } from '../tensor/scalar.js';
 import { classifyContractions } from './classify-contractions.js';
 import type { Draft, FuseContext, FusePass } from './draft.js';
 import { tensorsTouched } from './draft.js';
+import { groupLaunches } from './group-launches.js';
 import { hoistInvariants } from './hoist-invariants.js';
 import { inlineMaps } from './inline-maps.js';
 import type { Kernel, KernelProgram } from './kernel.js';
@@ -70,7 +71,11 @@ function fuseWithin(program: Program, options: FuseOptions): KernelProgram {
     if (!options.disabled.includes(pass.name)) draft = pass.run(draft, options);
   }
   draft = placeUpdates(draft, !options.disabled.includes('updates'));
-  return { name: program.name, program: draft.program, kernels: nameKernels(draft.kernels), materialized: materializedTensors(draft) };
+  const groups = options.disabled.includes('launches') ? draft.kernels.map((_, i) => [i]) : groupLaunches(draft.program, draft.kernels);
+  const kernels = nameKernels(groups.flat().map((i) => draft.kernels[i]));
+  let position = 0;
+  const launches = groups.map((g) => g.map(() => position++));
+  return { name: program.name, program: draft.program, kernels, launches, materialized: materializedTensors(draft) };
 }
 
 /** `07_f_conv1_y`: the position, then what the kernel's last stage is for. */

@@ -91,5 +91,7 @@ export interface KernelProgram {
   readonly name: string;
   readonly program: Program;
   readonly kernels: readonly Kernel[];
+  /** Positions of the kernels that run in each launch, all kernels in their order; those of one launch do not need each other. */
+  readonly launches: readonly (readonly number[])[];
   readonly materialized: readonly TensorId[];
 }

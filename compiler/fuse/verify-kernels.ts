@@ -16,6 +16,7 @@ export function verifyKernels(kernels: KernelProgram): void {
   const written = new Set<TensorId>();
   const names = new Set<string>();
   const materialized = new Set(kernels.materialized);
+  verifyLaunches(kernels);
   for (const kernel of kernels.kernels) {
     const fail = (what: string): never => bug(`kernel ${kernel.name} of ${kernels.name}: ${what}`);
     if (names.has(kernel.name)) fail('its name is taken');
@@ -40,6 +41,21 @@ export function verifyKernels(kernels: KernelProgram): void {
   }
   for (const u of program.updates) {
     if (u.source !== u.value && !written.has(u.source)) bug(`update of ${program.tensors[u.source].origin.name} in ${kernels.name} is missing`);
+  }
+}
+
+/** Launches list all kernels in order, and no kernel reads or writes what another of its launch writes. */
+function verifyLaunches({ name, program, kernels, launches }: KernelProgram): void {
+  if (launches.flat().some((k, i) => k !== i) || launches.flat().length !== kernels.length) bug(`the launches of ${name} are not its kernels in order`);
+  const bases = (ids: Iterable<TensorId>): Set<TensorId> => new Set([...ids].flatMap((id) => basesOf(program, id).map((b) => b.id)));
+  for (const launch of launches) {
+    if (launch.length < 2) continue;
+    const writes = launch.map((k) => bases(kernels[k].stores.map((s) => s.tensor)));
+    launch.forEach((k, i) => {
+      for (const id of [...bases(tensorsRead(kernels[k])), ...writes[i]]) {
+        if (writes.some((w, j) => j !== i && w.has(id))) bug(`kernel ${kernels[k].name} of ${name} touches ${program.tensors[id].origin.name} while another kernel writes it`);
+      }
+    });
   }
 }
 

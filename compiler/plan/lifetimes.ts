@@ -1,6 +1,6 @@
 /**
  * Which memory a kernel program needs and when. Allocations are what owns memory: sources, packs (with their parts
- * inside), and kernel outputs; windows lie inside others. A transient lives from the kernel that writes it to the last
+ * inside), and kernel outputs; windows lie inside others. A transient lives from the launch that writes it to the last
  * that reads it, both included.
  */
 import { bug } from '../../grammar/diagnostics/report.js';
@@ -16,7 +16,7 @@ export interface Location {
   readonly byteOffset: number;
 }
 
-/** A transient allocation: alive while kernels `first`..`last` run. */
+/** A transient allocation: alive while launches `first`..`last` run. */
 export interface Lifetime {
   readonly id: TensorId;
   readonly bytes: number;
@@ -60,7 +60,7 @@ export function findAllocations(kernels: KernelProgram): Allocations {
     if (span === undefined) spans.set(owner, { first: at, last: at });
     else span.last = at;
   };
-  kernels.kernels.forEach((k, at) => { for (const id of tensorsTouched(k)) touch(id, at); });
+  kernels.launches.forEach((launch, at) => { for (const k of launch) for (const id of tensorsTouched(kernels.kernels[k])) touch(id, at); });
   for (const id of used) if (!spans.has(locate(id).owner)) touch(id, 0);
   const isPersistent = (id: TensorId): boolean => program.tensors[id].kind !== 'comprehension' || outputs.has(id);
   const owners = [...spans.keys()].sort((a, b) => a - b);

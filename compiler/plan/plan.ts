@@ -27,11 +27,11 @@ export interface LaunchCost {
   readonly bytesWritten: number;
 }
 
-/** One kernel run. */
+/** One launch: a kernel, or several that do not need each other. */
 export interface Launch {
   /** Name of the kernel; in WGSL plans a key of `modules`, in WebAssembly plans the exported function. */
   readonly kernel: string;
-  /** `map`, `reduce`, `contract` or `online`. */
+  /** `map`, `reduce`, `contract` or `online`: that of the kernel with the most arithmetic. */
   readonly class: string;
   /** `file.ssl:12 f.conv1.y; file.ssl:14 relu`: where it comes from, for people. */
   readonly origin: string;

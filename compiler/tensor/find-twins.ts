@@ -112,6 +112,7 @@ function colour(live: readonly Tensor[]): Colouring {
       colours.set(t.id, number(reshapes ? `window [${t.shape.join()}] ${colours.get(of.id) ?? -1}` : `alone ${t.id}`));
       if (t.kind === 'source' && t.role !== 'parameters' && t.role !== 'state') data.add(t.id);
       if (!reshapes) continue;
+      if (data.has(of.id)) data.add(t.id);
       const key = `window [${t.shape.join()}] ${representatives.get(of.id) ?? of.id}`;
       const first = firsts.get(key);
       if (first === undefined) firsts.set(key, t.id); else representatives.set(t.id, first);
@@ -132,7 +133,7 @@ function colour(live: readonly Tensor[]): Colouring {
     // Seen from a network, data is data.
     const seen = (id: TensorId): number => {
       const of = byId.get(id);
-      const blurred = !data.has(t.id) && data.has(id) && of?.kind === 'comprehension';
+      const blurred = !data.has(t.id) && data.has(id) && of !== undefined && of.kind !== 'source';
       return blurred ? number(`data ${of.element}[${of.shape.join()}]`) : colours.get(id) ?? -1;
     };
     const plain = rewrite(renamed, (s) => {

@@ -56,8 +56,8 @@ it('more separate ranges than can be bound', () => {
   const [kernel] = kernels.kernels;
   // Every tensor in an arena of its own, so none can be bound together.
   const placements = new Map(kernels.program.tensors.map((t, arena): [TensorId, Slot] => [t.id, { arena, offset: 0, bytes: 16384, element: t.element, shape: t.shape }]));
-  expect(bindTensors(kernel, kernels.program, placements, { ...gpuOptions, maxBindings: 4 }).bindings).toHaveLength(4);
-  expect(diagnosticsOf(() => bindTensors(kernel, kernels.program, placements, { ...gpuOptions, maxBindings: 3 }))).toMatchObject([
+  expect(bindTensors([kernel], kernels.program, placements, { ...gpuOptions, maxBindings: 4 }).bindings).toHaveLength(4);
+  expect(diagnosticsOf(() => bindTensors([kernel], kernels.program, placements, { ...gpuOptions, maxBindings: 3 }))).toMatchObject([
     { code: 'SSL4003', title: 'the device allows 3 at once, and this needs 4 separate ranges of memory' },
   ]);
 });

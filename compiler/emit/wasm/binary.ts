@@ -2,6 +2,8 @@
  * A small WebAssembly encoder: functions, locals, structured control, memory, SIMD and atomics; what the kernels
  * need and no more. Instructions are appended to a function's bytes; `Module.build` lays the sections out.
  */
+import { bug } from '../../../grammar/diagnostics/report.js';
+
 export const I32 = 0x7f;
 export const F32 = 0x7d;
 export const V128 = 0x7b;
@@ -181,6 +183,11 @@ export class Module {
   export(name: string, index: number): void {
     this.exports.push({ name, index });
     this.exported.set(name, index);
+  }
+
+  /** The function exported under a name. */
+  indexOf(name: string): number {
+    return this.exported.get(name) ?? bug(`no function ${name}`);
   }
 
   /** Exports the function exported as `name` as `other` too. */

@@ -11,13 +11,14 @@ export interface Context {
   readonly memory: Memory;
   /** Fused multiply-add may be used where the machine has it. */
   readonly relaxed: boolean;
-  /** Shared memory behind the arenas for partial results and their counters, which are zero between kernels. */
+  /** Shared memory behind the arenas: `counterBytes` of counters, which are zero between launches, and partial results. */
+  readonly countersBase: number;
   readonly partialsBase: number;
   /** Bytes each worker needs for itself, and shared bytes for partial results: the most any kernel asks for. */
   readonly needs: { scratch: number; partials: number };
 }
 
-/** Bytes kept for counters at the start of the shared part. */
+/** Bytes of counters a kernel may use. */
 export const counterBytes = 64 * 1024;
 
 /** Globals of the module: where worker 0's memory starts, and bytes a worker. */
@@ -49,7 +50,7 @@ export function taskFunction(context: Context, name: string, body: (t: TaskFunct
 export function whenLast(context: Context, f: FunctionBuilder, pushIndex: () => void, parties: number, body: () => void): void {
   const address = f.local(I32);
   pushIndex();
-  f.i32(4).op(op.i32mul).i32(context.partialsBase).op(op.i32add).set(address);
+  f.i32(4).op(op.i32mul).i32(context.countersBase).op(op.i32add).set(address);
   f.get(address).i32(1).atomicAdd().i32(parties - 1).op(op.i32eq).if(() => {
     f.get(address).i32(0).atomicStore();
     body();

@@ -7,7 +7,7 @@ import type { ContractKernel } from '../../fuse/kernel.js';
 import type { Local } from './binary.js';
 import { I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
-import { counterBytes, taskFunction, whenLast } from './context.js';
+import { taskFunction, whenLast } from './context.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
@@ -67,8 +67,8 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const resultBytes = rowBlock * resultStride;
   const tablesAt = leftBytes + rightBytes + resultBytes;
   context.needs.scratch = Math.max(context.needs.scratch, tablesAt + tableBytes(depth) + 1024);
-  const partials = context.partialsBase + counterBytes;
-  if (splits > 1) context.needs.partials = Math.max(context.needs.partials, counterBytes + blocks * splits * resultBytes);
+  const partials = context.partialsBase;
+  if (splits > 1) context.needs.partials = Math.max(context.needs.partials, blocks * splits * resultBytes);
 
   const graph = new Graph();
   const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));

@@ -10,7 +10,7 @@ import { finishedLocal, finishState, isReal, makeState, mergeLanes, mergeStates,
 import { F32, I32, V128, op } from './binary.js';
 import type { Local } from './binary.js';
 import type { Context } from './context.js';
-import { counterBytes, taskFunction, whenLast } from './context.js';
+import { taskFunction, whenLast } from './context.js';
 import { axesOf, ownAxes } from './emit-map.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
@@ -65,8 +65,8 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel)
   const plan = perPoint;
 
   const stateWords = reductions.flatMap((r) => wordTypes(r.op, r.body.type));
-  const partials = context.partialsBase + counterBytes;
-  if (chunks > 1) context.needs.partials = Math.max(context.needs.partials, counterBytes + chunks * stateWords.length * points * 4);
+  const partials = context.partialsBase;
+  if (chunks > 1) context.needs.partials = Math.max(context.needs.partials, chunks * stateWords.length * points * 4);
   const unroll = !lanesReduced && laneGroup !== null && reductions.length * work < 24 && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
 
   taskFunction(context, name, ({ f, task }) => {

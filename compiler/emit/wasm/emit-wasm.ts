@@ -6,7 +6,7 @@ import type { TargetOptions } from '../../api.js';
 import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
 import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
-import { Module, base64 } from './binary.js';
+import { FunctionBuilder, I32, Module, base64, op } from './binary.js';
 import type { Context } from './context.js';
 import { counterBytes } from './context.js';
 import { emitContract } from './emit-contract.js';
@@ -22,9 +22,9 @@ export interface WasmEntry {
 
 export interface WasmModule {
   readonly code: Extract<Code, { target: 'wasm' }>;
-  /** Per entry, per kernel: the number of its tasks. */
+  /** Per entry, per launch: the number of its tasks. */
   readonly tasks: readonly (readonly number[])[];
-  /** Per entry, per kernel: the function exported for it, `PROGRAM.KERNEL`. */
+  /** Per entry, per launch: the function exported for it, `PROGRAM.KERNEL`. */
   readonly functions: readonly (readonly string[])[];
 }
 
@@ -41,27 +41,63 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
     bases.push(at);
     at = align(at + arena.bytes, 256);
   }
-  const partialsBase = align(at + 1024, 256);
+  const countersBase = align(at + 1024, 256);
+  // Counters stay zero between launches, so no launch keeps its partial results over another's counters.
+  const partialsBase = countersBase + counterBytes * Math.max(1, ...entries.flatMap(({ kernels }) => kernels.launches.map((l) => l.length)));
   const module = new Module();
   const math = new MathFunctions(module);
-  const needs = { scratch: 0, partials: counterBytes };
+  const needs = { scratch: 0, partials: 0 };
   const counts = new Map<string, number>();
   for (const { kernels } of entries) for (const k of kernels.kernels) counts.set(k.name, (counts.get(k.name) ?? 0) + 1);
-  const functions = entries.map(({ kernels }) => kernels.kernels.map((k) => `${kernels.name}.${k.name}`));
-  const tasks = entries.map(({ kernels, placements }, i) => kernels.kernels.map((kernel, j) => {
-    const context: Context = { module, math, memory: { placements, bases }, relaxed: options.relaxedSimd, partialsBase, needs };
-    const count = emitKernel(context, functions[i][j], kernel);
-    if (counts.get(kernel.name) === 1) module.exportAgain(functions[i][j], kernel.name);
-    return count;
+  const launches = entries.map(({ kernels, placements }) => kernels.launches.map((launch) => {
+    // Kernels that run together keep their partial results apart.
+    let partials = partialsBase;
+    const parts = launch.map((k, j): Part => {
+      const kernel = kernels.kernels[k];
+      const own = { scratch: 0, partials: 0 };
+      const context: Context = { module, math, memory: { placements, bases }, relaxed: options.relaxedSimd, countersBase: countersBase + j * counterBytes, partialsBase: partials, needs: own };
+      const name = `${kernels.name}.${kernel.name}`;
+      const tasks = emitKernel(context, name, kernel);
+      if (counts.get(kernel.name) === 1) module.exportAgain(name, kernel.name);
+      needs.scratch = Math.max(needs.scratch, own.scratch);
+      partials += align(own.partials, 256);
+      return { name, tasks };
+    });
+    needs.partials = Math.max(needs.partials, partials - partialsBase);
+    return parts.length === 1 ? parts[0] : emitTogether(module, parts);
   }));
   const memoryBytes = align(partialsBase + needs.partials, pageBytes);
   const scratchBytes = align(needs.scratch, 4096);
   const binary = module.build(1, [memoryBytes, scratchBytes]);
   return {
     code: { target: 'wasm', binary: base64(binary), bases, memoryBytes, scratchBase: memoryBytes, scratchBytes, relaxed: options.relaxedSimd },
-    tasks,
-    functions,
+    tasks: launches.map((l) => l.map((p) => p.tasks)),
+    functions: launches.map((l) => l.map((p) => p.name)),
   };
+}
+
+/** A function of the module and the number of its tasks. */
+interface Part {
+  readonly name: string;
+  readonly tasks: number;
+}
+
+/** One function for the tasks of several, laid one after the other. */
+function emitTogether(module: Module, parts: readonly Part[]): Part {
+  const f = new FunctionBuilder([I32, I32, I32], []);
+  const first = f.local(I32);
+  const end = f.local(I32);
+  let start = 0;
+  for (const part of parts) {
+    // first = max(0, FIRST - start), end = min(tasks, END - start)
+    f.get(0).i32(start).op(op.i32sub).tee(first).i32(0).get(first).i32(0).op(op.i32gtS).op(op.select).set(first);
+    f.get(1).i32(start).op(op.i32sub).tee(end).i32(part.tasks).get(end).i32(part.tasks).op(op.i32ltS).op(op.select).set(end);
+    f.get(first).get(end).op(op.i32ltS).if(() => f.get(first).get(end).get(2).call(module.indexOf(part.name)));
+    start += part.tasks;
+  }
+  const name = `${parts[0].name}_and_${parts.length - 1}_more`;
+  module.export(name, module.add(f));
+  return { name, tasks: start };
 }
 
 /** Emits one kernel under `name` and gives the number of its tasks. */

@@ -58,12 +58,15 @@ interface Group {
 
 const alignment = 256;
 
-/** Collects the tensors a kernel reads and writes, in the order they are first mentioned, and groups their slots. */
-export function bindTensors(kernel: Kernel, program: Program, placements: ReadonlyMap<TensorId, Slot>, limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): KernelBindings {
+/** Collects the tensors the kernels of a launch read and write, in the order they are first mentioned, and groups their slots. */
+export function bindTensors(kernels: readonly Kernel[], program: Program, placements: ReadonlyMap<TensorId, Slot>, limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): KernelBindings {
   const touched = new Set<TensorId>();
   const seen = new Set<Scalar>();
-  for (const root of rootsOf(kernel)) visit(root, (s) => { if (s.kind === 'read') touched.add(s.tensor); }, seen);
-  for (const store of kernel.stores) touched.add(store.tensor);
+  const [kernel] = kernels;
+  for (const k of kernels) {
+    for (const root of rootsOf(k)) visit(root, (s) => { if (s.kind === 'read') touched.add(s.tensor); }, seen);
+    for (const store of k.stores) touched.add(store.tensor);
+  }
   const slotOf = (id: TensorId): Slot => placements.get(id) ?? bug(`tensor ${id} of kernel ${kernel.name} has no memory`);
   let groups: Group[] = [...touched].map((id) => {
     const slot = slotOf(id);
