@@ -1,25 +1,55 @@
-/** What was learned, as a table: the trained encoder beside the untrained one and raw pixels. */
+/** What was learned, as tables: the trained encoder beside the untrained one and raw pixels; below them how it was measured. */
 import type { Evaluation, EvaluationRow } from '../runtime/evaluate/evaluate.js';
 import type { Json } from './outcome.js';
 import { table } from './table.js';
 
 const names: Record<EvaluationRow['name'], string> = { trained: 'trained encoder', untrained: 'untrained encoder', pixels: 'raw pixels' };
 
-/** The rows and, below them, how each figure was measured. */
+interface Column {
+  readonly title: string;
+  readonly value: (row: EvaluationRow) => string | null;
+}
+
+const number = (value: number | null | undefined, digits = 3): string | null => (value === null || value === undefined ? null : value.toFixed(digits));
+
+/** The rows, with a column for each figure that some row has. */
 export function evaluationTable({ rows, protocols, data }: Evaluation): string {
-  const has = { knn: rows.some((r) => r.knn !== null), linear: rows.some((r) => r.linear !== null), retrieval: rows.some((r) => r.retrieval !== null) };
-  const share = (value: number | null): string => (value === null ? '-' : value.toFixed(3));
-  const head = [data, ...(has.knn ? ['kNN'] : []), ...(has.linear ? ['linear'] : []), ...(has.retrieval ? ['R@1 held out', 'R@1 all'] : []), 'std', 'rank'];
-  const cells = rows.map((r) => [
-    names[r.name],
-    ...(has.knn ? [share(r.knn)] : []),
-    ...(has.linear ? [share(r.linear)] : []),
-    ...(has.retrieval ? [share(r.retrieval?.heldOut.r1 ?? null), share(r.retrieval?.all.r1 ?? null)] : []),
-    r.std.toFixed(3),
-    `${r.rank.toFixed(1)}/${r.size}`,
-  ]);
-  const notes = [...(has.knn ? [protocols.knn] : []), ...(has.linear ? [protocols.linear] : []), ...(has.retrieval ? [protocols.retrieval] : [])];
-  return `${table([head, ...cells])}${notes.map((note) => `${note}\n`).join('')}`;
+  const budgets = rows.find((r) => r.lowLabel !== null)?.lowLabel ?? [];
+  const learned: readonly Column[] = [
+    { title: 'kNN', value: (r) => number(r.knn) },
+    { title: 'linear', value: (r) => number(r.linear) },
+    ...budgets.map((b, i): Column => ({ title: b.budget, value: (r) => { const f = r.lowLabel?.[i]; return f === undefined ? null : `${f.mean.toFixed(3)}±${f.deviation.toFixed(3)}`; } })),
+    { title: 'NMI', value: (r) => number(r.clusters?.nmi) },
+    { title: 'purity', value: (r) => number(r.clusters?.purity) },
+    { title: 'R@1 held out', value: (r) => number(r.retrieval?.heldOut.r1) },
+    { title: 'R@1 all', value: (r) => number(r.retrieval?.all.r1) },
+    { title: 'R@10 all', value: (r) => number(r.retrieval?.all.r10) },
+    { title: 'back: R@1 held out', value: (r) => number(r.retrieval?.heldOutBack.r1) },
+    { title: 'R@1 all', value: (r) => number(r.retrieval?.allBack.r1) },
+  ];
+  const quality: readonly Column[] = [
+    { title: 'std', value: (r) => number(r.std) },
+    { title: 'rank', value: (r) => `${r.rank.toFixed(1)}/${r.size}` },
+    { title: 'participation', value: (r) => number(r.participation, 1) },
+    { title: 'alpha', value: (r) => number(r.alpha, 2) },
+    { title: 'uniformity', value: (r) => number(r.uniformity, 2) },
+    { title: 'alignment', value: (r) => number(r.alignment) },
+    { title: 'LiDAR', value: (r) => number(r.lidar, 1) },
+  ];
+  const show = (title: string, columns: readonly Column[]): string => {
+    const used = columns.filter((c) => rows.some((r) => c.value(r) !== null));
+    return used.length === 0 ? '' : table([[title, ...used.map((c) => c.title)], ...rows.map((r) => [names[r.name], ...used.map((c) => c.value(r) ?? '-')])]);
+  };
+  const has = (some: (r: EvaluationRow) => unknown): boolean => rows.some((r) => some(r) !== null);
+  const notes = [
+    protocols.encoder,
+    ...(has((r) => r.knn) ? [protocols.knn, protocols.linear, protocols.lowLabel, protocols.clusters] : []),
+    ...(has((r) => r.retrieval) ? [protocols.retrieval] : []),
+    protocols.spread,
+    ...(has((r) => r.alignment) ? [protocols.views] : ['alignment, LiDAR: not defined, no views of the model fit its encoder']),
+  ];
+  const first = show(data, learned);
+  return `${first}${first === '' ? '' : '\n'}${show(first === '' ? data : 'embeddings', quality)}\n${notes.map((note) => `${note}\n`).join('')}`;
 }
 
 /** The evaluation as `--json` shows it. */

@@ -71,9 +71,14 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--no-evaluate', 'leave out the measures and the report at the end')
     .action((file: string, options: TrainOptions) => perform('train', async () => (await import('./commands/train.js')).train(context, file, options)));
 
-  onDevice(command('evaluate <run>', 'Measure a trained encoder: nearest neighbours and a linear probe.', ['sslc evaluate runs/simclr', 'sslc evaluate runs/simclr --k 200 --temperature 0.1']))
+  onDevice(command('evaluate <run>', 'Measure a trained encoder: neighbours, probes, clusters, retrieval, and figures without labels.', ['sslc evaluate runs/simclr', 'sslc evaluate runs/simclr --k 200 --temperature 0.1', 'sslc evaluate runs/simclr --labels 1%,10%,5']))
     .option('--k <n>', 'neighbours that vote', whole('--k', 1))
     .option('--temperature <t>', 'temperature of the vote', Number)
+    .option('--metric <name>', 'how neighbours are found: cosine or euclidean', oneOf('--metric', ['cosine', 'euclidean'] as const))
+    .option('--no-centre', 'leave the mean of the training embeddings in, for neighbours')
+    .option('--split <name>', 'the examples asked about: test, or train, each leaving itself out', oneOf('--split', ['test', 'train'] as const))
+    .option('--labels <list>', 'labels for further linear probes: shares and numbers a class (default: 1%,10%)')
+    .option('--draws <n>', 'draws of these labels (default: 3)', whole('--draws', 1))
     .action((run: string, options: EvaluateOptions) => perform('evaluate', async () => (await import('./commands/evaluate.js')).evaluate(context, run, options)));
 
   onDevice(command('embed <run> [data]', 'Write the embedding of every example: DATA is train, test, or a folder of pictures.', ['sslc embed runs/simclr test -o test.npy', 'sslc embed runs/simclr photos -o photos.npy']))

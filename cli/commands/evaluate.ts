@@ -1,6 +1,8 @@
-/** `sslc evaluate`: measures a run's encoder beside the untrained one and raw pixels. */
+/** `sslc evaluate`: measures a run's encoder beside the untrained one and raw pixels, by protocols that options change. */
 import { join } from 'node:path';
 import { evaluate as measure } from '../../runtime/evaluate/evaluate.js';
+import { readBudgets } from '../../runtime/evaluate/low-label.js';
+import type { Metric } from '../../runtime/evaluate/nearest.js';
 import { atomicWrite } from '../../runtime/train/atomic-write.js';
 import { evaluationJson, evaluationTable } from '../evaluation-table.js';
 import { usage } from '../failure.js';
@@ -11,15 +13,25 @@ export interface EvaluateOptions {
   readonly device: string;
   readonly k?: number;
   readonly temperature?: number;
+  readonly metric?: Metric;
+  /** False under `--no-centre`. */
+  readonly centre: boolean;
+  readonly split?: 'test' | 'train';
+  readonly labels?: string;
+  readonly draws?: number;
 }
 
 /** Evaluates a run's newest checkpoint. */
-export async function evaluate(context: Context, shown: string, { device, k, temperature }: EvaluateOptions): Promise<Outcome> {
+export async function evaluate(context: Context, shown: string, { device, k, temperature, metric, centre, split, labels, draws }: EvaluateOptions): Promise<Outcome> {
   if (temperature !== undefined && !(temperature > 0)) usage('--temperature: expected a positive number');
+  const budgets = labels === undefined ? undefined : readBudgets(labels);
   return withTrained(context, shown, device, async ({ run, compiled, data, session, step }) => {
     const { evaluation } = await measure({
       session, manifest: compiled.manifest, data, seed: run.facts.seed, step,
-      knn: { ...(k === undefined ? {} : { k }), ...(temperature === undefined ? {} : { temperature }) },
+      knn: { centred: centre, ...(k === undefined ? {} : { k }), ...(temperature === undefined ? {} : { temperature }), ...(metric === undefined ? {} : { metric }) },
+      lowLabel: { seed: run.facts.seed, ...(budgets === undefined ? {} : { budgets }), ...(draws === undefined ? {} : { draws }) },
+      clusters: { seed: run.facts.seed },
+      split: split ?? 'test',
     });
     await atomicWrite(join(run.directory, 'evaluation.json'), `${JSON.stringify(evaluation, null, 2)}\n`);
     return done(evaluationTable(evaluation), evaluationJson(evaluation), data.warnings);

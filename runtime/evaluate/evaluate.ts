@@ -1,16 +1,22 @@
 /**
- * What was learned, in figures: kNN, linear probe and, for pairs, retrieval on held-out examples, for the trained
- * encoder and beside it for the same encoder untrained and for raw pixels. Every figure names its protocol.
+ * What was learned, in figures: kNN, linear probes with all and with few labels, clusters and, for pairs, retrieval on held-out
+ * examples, and figures of the embeddings that need no labels; for the trained encoder and beside it for the same encoder untrained
+ * and for raw pixels. Every figure names its protocol.
  */
 import type { Manifest, ModelInput } from '../../compiler/plan/manifest.js';
 import type { DataSet, Split } from '../data/data-set.js';
 import type { Session } from '../device/device.js';
 import { readState, writeState } from '../train/run-state.js';
+import { clusterDefaults, clusterFigures, type ClusterFigures, type ClusterOptions } from './clusters.js';
 import { bindInputs, embedInputs, embedSplit, pixelFeatures } from './embed.js';
-import { linearDefaults, linearProbe, linearProtocol, type LinearOptions } from './linear-probe.js';
-import { knn, knnDefaults, knnProtocol, type KnnOptions } from './nearest.js';
+import { linearDefaults, linearProbe, type LinearOptions } from './linear-probe.js';
+import { lowLabelDefaults, lowLabelProbes, type LowLabelFigure, type LowLabelOptions } from './low-label.js';
+import { knn, knnDefaults, type KnnOptions } from './nearest.js';
+import { protocolsOf, sample, type ProtocolName } from './protocols.js';
+import { alignment, alphaReq, covarianceSpectrum, lidar, participationRatio, uniformity } from './quality.js';
 import { retrieval, type Retrieval } from './retrieval.js';
 import { spreadOf, type Features } from './spectrum.js';
+import { embedViews, partnerBinding } from './views.js';
 
 export type EncoderName = 'trained' | 'untrained' | 'pixels';
 
@@ -21,10 +27,21 @@ export interface EvaluationRow {
   /** Shares of right answers on the test split; null without labels. */
   readonly knn: number | null;
   readonly linear: number | null;
-  /** From the first input to the second: among held-out concepts, and among all. Null without pairs. */
-  readonly retrieval: { readonly heldOut: Retrieval; readonly all: Retrieval } | null;
+  /** With few labels; null without labels. */
+  readonly lowLabel: readonly LowLabelFigure[] | null;
+  /** k-means against the classes; null without labels. */
+  readonly clusters: ClusterFigures | null;
+  /** From the first input to the second, among held-out concepts and among all; and back. Null without pairs. */
+  readonly retrieval: { readonly heldOut: Retrieval; readonly all: Retrieval; readonly heldOutBack: Retrieval; readonly allBack: Retrieval } | null;
   readonly std: number;
   readonly rank: number;
+  readonly participation: number;
+  /** alpha-ReQ; null where fewer than three directions vary. */
+  readonly alpha: number | null;
+  readonly uniformity: number;
+  /** Null where the model has no views that fit its encoder, and for pixels. */
+  readonly alignment: number | null;
+  readonly lidar: number | null;
 }
 
 /** `evaluation.json`. */
@@ -35,7 +52,7 @@ export interface Evaluation {
   readonly step: number | null;
   readonly train: number;
   readonly test: number;
-  readonly protocols: Readonly<Record<'knn' | 'linear' | 'retrieval' | 'spread', string>>;
+  readonly protocols: Readonly<Record<ProtocolName, string>>;
   readonly rows: readonly EvaluationRow[];
 }
 
@@ -59,10 +76,14 @@ export interface EvaluateOptions {
   readonly encoders?: readonly EncoderName[];
   readonly knn?: Partial<KnnOptions>;
   readonly linear?: Partial<LinearOptions>;
+  readonly lowLabel?: Partial<LowLabelOptions>;
+  readonly clusters?: Partial<ClusterOptions>;
+  /** Which examples are asked about; without a held-out split, those of training stand in. */
+  readonly split?: 'test' | 'train';
   /** Most examples of each split that are used. */
   readonly trainLimit?: number;
   readonly testLimit?: number;
-  readonly progress?: (event: { readonly encoder: EncoderName; readonly stage: 'embed' | 'knn' | 'linear' | 'retrieval'; readonly done: number; readonly total: number }) => void;
+  readonly progress?: (event: { readonly encoder: EncoderName; readonly stage: 'embed' | 'knn' | 'linear' | 'few labels' | 'clusters' | 'retrieval' | 'views'; readonly done: number; readonly total: number }) => void;
 }
 
 /** Evaluates on the held-out split; without one, the training split stands in and the protocol says so. */
@@ -70,17 +91,19 @@ export async function evaluate(options: EvaluateOptions): Promise<{ readonly eva
   const { manifest, data } = options;
   const knnOptions = { ...knnDefaults, ...options.knn };
   const linearOptions = { ...linearDefaults, ...options.linear };
+  const lowLabel = { ...lowLabelDefaults, ...options.lowLabel };
+  const clusters = { ...clusterDefaults, ...options.clusters };
   const trainCount = Math.min(data.train.examples, options.trainLimit ?? 20_000);
-  const test = data.test ?? data.train;
+  const test = (options.split === 'train' ? null : data.test) ?? data.train;
   const testCount = Math.min(test.examples, options.testLimit ?? 10_000);
   const rows: EvaluationRow[] = [];
   let kept: SplitFeatures | null = null;
   for (const encoder of options.encoders ?? ['trained', 'untrained', 'pixels']) {
-    const features = await featuresOf(encoder, options, test, trainCount, testCount);
-    if (encoder === 'trained') kept = features;
-    rows.push(await measure(encoder, features, options, test, knnOptions, linearOptions));
+    const { features, views } = await featuresOf(encoder, options, test, trainCount, testCount);
+    if (encoder === 'trained' && (test !== data.train || data.test === null)) kept = features;
+    rows.push(await measure(encoder, features, views, options, test, { knn: knnOptions, linear: linearOptions, lowLabel, clusters }));
   }
-  const where = data.test === null ? 'on the training examples themselves: the data has no held-out split' : `on ${testCount} held-out examples`;
+  const where = test !== data.train ? `on ${testCount} held-out examples` : `on ${testCount} training examples themselves${data.test === null ? ': the data has no held-out split' : ''}`;
   return {
     features: kept,
     evaluation: {
@@ -90,34 +113,40 @@ export async function evaluate(options: EvaluateOptions): Promise<{ readonly eva
       step: options.step ?? null,
       train: trainCount,
       test: testCount,
-      protocols: {
-        knn: `${knnProtocol(knnOptions)}; ${trainCount} training embeddings without augmentation, ${where}`,
-        linear: `${linearProtocol(linearOptions)}; fitted on ${trainCount} training embeddings without augmentation, ${where}`,
-        retrieval: 'retrieval: cosine of L2-normalized embeddings, centred with the gallery mean, from the first drawing to the second; held-out concepts among held-out ones, and among all',
-        spread: 'std: mean over dimensions of the deviation of L2-normalized embeddings (1/sqrt(D) when spread over the sphere); rank: RankMe, exp of the entropy of the singular values; both on the first 512 held-out embeddings',
-      },
+      protocols: protocolsOf({ step: options.step ?? null, train: trainCount, where, itself: test === data.train, knn: knnOptions, linear: linearOptions, lowLabel, clusters }),
       rows,
     },
   };
 }
 
-async function featuresOf(encoder: EncoderName, options: EvaluateOptions, test: Split, trainCount: number, testCount: number): Promise<SplitFeatures> {
+interface EncoderFeatures {
+  readonly features: SplitFeatures;
+  /** Several views of the first examples; null where there are none. */
+  readonly views: readonly Features[] | null;
+}
+
+async function featuresOf(encoder: EncoderName, options: EvaluateOptions, test: Split, trainCount: number, testCount: number): Promise<EncoderFeatures> {
   const { session, manifest, data, seed, progress } = options;
   const report = (done: number, total: number): void => progress?.({ encoder, stage: 'embed', done, total });
+  const binding = bindInputs(manifest, data.info);
   if (encoder === 'pixels') {
     const both = async (input: ModelInput): Promise<{ train: Features; test: Features }> => ({ train: await pixelFeatures(data.train, input, trainCount), test: await pixelFeatures(test, input, testCount) });
-    const binding = bindInputs(manifest, data.info);
     const first = binding.get(embedInputs(session, manifest)[0]?.name ?? '') ?? data.info.inputs[0];
-    return { ...(await both(first)), partner: data.paired ? await both(data.info.inputs[1]) : null };
+    return { features: { ...(await both(first)), partner: data.paired ? await both(data.info.inputs[1]) : null }, views: null };
   }
-  if (encoder === 'trained') return embedBoth(options, test, trainCount, testCount, report);
+  const drawn = async (): Promise<EncoderFeatures> => {
+    const features = await embedBoth(options, test, trainCount, testCount, report);
+    progress?.({ encoder, stage: 'views', done: 0, total: 1 });
+    return { features, views: await embedViews({ session, manifest, split: test, binding, limit: sample.examples, seed }, sample.draws) };
+  };
+  if (encoder === 'trained') return drawn();
   const trained = await readState(session, manifest);
   if ('clock.seed' in session.plan.sources) session.write('clock.seed', Int32Array.of(seed));
   // The draws are keyed by the step too: those of the start, wherever training has come to.
   if ('clock.step' in session.plan.sources) session.write('clock.step', Int32Array.of(0));
   await session.run('init');
   try {
-    return await embedBoth(options, test, trainCount, testCount, report);
+    return await drawn();
   } finally {
     writeState(session, manifest, trained, 'the trained state');
   }
@@ -129,42 +158,72 @@ async function embedBoth({ session, manifest, data }: EvaluateOptions, test: Spl
     train: await embedSplit({ session, manifest, split: data.train, binding: bound, limit: trainCount, progress }),
     test: await embedSplit({ session, manifest, split: test, binding: bound, limit: testCount, progress }),
   });
-  const read = embedInputs(session, manifest);
-  const [first, second] = data.info.inputs;
-  const canSwap = data.paired && read.length === 1 && second !== undefined && second.shape.join() === first.shape.join();
-  return { ...(await both(binding)), partner: canSwap ? await both(new Map([...binding, [read[0].name, second]])) : null };
+  const partner = partnerBinding(session, manifest, data);
+  return { ...(await both(binding)), partner: partner === null ? null : await both(partner) };
 }
 
-async function measure(encoder: EncoderName, features: SplitFeatures, options: EvaluateOptions, test: Split, knnOptions: KnnOptions, linearOptions: LinearOptions): Promise<EvaluationRow> {
+interface Measures {
+  readonly knn: KnnOptions;
+  readonly linear: LinearOptions;
+  readonly lowLabel: LowLabelOptions;
+  readonly clusters: ClusterOptions;
+}
+
+/** LiDAR solves systems of the size of an embedding: beyond this it is left out. */
+const largestLidar = 2048;
+
+async function measure(encoder: EncoderName, features: SplitFeatures, views: readonly Features[] | null, options: EvaluateOptions, test: Split, m: Measures): Promise<EvaluationRow> {
   const { data } = options;
   const labels = data.train.labels?.subarray(0, features.train.rows) ?? null;
   const testLabels = test.labels?.subarray(0, features.test.rows) ?? null;
   const classes = data.info.classes;
-  const step = (stage: 'knn' | 'linear' | 'retrieval'): void => options.progress?.({ encoder, stage, done: 0, total: 1 });
+  const step = (stage: 'knn' | 'linear' | 'few labels' | 'clusters' | 'retrieval'): void => options.progress?.({ encoder, stage, done: 0, total: 1 });
   const labelled = labels !== null && testLabels !== null && classes !== null;
+  const itself = test === data.train ? Int32Array.from({ length: features.test.rows }, (_, i) => (i < features.train.rows ? i : -1)) : null;
   if (labelled) step('knn');
-  const near = labelled ? await knn(features.train, labels, features.test, testLabels, classes, knnOptions) : null;
+  const near = labelled ? await knn(features.train, labels, features.test, testLabels, classes, m.knn, itself) : null;
   if (labelled) step('linear');
-  const probe = labelled ? await linearProbe(features.train, labels, features.test, testLabels, classes, linearOptions) : null;
+  const probe = labelled ? await linearProbe(features.train, labels, features.test, testLabels, classes, m.linear) : null;
+  if (labelled) step('few labels');
+  const few = labelled ? await lowLabelProbes(features.train, labels, features.test, testLabels, classes, m.lowLabel, m.linear) : null;
+  if (labelled) step('clusters');
+  const clusters = labelled ? clusterFigures(features.test, testLabels, classes, m.clusters) : null;
   if (features.partner !== null) step('retrieval');
-  const sample = Math.min(512, features.test.rows);
+  const { size } = features.test;
+  const count = Math.min(sample.examples, features.test.rows);
+  const first = { rows: count, size, values: features.test.values.subarray(0, count * size) };
+  const spectrum = covarianceSpectrum(first);
   return {
     name: encoder,
-    size: features.test.size,
+    size,
     knn: near,
     linear: probe?.accuracy ?? null,
-    retrieval: features.partner === null ? null : await retrievalOf(features.test, features.partner),
-    ...spreadOf({ rows: sample, size: features.test.size, values: features.test.values.subarray(0, sample * features.test.size) }),
+    lowLabel: few,
+    clusters,
+    retrieval: features.partner === null ? null : await retrievalOf(features.train, features.test, features.partner),
+    ...spreadOf(first),
+    participation: participationRatio(spectrum),
+    alpha: alphaReq(spectrum),
+    uniformity: count < 2 ? 0 : uniformity(first),
+    alignment: views === null ? null : alignment(views[0], views[1]),
+    lidar: views === null || size > largestLidar ? null : lidar(views),
   };
 }
 
-async function retrievalOf(test: Features, partner: { readonly train: Features; readonly test: Features }): Promise<NonNullable<EvaluationRow['retrieval']>> {
+async function retrievalOf(train: Features, test: Features, partner: { readonly train: Features; readonly test: Features }): Promise<NonNullable<EvaluationRow['retrieval']>> {
   const numbers = Int32Array.from({ length: test.rows }, (_, i) => i);
-  const all = { rows: partner.train.rows + partner.test.rows, size: test.size, values: new Float32Array((partner.train.rows + partner.test.rows) * test.size) };
-  all.values.set(partner.train.values);
-  all.values.set(partner.test.values, partner.train.values.length);
+  const shifted = numbers.map((i) => i + train.rows);
   return {
     heldOut: await retrieval(partner.test, test, numbers, true),
-    all: await retrieval(all, test, numbers.map((i) => i + partner.train.rows), true),
+    all: await retrieval(stacked(partner.train, partner.test), test, shifted, true),
+    heldOutBack: await retrieval(test, partner.test, numbers, true),
+    allBack: await retrieval(stacked(train, test), partner.test, shifted, true),
   };
+}
+
+function stacked(a: Features, b: Features): Features {
+  const values = new Float32Array(a.values.length + b.values.length);
+  values.set(a.values);
+  values.set(b.values, a.values.length);
+  return { rows: a.rows + b.rows, size: a.size, values };
 }

@@ -1,12 +1,12 @@
 /**
- * Nearest neighbours by cosine: features are centred with the mean of the bank when asked, L2-normalized, and each
- * query is compared with the whole bank. Equal similarities are taken in the order of the bank.
+ * Nearest neighbours by cosine, or by Euclidean distance of the embeddings as they are: features are centred with the mean of the
+ * bank when asked, for the cosine L2-normalized, and each query is compared with the whole bank. Equal similarities are taken in the order of the bank.
  */
 import { createWorkspace, packRows, padColumns } from './products.js';
 import type { Features } from './spectrum.js';
 
 export interface Neighbours {
-  /** [queries, k], nearest first. */
+  /** [queries, k], nearest first; similarities are cosines, or squared distances taken negative. */
   readonly indices: Int32Array;
   readonly similarities: Float32Array;
   readonly k: number;
@@ -39,11 +39,12 @@ export function normalizeRows({ rows, size, values }: Features, mean: Float64Arr
 }
 
 /** The k nearest rows of `bank` for each row of `queries`; `exclude[i]`, when given, is a row of the bank that query i skips. */
-export async function nearestNeighbours(bank: Features, queries: Features, k: number, centred: boolean, exclude: Int32Array | null = null): Promise<Neighbours> {
+export async function nearestNeighbours(bank: Features, queries: Features, k: number, centred: boolean, exclude: Int32Array | null = null, metric: Metric = 'cosine'): Promise<Neighbours> {
   const mean = centred ? columnMeans(bank) : null;
   const size = bank.size;
-  const keys = normalizeRows(bank, mean);
-  const asked = normalizeRows(queries, mean);
+  const keys = metric === 'cosine' ? normalizeRows(bank, mean) : bank;
+  const asked = metric === 'cosine' ? normalizeRows(queries, mean) : queries;
+  const [keySquares, askedSquares] = [squares(keys), squares(asked)];
   const wide = padColumns(bank.rows);
   const work = createWorkspace(wide * size + block * size + block * wide + 64);
   const panels = work.allocate(wide * size);
@@ -59,11 +60,19 @@ export async function nearestNeighbours(bank: Features, queries: Features, k: nu
     work.multiply(left.offset, size, block, panels.offset, size * 8, wide / 8, size, out.offset, wide);
     for (let i = 0; i < count; i++) {
       const q = from + i;
+      if (metric === 'euclidean') for (let j = 0; j < bank.rows; j++) out.values[i * wide + j] = 2 * out.values[i * wide + j] - keySquares[j] - askedSquares[q];
       selectLargest(out.values, i * wide, bank.rows, exclude === null ? -1 : exclude[q], kept, indices, similarities, q * kept);
     }
     if (from % (block * 16) === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   return { indices, similarities, k: kept };
+}
+
+/** Squared length of each row. */
+function squares({ rows, size, values }: Features): Float64Array {
+  const sums = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) for (let d = 0; d < size; d++) sums[i] += values[i * size + d] ** 2;
+  return sums;
 }
 
 function selectLargest(values: Float32Array, start: number, length: number, skipped: number, k: number, indices: Int32Array, best: Float32Array, to: number): void {
@@ -84,17 +93,21 @@ function selectLargest(values: Float32Array, start: number, length: number, skip
   }
 }
 
+export type Metric = 'cosine' | 'euclidean';
+
 export interface KnnOptions {
+  readonly metric: Metric;
   readonly k: number;
   readonly temperature: number;
   readonly centred: boolean;
 }
 
 /** Wu et al., 2018, with the mean of the training embeddings taken off first. */
-export const knnDefaults: KnnOptions = { k: 20, temperature: 0.07, centred: true };
+export const knnDefaults: KnnOptions = { metric: 'cosine', k: 20, temperature: 0.07, centred: true };
 
 /** One line for people and reports. */
-export function knnProtocol({ k, temperature, centred }: KnnOptions): string {
+export function knnProtocol({ metric, k, temperature, centred }: KnnOptions): string {
+  if (metric === 'euclidean') return `kNN: Euclidean distance of the embeddings as they are, k = ${k}, equal votes`;
   return `kNN: cosine of ${centred ? 'L2-normalized embeddings, centred with the training mean' : 'L2-normalized embeddings'}, k = ${k}, votes weighted by exp(cos / ${temperature})`;
 }
 
@@ -115,8 +128,8 @@ export function knnAccuracy(neighbours: Neighbours, bankLabels: Int32Array, quer
   return right / queries;
 }
 
-/** kNN accuracy of `queries` against `bank`. */
-export async function knn(bank: Features, bankLabels: Int32Array, queries: Features, queryLabels: Int32Array, classes: number, options: KnnOptions): Promise<number> {
-  const neighbours = await nearestNeighbours(bank, queries, options.k, options.centred);
-  return knnAccuracy(neighbours, bankLabels, queryLabels, classes, options.temperature);
+/** kNN accuracy of `queries` against `bank`; query i leaves out row `exclude[i]`. */
+export async function knn(bank: Features, bankLabels: Int32Array, queries: Features, queryLabels: Int32Array, classes: number, options: KnnOptions, exclude: Int32Array | null = null): Promise<number> {
+  const neighbours = await nearestNeighbours(bank, queries, options.k, options.centred, exclude, options.metric);
+  return knnAccuracy(neighbours, bankLabels, queryLabels, classes, options.metric === 'euclidean' ? Infinity : options.temperature);
 }

@@ -61,19 +61,40 @@ interface Column {
   readonly value: (row: EvaluationRow) => number | null;
 }
 
-const columns: readonly Column[] = [
+const firstColumns: readonly Column[] = [
   { title: 'kNN accuracy', value: (r) => r.knn },
   { title: 'linear probe', value: (r) => r.linear },
+];
+const lastColumns: readonly Column[] = [
+  { title: 'NMI of clusters', value: (r) => r.clusters?.nmi ?? null },
+  { title: 'purity', value: (r) => r.clusters?.purity ?? null },
   { title: 'R@1, held-out', value: (r) => r.retrieval?.heldOut.r1 ?? null },
-  { title: 'R@5, held-out', value: (r) => r.retrieval?.heldOut.r5 ?? null },
+  { title: 'R@5', value: (r) => r.retrieval?.heldOut.r5 ?? null },
+  { title: 'R@10', value: (r) => r.retrieval?.heldOut.r10 ?? null },
   { title: 'R@1, all concepts', value: (r) => r.retrieval?.all.r1 ?? null },
+  { title: 'back: R@1, held-out', value: (r) => r.retrieval?.heldOutBack.r1 ?? null },
+  { title: 'back: R@1, all', value: (r) => r.retrieval?.allBack.r1 ?? null },
+];
+
+/** Shares between 0 and 1, with those of few labels in between. */
+function columnsOf(evaluation: Evaluation): readonly Column[] {
+  const budgets = evaluation.rows.find((r) => r.lowLabel !== null)?.lowLabel ?? [];
+  return [...firstColumns, ...budgets.map((b, i): Column => ({ title: `${b.budget} of labels`, value: (r) => r.lowLabel?.[i]?.mean ?? null })), ...lastColumns]
+    .filter((c) => evaluation.rows.some((r) => c.value(r) !== null));
+}
+
+/** What is known of embeddings without labels. */
+const qualityColumns: readonly { readonly title: string; readonly value: (row: EvaluationRow) => number | null }[] = [
+  { title: 'size', value: (r) => r.size }, { title: 'std', value: (r) => r.std }, { title: 'rank', value: (r) => r.rank }, { title: 'participation', value: (r) => r.participation },
+  { title: 'alpha', value: (r) => r.alpha }, { title: 'uniformity', value: (r) => r.uniformity }, { title: 'alignment', value: (r) => r.alignment }, { title: 'LiDAR', value: (r) => r.lidar },
 ];
 
 function tiles(evaluation: Evaluation, metrics: readonly MetricsLine[]): string {
   const trained = evaluation.rows.find((r) => r.name === 'trained');
   if (trained === undefined) return '';
   const others = evaluation.rows.filter((r) => r.name !== 'trained');
-  const measured = columns.flatMap((c) => {
+  const shown = [...firstColumns, ...lastColumns.filter((c) => c.title.startsWith('R@1'))];
+  const measured = shown.flatMap((c) => {
     const value = c.value(trained);
     if (value === null) return [];
     const beside = others.flatMap((o) => { const v = c.value(o); return v === null ? [] : [`${o.name} ${share(v)}`]; });
@@ -85,16 +106,22 @@ function tiles(evaluation: Evaluation, metrics: readonly MetricsLine[]): string 
 }
 
 function accuracyTable(evaluation: Evaluation): string {
-  const used = columns.filter((c) => evaluation.rows.some((r) => c.value(r) !== null));
+  const used = columnsOf(evaluation);
   const cell = (v: number | null): string => (v === null ? '<td>–</td>' : `<td><div class="cell"><span>${share(v)}</span><i style="width:${(70 * v).toFixed(1)}px"></i></div></td>`);
-  const rows = evaluation.rows.map((r) => `<tr class="${r.name === 'trained' ? 'ours' : ''}"><td>${rowNames[r.name]}</td>${used.map((c) => cell(c.value(r))).join('')}<td>${r.size}</td><td>${formatNumber(r.std)}</td><td>${formatNumber(Number(r.rank.toPrecision(3)))}</td></tr>`).join('');
-  const protocols = [
-    ...(used.some((c) => c.title.includes('kNN')) ? [evaluation.protocols.knn, evaluation.protocols.linear] : []),
-    ...(used.some((c) => c.title.startsWith('R@')) ? [evaluation.protocols.retrieval] : []),
-    evaluation.protocols.spread,
+  const table = (titles: readonly string[], cells: (r: EvaluationRow) => string): string =>
+    `<div class="scroll"><table><thead><tr><th>features</th>${titles.map((t) => `<th>${t}</th>`).join('')}</tr></thead><tbody>${evaluation.rows.map((r) => `<tr class="${r.name === 'trained' ? 'ours' : ''}"><td>${rowNames[r.name]}</td>${cells(r)}</tr>`).join('')}</tbody></table></div>`;
+  const plain = (v: number | null): string => `<td>${v === null ? '–' : formatNumber(Number(v.toPrecision(3)))}</td>`;
+  const { protocols } = evaluation;
+  const notes = [
+    protocols.encoder,
+    ...(used.some((c) => c.title.includes('kNN')) ? [protocols.knn, protocols.linear, protocols.lowLabel, protocols.clusters] : []),
+    ...(used.some((c) => c.title.startsWith('R@')) ? [protocols.retrieval] : []),
+    protocols.spread,
+    protocols.views,
   ];
-  return `<h2>What was learned</h2><div class="card"><div class="scroll"><table><thead><tr><th>features</th>${used.map((c) => `<th>${c.title}</th>`).join('')}<th>size</th><th>std</th><th>rank</th></tr></thead><tbody>${rows}</tbody></table></div>
-<details style="margin-top:12px"><summary>How these are measured</summary>${protocols.map((p) => `<p class="note" style="margin-top:6px">${escapeHtml(p)}.</p>`).join('')}</details></div>`;
+  return `<h2>What was learned</h2><div class="card">${used.length === 0 ? '' : table(used.map((c) => c.title), (r) => used.map((c) => cell(c.value(r))).join(''))}
+${table(qualityColumns.map((c) => c.title), (r) => qualityColumns.map((c) => plain(c.value(r))).join(''))}
+<details style="margin-top:12px"><summary>How these are measured</summary>${notes.map((p) => `<p class="note" style="margin-top:6px">${escapeHtml(p)}.</p>`).join('')}</details></div>`;
 }
 
 /** What the guard said while training, in words. */

@@ -42,16 +42,17 @@ function readAction(action: TrainingSpec['every'][number]['actions'][number]): A
 
 /** `knn(k: 200, temperature: 0.1, centred: false)`. */
 export function readKnnOptions(given: Readonly<Record<string, number | string | boolean>>): KnnOptions {
-  const known = ['k', 'temperature', 'centred'];
+  const known = ['k', 'temperature', 'centred', 'metric'];
   for (const [key, value] of Object.entries(given)) {
-    const good = key === 'centred' ? typeof value === 'boolean' : typeof value === 'number' && value > 0;
+    const good = key === 'metric' ? value === 'cosine' || value === 'euclidean' : key === 'centred' ? typeof value === 'boolean' : typeof value === 'number' && value > 0;
     if (!known.includes(key)) {
       const near = closest(key, known);
       fail('SSL5001', { path: 'knn', problem: `takes no argument \`${key}\``, help: near === null ? `it takes: ${known.join(', ')}` : `did you mean \`${near}\`?` });
     }
-    if (!good) fail('SSL5001', { path: 'knn', problem: `expected ${key === 'centred' ? 'true or false' : 'a positive number'} for \`${key}\`, found ${JSON.stringify(value)}`, help: null });
+    if (!good) fail('SSL5001', { path: 'knn', problem: `expected ${key === 'metric' ? '"cosine" or "euclidean"' : key === 'centred' ? 'true or false' : 'a positive number'} for \`${key}\`, found ${JSON.stringify(value)}`, help: null });
   }
   return {
+    metric: given['metric'] === 'euclidean' ? 'euclidean' : 'cosine',
     k: typeof given['k'] === 'number' ? Math.max(1, Math.floor(given['k'])) : knnDefaults.k,
     temperature: typeof given['temperature'] === 'number' ? given['temperature'] : knnDefaults.temperature,
     centred: typeof given['centred'] === 'boolean' ? given['centred'] : knnDefaults.centred,

@@ -5,6 +5,7 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { atomicWrite } from './atomic-write.js';
+import type { KnnOptions } from '../evaluate/nearest.js';
 import type { Collapse } from './collapse-guard.js';
 import type { EmbeddingFigures } from './watch.js';
 import type { StageResult } from './stages.js';
@@ -15,7 +16,7 @@ export type MetricsLine =
   /** Embeddings of a fixed batch. */
   | ({ readonly kind: 'embedding'; readonly step: number } & EmbeddingFigures)
   | ({ readonly kind: 'collapse' } & Collapse)
-  | { readonly kind: 'knn'; readonly step: number; readonly accuracy: number; readonly k: number; readonly temperature: number; readonly centred: boolean }
+  | ({ readonly kind: 'knn'; readonly step: number; readonly accuracy: number } & KnnOptions)
   /** A stage that ran after `step` steps: the SHA-256 of what it assigned and, for tables of whole numbers, entries that changed. */
   | ({ readonly kind: 'stage' } & StageResult)
   | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string };
