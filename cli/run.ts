@@ -3,6 +3,7 @@
  * code. A user's mistake never shows a stack; ours does with SSLC_DEBUG=1.
  */
 import { CommanderError } from 'commander';
+import { withoutAllowed } from '../grammar/diagnostics/allow.js';
 import { Bug, DiagnosticError } from '../grammar/diagnostics/report.js';
 import { DeviceError } from '../runtime/device/device.js';
 import { Failure, exitCodeOf, exitCodes, type ExitCode } from './failure.js';
@@ -35,11 +36,14 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
   }
 }
 
+const sourceOf = (context: Context) => (file: string): string | null => context.sources.get(file) ?? null;
+
 function print(context: Context, command: string, outcome: Outcome): ExitCode {
+  const diagnostics = withoutAllowed(outcome.diagnostics, sourceOf(context));
   if (context.json) {
-    writeJson(context, command, outcome.exitCode, { diagnostics: diagnosticsAsJson(outcome.diagnostics, context), result: outcome.result });
+    writeJson(context, command, outcome.exitCode, { diagnostics: diagnosticsAsJson(diagnostics, context), result: outcome.result });
   } else {
-    if (outcome.diagnostics.length > 0) context.terminal.stderr(renderAll(outcome.diagnostics, context));
+    if (diagnostics.length > 0) context.terminal.stderr(renderAll(diagnostics, context));
     context.terminal.stdout(outcome.text);
   }
   return outcome.exitCode;
@@ -50,8 +54,9 @@ function explainFailure(context: Context, command: string, error: unknown): Exit
   if (error instanceof Failure) return fail(context, command, error.exitCode, error.message, error.help);
   if (error instanceof DiagnosticError) {
     const exitCode = exitCodeOf(error.diagnostics);
-    if (context.json) writeJson(context, command, exitCode, { diagnostics: diagnosticsAsJson(error.diagnostics, context), result: null });
-    else context.terminal.stderr(renderAll(error.diagnostics, context));
+    const diagnostics = withoutAllowed(error.diagnostics, sourceOf(context));
+    if (context.json) writeJson(context, command, exitCode, { diagnostics: diagnosticsAsJson(diagnostics, context), result: null });
+    else context.terminal.stderr(renderAll(diagnostics, context));
     return exitCode;
   }
   if (error instanceof DeviceError) return fail(context, command, exitCodes.missing, `the device failed (${error.event}): ${error.message}`, deviceHelp[error.event]);

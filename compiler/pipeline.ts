@@ -4,10 +4,7 @@
  */
 import { buildCall } from './lower/call-programs.js';
 import { buildTraining } from './lower/training-programs.js';
-import { readTraining, selectModel } from './lower/training-spec.js';
-import { collapseDiagnostics, decideCollapse } from './check/collapse.js';
-import type { CollapseVerdict } from './check/collapse.js';
-import type { Diagnostic } from '../grammar/diagnostics/diagnostic.js';
+import { readTraining } from './lower/training-spec.js';
 import type { CompileCallOptions, CompiledCall, CompiledModel, CompileTrainingOptions, LoadedProgram, TargetOptions } from './api.js';
 import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
@@ -24,6 +21,7 @@ import { verify } from './tensor/verify.js';
 import type { Program } from './tensor/program.js';
 import type { Span } from '../grammar/span.js';
 
+export { checkCollapse, describeModel } from './check/describe-model.js';
 export { loadProgram } from './check/load-program.js';
 export { readTraining };
 
@@ -75,13 +73,6 @@ export function compileTraining(loaded: LoadedProgram, options: CompileTrainingO
   const built = buildTraining(loaded, options);
   const planned = planPrograms(loaded, built.programs, { ...options.target, recompute: training.activations === 'recompute' }, observe);
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
-}
-
-/** What keeps the model from collapsing; `diagnostics` has the error or warning the verdict calls for. */
-export function checkCollapse(loaded: LoadedProgram, options: Pick<CompileTrainingOptions, 'model' | 'set' | 'data'>): { readonly verdict: CollapseVerdict | null; readonly diagnostics: readonly Diagnostic[] } {
-  const { model } = selectModel(loaded, options.model);
-  const verdict = decideCollapse(loaded, { ...options, batch: Math.min(readTraining(loaded, options).batch, options.data.examples) });
-  return { verdict, diagnostics: verdict === null ? [] : collapseDiagnostics(verdict, model.name.text, model.name.span) };
 }
 
 /** Compiles one function or model for given tensors: entries `init` and `call`. */

@@ -50,7 +50,7 @@ export async function train(context: Context, file: string, options: TrainOption
   const progress = showProgress(context);
 
   return withDevice(options.device, async (device) => {
-    const compiled = compileFor(prepared, training, steps, targetOf(device), undefined, collapse.verdict);
+    const compiled = compileFor(prepared, training, steps, targetOf(device), undefined, collapse.verdict.mechanism === 'undecided' ? null : collapse.verdict);
     const facts: RunFacts = {
       version: 1, sslc: packageJson.version, model: training.spec.model, steps, seed,
       dataRoot: prepared.project.dataRoot, confined: prepared.project.confined, device: device.name,

@@ -1,5 +1,6 @@
 /** Parses a file and everything it imports. Depth first, so that a cycle is found where it closes. */
 import type { Module, Use } from '../../grammar/ast.js';
+import { faultyAllowances } from '../../grammar/diagnostics/allow.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { diagnostic, DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
@@ -32,7 +33,7 @@ function loadModule(path: string, reader: Reader, modules: Modules, diagnostics:
   }
   const source: SourceFile = { name: path, text };
   const parsed = parse(source);
-  diagnostics.push(...parsed.diagnostics);
+  diagnostics.push(...parsed.diagnostics, ...faultyAllowances(source));
   const imports = new Map<Use, string>();
   modules.set(path, { source, module: parsed.module, imports });
   for (const use of parsed.module.uses) {

@@ -1,31 +1,46 @@
-/** Elaborates a model's objectives with every network's output replaced by a source of its shape. */
-import type { CollapseRequest } from '../check/collapse.js';
+/**
+ * Elaborates a model's objectives alone, for analyses: with every network's output replaced by a source of its shape, or with the
+ * networks kept. No weight is allocated: parameters are the drawings of their initial values, which nobody evaluates.
+ */
 import { dependencyFinder } from '../check/dependencies.js';
-import type { LoadedProgram } from '../api.js';
+import type { DataInfo, LoadedProgram } from '../api.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
 import { index, visit } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
-import type { Context, Store } from './context.js';
+import type { Context, ParameterInfo, Store } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
 import type { Objective } from './model.js';
 import { assignedByStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf } from './store.js';
 import { inputTensor, openProgram } from './training-programs.js';
 import { entryOf, modelSettings, selectModel, settingNames, sortOverrides } from './training-spec.js';
+import { ensureMaterialized } from './tensor-value.js';
 import { axisOf } from './value.js';
 import type { Axis, IndexVariable, NetValue, TensorValue, Value } from './value.js';
 
-/** One application of a network, its output now a source. */
+/** What the analyses know of a model: which one, with which settings, on what data. */
+export interface ObjectivesRequest {
+  readonly model: string | null;
+  readonly set: Readonly<Record<string, string>>;
+  readonly data: DataInfo;
+}
+
+/** One application of a network. */
 export interface Application {
+  /** Of the network, or of the target. */
   readonly name: string;
-  readonly source: TensorId;
+  /** Its output, the batch first: a source where networks are replaced. Null when it is not one tensor. */
+  readonly output: TensorId | null;
   readonly target: boolean;
   /** Tensors it was applied to. */
   readonly inputs: readonly TensorId[];
+  /** The tensors it made: `from` and all before `to`. */
+  readonly from: TensorId;
+  readonly to: TensorId;
 }
 
-export interface CollapseProgram {
+export interface ObjectivesProgram {
   readonly program: Program;
   readonly objectives: readonly Objective[];
   /** The scalar of each objective. */
@@ -37,11 +52,13 @@ export interface CollapseProgram {
   readonly clusterings: ReadonlySet<TensorId>;
   /** Sources that are the model's inputs. */
   readonly inputs: ReadonlySet<TensorId>;
+  readonly parameters: readonly ParameterInfo[];
+  readonly batch: number;
 }
 
-export function elaborateForCollapse(loaded: LoadedProgram, request: CollapseRequest, batch: number): CollapseProgram {
+export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRequest, batch: number, networks: 'replaced' | 'kept'): ObjectivesProgram {
   const source = selectModel(loaded, request.model);
-  const builder = new ProgramBuilder('collapse');
+  const builder = new ProgramBuilder('objectives');
   const discovering = new DiscoveringStore();
   const store = statesAsSources(discovering, builder);
   const lengths = { batch, steps: 100, epochSteps: 10, examples: Math.max(batch, request.data.examples) };
@@ -49,27 +66,46 @@ export function elaborateForCollapse(loaded: LoadedProgram, request: CollapseReq
   const applications: Application[] = [];
   const c: Context = {
     ...opened.c,
-    replaceOutput: (net, value, args) => replace(builder, applications, opened.c, net, value, args),
+    onApplication: (net, value, args, from) => {
+      const to = builder.nextId;
+      const seen = networks === 'replaced' ? replace(builder, applications.length, opened.c, net, value) : value;
+      applications.push({
+        name: nameOf(net), output: outputOf(opened.c, seen, net), target: net.target !== null,
+        inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])), from, to,
+      });
+      return seen;
+    },
     // What is inferred depends on networks' outputs, which are not what networks give here: it is a free value too.
-    replaceLatent: (name, element, axes, over) => sourceOver(builder, `latent.${name}`, element, axes, over),
+    ...(networks === 'replaced' ? { replaceLatent: (name, element, axes, over) => sourceOver(builder, `latent.${name}`, element, axes, over) } : {}),
   };
   discovering.context = c;
   const frame = rootFrame(c, opened.scope, 'train');
   const overrides = sortOverrides(source, request.set, settingNames(c, frame, entryOf(source.train, 'optimizer')), settingNames(c, frame, entryOf(source.train, 'schedule')));
   const settings = modelSettings(c, frame, source, overrides);
   const model = elaborateModel(c, source.model, opened.scope, settings, 'objectives', (input, k) => inputTensor(c, request.data.inputs, input, k, 'batch', lengths.examples));
-  const stages = stagesOf(source.model.body);
-  const assigned = assignedByStages({ c, model }, stages, lengths.examples);
+  const assigned = assignedByStages({ c, model }, stagesOf(source.model.body), lengths.examples);
   const inputs = new Set(builder.tensors.flatMap((t) => (t.kind === 'source' && t.name.startsWith('batch.') && t.name !== 'batch.example' ? [t.id] : [])));
   const find = dependencyFinder(builder.tensors);
-  const networks = new Set(applications.map((a) => a.source));
+  const outputs = new Set(applications.map((a) => a.output));
   const clusterings = new Set(builder.tensors.flatMap((t) => {
     const by = t.kind === 'source' && t.element === 'i32' && t.name.startsWith('table.') ? assigned.get(t.name) : undefined;
     const passed = by !== undefined && [...find(by.value).all].some((s) => { const from = builder.tensor(s); return from.kind === 'source' && from.name.startsWith('stage.'); });
-    return passed && by.rows.some((r) => [...find(r).all].some((s) => networks.has(s))) ? [t.id] : [];
+    return passed && by.rows.some((r) => [...find(r).all].some((s) => outputs.has(s))) ? [t.id] : [];
   }));
   const matrices = new Set([...discovering.parameters.values()].flatMap((q) => (q.info.shape.length >= 2 ? [q.initial] : [])));
-  return { clusterings, matrices, program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs };
+  return {
+    clusterings, matrices, program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
+    parameters: [...discovering.parameters.values()].map((p) => p.info), batch,
+  };
+}
+
+const nameOf = (net: NetValue): string => net.target?.name ?? net.name;
+
+/** The output of an application in memory, the batch first. */
+function outputOf(c: Context, value: Value, net: NetValue): TensorId | null {
+  if (value.kind !== 'tensor' || value.element !== 'f32') return null;
+  const [first] = readTensors(ensureMaterialized(c, value, nameOf(net), { file: '', start: 0, end: 0 }));
+  return first ?? null;
 }
 
 /** States and memories as sources, so that the analysis says what they hold. */
@@ -91,15 +127,12 @@ function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder): Stor
 }
 
 /** The output of a network as a source of the same shape: the batch first, then what it is mapped over, then its own axes. */
-function replace(b: ProgramBuilder, applications: Application[], c: Context, net: NetValue, value: Value, args: readonly Value[]): Value {
+function replace(b: ProgramBuilder, position: number, c: Context, net: NetValue, value: Value): Value {
   if (value.kind !== 'tensor') return value;
   const free = new Map(value.free);
   if (c.batch !== null) free.set(c.batch.variable.id, c.batch.variable);
   const outer = [...free.values()].sort((x, y) => x.id - y.id);
-  const name = net.target?.name ?? net.name;
-  const output = sourceOver(b, `network.${applications.length}.${name}`, 'f32', value.axes, outer);
-  applications.push({ name, source: nodeOf(output), target: net.target !== null, inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])) });
-  return output;
+  return sourceOver(b, `network.${position}.${nameOf(net)}`, 'f32', value.axes, outer);
 }
 
 /** A source with one row for each of the variables around. */

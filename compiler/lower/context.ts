@@ -63,8 +63,11 @@ export interface Context {
   readonly epochSteps: number | null;
   /** The value of `expression over data` in a stage; absent elsewhere. */
   readonly over?: (e: Extract<Expression, { kind: 'over' }>) => Value;
-  /** Stands in for networks' outputs, for analyses that do not care how they came about. */
-  readonly replaceOutput?: (net: NetValue, value: Value, inputs: readonly Value[]) => Value;
+  /**
+   * Sees every application of a network and may stand in for its output, for analyses that do not care how it came about.
+   * `from` is the first tensor the application made.
+   */
+  readonly onApplication?: (net: NetValue, value: Value, inputs: readonly Value[], from: TensorId) => Value;
   /** Stands in for latent variables, for the same analyses: nothing is inferred then. */
   readonly replaceLatent?: (name: string, element: 'f32' | 'i32', axes: readonly Axis[], over: readonly IndexVariable[]) => TensorValue;
 }

@@ -149,7 +149,7 @@ export function materialize(c: Context, v: TensorValue, name: string, span: Span
     [...outer.map((x) => x.axis.size), ...v.axes.map((a) => a.size)],
     reduce === null ? null : { op: reduce.op, extents: reduce.variables.map((x) => x.axis.size) },
     numbered,
-    { span, name },
+    reduce === null ? { span, name } : { span, name, reduced: reduce.variables.map((x) => x.axis.label ?? x.name) },
   );
   const leading = outer.map((x) => index(x.id));
   return {

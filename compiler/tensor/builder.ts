@@ -13,7 +13,8 @@ export class ProgramBuilder {
 
   constructor(readonly name: string) {}
 
-  private next(): TensorId {
+  /** The id of the tensor made next. */
+  get nextId(): TensorId {
     return this.tensors.length as TensorId;
   }
 
@@ -22,28 +23,28 @@ export class ProgramBuilder {
   }
 
   source(name: string, role: Source['role'], element: ElementType, shape: readonly number[], origin: Origin): TensorId {
-    const id = this.next();
+    const id = this.nextId;
     this.tensors.push({ kind: 'source', id, name, role, element, shape, origin });
     return id;
   }
 
   /** `body` uses 0..rank-1 for output axes and rank.. for reduction axes. */
   comprehension(element: ElementType, shape: readonly number[], reduce: Comprehension['reduce'], body: Scalar, origin: Origin): TensorId {
-    const id = this.next();
+    const id = this.nextId;
     const node: Comprehension = { kind: 'comprehension', id, element, shape, reduce, body, origin, ...(this.backward ? { phase: 'backward' as const } : {}) };
     this.tensors.push(node);
     return id;
   }
 
   window(of: TensorId, offset: number, shape: readonly number[], origin: Origin): TensorId {
-    const id = this.next();
+    const id = this.nextId;
     this.tensors.push({ kind: 'window', id, of, offset, element: this.tensor(of).element, shape, origin });
     return id;
   }
 
   /** Lays f32 tensors side by side, each at a multiple of 64 elements; `offsets` defaults to that layout. */
   pack(parts: readonly TensorId[], origin: Origin, offsets = packOffsets(parts.map((p) => sizeOf(this.tensor(p).shape)))): TensorId {
-    const id = this.next();
+    const id = this.nextId;
     const last = parts.length - 1;
     const size = last < 0 ? 0 : alignElements(offsets[last] + sizeOf(this.tensor(parts[last]).shape));
     this.tensors.push({ kind: 'pack', id, parts, offsets, element: 'f32', shape: [size], origin });

@@ -10,6 +10,8 @@ export interface Origin {
   readonly span: Span | null;
   /** A short name a person recognises: `f.conv1.y`, `contrast`, `grad f.conv1.w`. */
   readonly name: string;
+  /** What the reduction axes of a comprehension were called, in order. */
+  readonly reduced?: readonly string[];
 }
 
 interface TensorBase {

@@ -41,4 +41,10 @@ export const meaningCodes = {
     label: () => 'what is embedded later has no such number',
     help: () => 'read a `table` in what is minimized or in a stage, not in what is represented',
   }),
+  SSL3006: entry<{ model: string; batch: number; dimensions: number; terms: readonly string[] }>({
+    severity: 'warning',
+    title: (a) => `a batch of ${a.batch} examples cannot fill the ${a.dimensions} dimensions that ${a.terms.map((t) => `\`${t}\``).join(' and ')} ${a.terms.length === 1 ? 'asks' : 'ask'} for`,
+    label: () => 'some dimensions must repeat others',
+    help: (a) => `use a batch above ${a.dimensions}, fewer dimensions, or say why it is meant: \`// ssl-allow SSL3006: reason\``,
+  }),
 };

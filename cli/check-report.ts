@@ -1,0 +1,127 @@
+/** What `sslc check` says of a model, as text and as JSON. */
+import type { CompiledModel } from '../compiler/api.js';
+import type { CollapseVerdict, Mechanism, TrivialLoss, Undecided } from '../compiler/check/collapse.js';
+import type { Coupling, ModelDescription } from '../compiler/check/describe-model.js';
+import { reductionText } from '../compiler/check/term-reductions.js';
+import type { Json } from './outcome.js';
+import { bigCount, byteCount, grouped } from './table.js';
+
+/** Everything a check found. */
+export interface CheckReport {
+  readonly compiled: CompiledModel;
+  readonly verdict: CollapseVerdict | Undecided;
+  readonly description: ModelDescription;
+}
+
+interface Costs {
+  readonly parameters: number;
+  readonly flops: number;
+  readonly bytes: number;
+  readonly launches: number;
+  readonly peakBytes: number;
+  readonly persistentBytes: number;
+}
+
+function costsOf({ manifest, plan }: CompiledModel): Costs {
+  const { launches, peakBytes } = plan.entries['step'];
+  const sum = (of: (l: (typeof launches)[number]) => number): number => launches.reduce((total, l) => total + of(l), 0);
+  return {
+    parameters: manifest.parameters.filter((p) => p.arena === 'parameters').reduce((total, p) => total + p.shape.reduce((a, b) => a * b, 1), 0),
+    flops: sum((l) => l.cost.flops),
+    bytes: sum((l) => l.cost.bytesRead + l.cost.bytesWritten),
+    launches: launches.length,
+    peakBytes,
+    persistentBytes: plan.arenas.filter((a) => a.persistent).reduce((total, a) => total + a.bytes, 0),
+  };
+}
+
+/** For people: a row for each thing known. */
+export function checkText({ compiled, verdict, description }: CheckReport): string {
+  const { manifest } = compiled;
+  const costs = costsOf(compiled);
+  const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
+  const own = manifest.parameters.filter((p) => p.arena === 'parameters');
+  const rows = [
+    ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
+    ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
+    ...manifest.targets.map((t) => ['target', `${t.name} follows ${t.of}, ${t.when} each step; running statistics ${buffersIn[t.buffers]}`]),
+    ...manifest.objectives.map((o, k) => [o.role, `${o.name}: ${reductionText(description.terms[k])}`]),
+    ...collapseRows(verdict),
+    ['couples', description.couplings.length === 0 ? 'nothing: examples meet only in sums and means' : description.couplings.map(couplingText).join(', ')],
+    ...(description.memories.length === 0 ? [] : [['remembers', `${description.memories.join(', ')}: examples of earlier batches`]]),
+    ['represent', `${manifest.embeddingSize} numbers an example`],
+    ...description.networks.map((n) => ['network', `${n.name}: ${grouped(n.parameters)} parameters; one example forward ${bigCount(n.multiplyAdds)}MAC, ${bigCount(n.flops)}FLOP; applied ${times(n.applications)}`]),
+    ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
+    ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
+    ['memory', `${byteCount(costs.persistentBytes)} kept, ${byteCount(costs.peakBytes)} more during a step`],
+  ];
+  const width = Math.max(...rows.map(([key]) => key.length));
+  return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
+}
+
+const buffersIn = { own: 'from its own passes', copy: 'copied', ema: 'averaged' } as const;
+const times = (n: number): string => (n === 1 ? 'once' : n === 2 ? 'twice' : `${n} times`);
+const couplingText = (c: Coupling): string => `${c.name}${c.count === 1 ? '' : ` x ${c.count}`} (${c.line})`;
+
+const mechanismText: Record<Exclude<Mechanism, 'none'>, string> = {
+  contrastive: 'examples are told apart',
+  regularized: 'statistics of the batch are held up',
+  clustered: 'targets made of the embeddings are balanced',
+  reconstructive: 'embeddings must give back the input',
+  asymmetric: 'one side is stopped, the other goes further; the loss alone would allow it',
+};
+
+/** The verdict, what carries it, and the loss where every embedding is the same. */
+function collapseRows(v: CollapseVerdict | Undecided): string[][] {
+  if (v.mechanism === 'undecided') return [['collapse', `not decided: ${v.reason}`]];
+  if (v.mechanism === 'none') return [['collapse', 'nothing prevents it']];
+  const standIn = Object.entries(v.standIn).map(([name, value]) => `${name}=${value}`).join(' ');
+  return [
+    ['collapse', `prevented, ${v.mechanism}: ${mechanismText[v.mechanism]} (${v.carriedBy.join(', ')})`],
+    ...(v.dimensional ? [['', 'not prevented: collapse onto few dimensions']] : []),
+    ['trivial', `with every embedding equal the loss is ${valueText(v.trivial)}${v.terms.length < 2 ? '' : `: ${v.terms.map((t) => `${t.name} ${valueText(t)}`).join(', ')}`}`],
+    ...(standIn === '' ? [] : [['', `decided with ${standIn}: as asked for, the objective is too large to evaluate here`]]),
+  ];
+}
+
+function valueText({ value, formula }: TrivialLoss): string {
+  const rounded = Number(value.toFixed(4));
+  return `${formula === null ? '' : `${formula} = `}${rounded === 0 ? 0 : rounded}`;
+}
+
+/** For programs (docs/json.md). */
+export function checkJson({ compiled, verdict, description }: CheckReport): { readonly [key: string]: Json } {
+  const { manifest } = compiled;
+  return {
+    model: manifest.model,
+    shapes: true,
+    settings: { ...manifest.settings },
+    inputs: manifest.inputs.map((i) => ({ ...i })),
+    targets: manifest.targets.map((t) => ({ ...t })),
+    objectives: manifest.objectives.map((o, k) => ({ ...o, reduction: reductionJson(description.terms[k]) })),
+    collapse: collapseJson(verdict),
+    couplings: description.couplings.map((c) => ({ ...c })),
+    memories: description.memories,
+    networks: description.networks.map((n) => ({ ...n })),
+    parameters: manifest.parameters.map((p) => ({ path: p.path, arena: p.arena, shape: p.shape })),
+    batch: manifest.batch,
+    embeddingSize: manifest.embeddingSize,
+    costs: { ...costsOf(compiled) },
+  };
+}
+
+function reductionJson(term: ModelDescription['terms'][number]): Json {
+  return {
+    text: reductionText(term),
+    constant: term.constant,
+    parts: term.parts.map((p) => ({ weight: p.weight, scaledBy: p.scaledBy, times: p.times, over: p.over.map((o) => ({ how: o.how, axes: o.axes.map((a) => ({ ...a })) })) })),
+  };
+}
+
+function collapseJson(v: CollapseVerdict | Undecided): Json {
+  if (v.mechanism === 'undecided') return { mechanism: 'undecided', reason: v.reason };
+  return {
+    mechanism: v.mechanism, carriedBy: v.carriedBy, trivial: { ...v.trivial }, terms: v.terms.map((t) => ({ ...t })),
+    dimensional: v.dimensional, unfilled: v.unfilled === null ? null : { ...v.unfilled }, standIn: { ...v.standIn },
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * Where the embeddings are put to see what an objective does: sources that stand for networks' outputs are laid out on purpose, and
+ * the terms are evaluated there in float64.
+ */
+import type { ObjectivesProgram } from '../lower/collapse-program.js';
+import { interpret } from '../tensor/interpret.js';
+import { uniformDraw } from '../tensor/philox.js';
+import { sizeOf } from '../tensor/program.js';
+import type { Program, Source } from '../tensor/program.js';
+import { float } from '../tensor/scalar.js';
+import { dropDead } from '../tensor/simplify.js';
+
+/** Constant vectors to collapse to: a term may prefer some length, and the lowest of these is the one to leave. */
+export const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length)), () => 0, () => 1];
+
+/** How far `near` lies from the collapsed point: so little that what pulls away linearly beats what pulls back quadratically. */
+const step = 0.02;
+
+export type Layout = 'collapsed' | 'near' | 'spread' | 'line' | 'uneven' | 'turned';
+
+/** Each objective's value where the networks' outputs are laid out so. */
+export function evaluateTerms(p: ObjectivesProgram, layout: Layout, centre: number, withoutMatrices = false): number[] {
+  const tensors = p.program.tensors.map((t) => (withoutMatrices && t.kind === 'comprehension' && p.matrices.has(t.id) ? { ...t, reduce: null, body: float(0) } : t));
+  const program = termsOnly(p, tensors);
+  const inputs: Record<string, Float64Array> = {};
+  for (const t of program.tensors) if (t.kind === 'source') inputs[t.name] = sourceValues(t, layout, centre);
+  const out = interpret(program, inputs);
+  return p.terms.map((_, k) => out.outputs.get(`${k}`)?.[0] ?? 0);
+}
+
+/**
+ * Networks' outputs by layout; memories hold what such networks would have written, at unit length, of other examples. States are at
+ * zero; everything else (weights outside networks, data) is fixed noise.
+ */
+function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
+  const width = t.shape.length === 0 ? 1 : t.shape[t.shape.length - 1];
+  const rows = sizeOf(t.shape) / width;
+  if (t.name.startsWith('network.')) return embeddings(layout, rows, width, 0, Number(t.name.split('.')[1]), centre);
+  if (t.name.startsWith('memory.')) return unitRows(embeddings(layout, rows, width, rows, 0, centre), width);
+  const values = new Float64Array(rows * width);
+  // Latent variables that hold nothing, or any value of a few.
+  if (t.name.startsWith('latent.')) return t.element === 'i32' ? values.map((_, i) => i % 8) : values;
+  // Assignments to clusters differ from example to example; the examples of a batch are the first.
+  if (t.name.startsWith('table.') && t.element === 'i32') return values.map((_, i) => i % 2);
+  if (t.name === 'batch.example') return values.map((_, i) => i);
+  if (t.role === 'clock' || t.role === 'state') return values;
+  return values.map((_, i) => normal(7, Math.floor(i / width), i % width));
+}
+
+/**
+ * `salt` separates the examples of a memory from those of the batch. In the uneven layouts the views of an example disagree a
+ * little, by `application`, so that statistics across views depend on the directions too.
+ */
+function embeddings(layout: Layout, rows: number, width: number, salt: number, application: number, variant: number): Float64Array {
+  const values = new Float64Array(rows * width);
+  for (let d = 0; d < width; d++) {
+    const centre = centres[variant](d);
+    const signs = balancedSigns(rows, layout === 'line' ? 0 : d, salt);
+    const direction = normal(4, 0, d) < 0 ? -1 : 1;
+    for (let r = 0; r < rows; r++) {
+      const sign = signs[r];
+      values[r * width + d] = layout === 'collapsed' ? centre : layout === 'near' ? centre + step * sign : layout === 'spread' ? sign
+        : layout === 'line' ? sign * direction : sign * (1 + (d % 3)) + 0.5 * normal(20 + application, r, d);
+    }
+  }
+  return layout === 'turned' ? reflect(values, width) : values;
+}
+
+/** Plus and minus one equally often, in an order of its own for every dimension: all variances are equal. */
+function balancedSigns(rows: number, d: number, salt: number): number[] {
+  const order = Array.from({ length: rows }, (_, r) => ({ r, key: uniformDraw(2 + salt, 0, 0, 0, r, d) })).sort((a, b) => a.key - b.key);
+  const signs = new Array<number>(rows).fill(1);
+  order.slice(0, Math.floor(rows / 2)).forEach(({ r }) => { signs[r] = -1; });
+  return signs;
+}
+
+/** The rows mirrored at a fixed plane through the origin: an orthogonal map that mixes all dimensions. */
+function reflect(values: Float64Array, width: number): Float64Array {
+  const v = Float64Array.from({ length: width }, (_, d) => normal(5, 0, d));
+  const length = v.reduce((n, x) => n + x * x, 0);
+  return mapRows(values, width, (row) => {
+    const along = row.reduce((n, x, d) => n + x * v[d], 0);
+    return row.map((x, d) => x - (2 * along * v[d]) / length);
+  });
+}
+
+function mapRows(values: Float64Array, width: number, f: (row: Float64Array) => Float64Array): Float64Array {
+  const result = new Float64Array(values.length);
+  for (let at = 0; at < values.length; at += width) result.set(f(values.subarray(at, at + width)), at);
+  return result;
+}
+
+function unitRows(values: Float64Array, width: number): Float64Array {
+  return mapRows(values, width, (row) => {
+    const length = Math.sqrt(row.reduce((n, x) => n + x * x, 0));
+    return row.map((x) => x / length);
+  });
+}
+
+/** A fixed standard normal number for a place. */
+function normal(salt: number, row: number, d: number): number {
+  const u = uniformDraw(salt, 0, 0, 0, row, d);
+  const v = uniformDraw(salt, 1, 0, 0, row, d);
+  return Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * v);
+}
+
+/** Operations that evaluating the objectives once takes, counted, without doing it. */
+export function workOf(p: ObjectivesProgram): number {
+  const { tensors } = termsOnly(p);
+  return tensors.reduce((n, t) => n + (t.kind === 'comprehension' ? sizeOf(t.shape) * sizeOf(t.reduce?.extents ?? []) : 0), 0);
+}
+
+function termsOnly(p: ObjectivesProgram, tensors = p.program.tensors): Program {
+  return dropDead({ ...p.program, tensors, outputs: p.terms.map((t, k) => ({ name: `${k}`, tensor: t })), updates: [] });
+}
