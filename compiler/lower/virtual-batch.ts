@@ -89,7 +89,7 @@ function buildCoupled(parts: StepParts): Coupled {
   const coupling = analyseCoupling(b, (s) => s.role === 'batch');
   const boundaries: Boundary[] = [];
   let applications = 0;
-  const replaceOutput = (net: NetValue, value: Value, args: readonly Value[]): Value => {
+  const onApplication = (net: NetValue, value: Value, args: readonly Value[]): Value => {
     const application = applications++;
     const batch = opened.c.batch ?? bug('a step without a batch');
     // `independent`: of the batch; else whether every row is the work of one example.
@@ -111,7 +111,7 @@ function buildCoupled(parts: StepParts): Coupled {
     const leading = outer.map((v) => index(v.id));
     return { kind: 'tensor', element: 'f32', axes: value.axes, free: new Map(outer.map((v) => [v.id, v])), at: (i) => b.read(id, [...leading, ...i]) };
   };
-  const s: Session = { ...opened, c: { ...opened.c, replaceOutput } };
+  const s: Session = { ...opened, c: { ...opened.c, onApplication } };
   store.context = s.c;
   const model = elaborateModel(s.c, source.model, s.scope, settings, 'objectives', parts.inputs(s.c));
   const { total, reported } = lossOf(s.c, model, source);
@@ -165,7 +165,7 @@ function elaborateChunk(parts: StepParts, name: string, whole: Coupled): ChunkOf
   const outputs = new Map<number, TensorId>();
   const wanted = new Set(whole.boundaries.map((x) => x.application));
   let applications = 0;
-  const replaceOutput = (_net: NetValue, value: Value): Value => {
+  const onApplication = (_net: NetValue, value: Value): Value => {
     const application = applications++;
     if (!wanted.has(application) || value.kind !== 'tensor') return value;
     const outer = outerOf(opened.c, value);
@@ -173,7 +173,7 @@ function elaborateChunk(parts: StepParts, name: string, whole: Coupled): ChunkOf
     outputs.set(application, nodeOf(ensureRead(opened.c, whole, boundaryName(application), source.model.name.span)));
     return value;
   };
-  const c: Context = { ...opened.c, replaceOutput };
+  const c: Context = { ...opened.c, onApplication };
   store.context = c;
   elaborateModel(c, source.model, opened.scope, settings, 'objectives', parts.inputs(c));
   if (applications !== whole.applications) bug(`${applications} networks are applied to a chunk and ${whole.applications} to a batch`);
