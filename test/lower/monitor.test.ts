@@ -15,14 +15,16 @@ ${monitors}  represent q
 train m { batch 4; steps 1; optimizer sgd(rate: 0.1) }
 `;
 
-function step(text: string): { readonly reports: Record<string, number>; readonly parameters: readonly number[] } {
+const start = Array.from({ length: 64 }, (_, i) => (i < 6 ? Math.sin(i + 1) : 0));
+
+function step(text: string, given: readonly number[] = start): { readonly reports: Record<string, number>; readonly parameters: readonly number[] } {
   const loaded = load(text);
   expect(loaded.diagnostics).toEqual([]);
   const { programs, manifest } = buildTraining(loaded, {
     model: null, set: {}, steps: 1, resident: false, embedBatch: 4, data: { examples: 4, classes: null, inputs: [{ name: 'x', element: 'f32', shape: [2] }] },
     target: { target: 'wasm', maxBindingBytes: 1e9, maxBindings: 8, maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 16384, subgroups: false, software: true, threads: 1, relaxedSimd: false, disabled: [] },
   });
-  const parameters = Float64Array.from({ length: 64 }, (_, i) => (i < 6 ? Math.sin(i + 1) : 0));
+  const parameters = Float64Array.from(given);
   const x = Float64Array.of(1, 2, -1, 0.5, 0.3, -2, 1.5, 1);
   const sources: Record<string, Float64Array> = { 'clock.seed': Float64Array.of(0), 'clock.step': Float64Array.of(0), 'batch.example': Float64Array.of(0, 1, 2, 3), 'batch.x': x, parameters, 'state.optimizer.m': new Float64Array(64) };
   const out = interpret(programs.step, sources);
@@ -50,4 +52,10 @@ test('a monitor reports its value and changes neither the loss nor the step', ()
 test('what a step reports has one name each', () => {
   expect(codes(model('  monitor fit: mean(q)\n'))).toEqual(['SSL1005']);
   expect(codes(model('  monitor loss: mean(q)\n'))).toEqual(['SSL1005']);
+});
+
+test('the gradient\'s norm is that of finite differences of the loss', () => {
+  const loss = (at: number, by: number): number => step(model(''), start.map((v, i) => (i === at ? v + by : v))).reports['loss'];
+  const slopes = [0, 1, 2, 3, 4, 5].map((i) => (loss(i, 1e-5) - loss(i, -1e-5)) / 2e-5);
+  expect(step(model('')).reports['gradient_norm']).toBeCloseTo(Math.hypot(...slopes), 8);
 });
