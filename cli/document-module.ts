@@ -3,7 +3,7 @@ import type { Declaration, FunctionRole, Module } from '../grammar/ast.js';
 
 const plural: Record<FunctionRole, string> = {
   fn: 'Functions', layer: 'Layers', backbone: 'Backbones', energy: 'Energies', regularizer: 'Regularizers',
-  view: 'Views', optimizer: 'Optimizers', schedule: 'Schedules', data: 'Data',
+  view: 'Views', optimizer: 'Optimizers', schedule: 'Schedules', data: 'Data', plan: 'Plans',
 };
 
 /** The documentation of one module. */

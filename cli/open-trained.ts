@@ -20,7 +20,7 @@ export interface TrainedRun {
 }
 
 /** Opens a run on a device and closes it afterwards. */
-export async function withTrained<T>(context: Context, shown: string, device: string, use: (trained: TrainedRun) => Promise<T>): Promise<T> {
+export async function withTrained<T>(context: Context, shown: string, device: string, use: (trained: TrainedRun) => Promise<T>, episodes?: number): Promise<T> {
   const run = openRun(context, shown);
   const checkpoint = latestCheckpoint(run.directory) ?? missing(`${shown}: no checkpoint`, 'was the run stopped before its first checkpoint? train it again');
   const prepared = prepareRun(context, run, {});
@@ -28,7 +28,7 @@ export async function withTrained<T>(context: Context, shown: string, device: st
   const { data } = training;
   if (data === null) return missing(`${shown}: the run names no data`);
   return withDevice(device, async (opened) => {
-    const compiled = compileFor(prepared, training, run.facts.steps, targetOf(opened));
+    const compiled = compileFor(prepared, training, run.facts.steps, targetOf(opened), undefined, null, data.environment === undefined ? undefined : episodes);
     const session = await opened.load(compiled.plan);
     try {
       const { step } = restoreCheckpoint(checkpoint.path, session, compiled.manifest);

@@ -73,7 +73,7 @@ export function plannedSteps(spec: TrainingSpec, examples: number, asked: { read
 }
 
 /** Compiles init, step and embed for a target. */
-export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe, verdict: CollapseVerdict | null = null): CompiledModel {
+export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe, verdict: CollapseVerdict | null = null, episodes?: number): CompiledModel {
   return compileTraining(prepared.loaded, {
     model: prepared.model,
     set: prepared.set,
@@ -81,6 +81,7 @@ export function compileFor(prepared: Prepared, training: Training, steps: number
     steps,
     resident: (training.data === null || training.data.train.resident) && training.info.inputs.every((i) => fits(i, training.info.examples, target)),
     embedBatch: Math.min(256, Math.max(1, training.info.examples)),
+    ...(episodes === undefined ? {} : { episodes }),
     target,
     trivial: verdict?.trivial.exact === true ? { value: verdict.trivial.value, formula: verdict.trivial.formula } : null,
   }, observe);

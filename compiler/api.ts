@@ -115,6 +115,8 @@ export interface CompileTrainingOptions {
   /** The data set lies on the device; else inputs are written before each step. */
   readonly resident: boolean;
   readonly embedBatch: number;
+  /** Episodes beside each other for which the model's `plan` is compiled; without it, it is only checked. */
+  readonly episodes?: number;
   readonly target: TargetOptions;
   /** What the collapse check found, to be kept with the model. */
   readonly trivial?: TrivialLoss | null;

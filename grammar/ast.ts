@@ -31,8 +31,8 @@ export interface Use extends Node {
 
 export type Declaration = FunctionDeclaration | ModelDeclaration | TrainDeclaration;
 
-/** The nouns that declare a function. `optimizer`, `schedule` and `data` are functions with a role of their own. */
-export type FunctionRole = 'fn' | 'layer' | 'backbone' | 'energy' | 'regularizer' | 'view' | 'optimizer' | 'schedule' | 'data';
+/** The nouns that declare a function. `optimizer`, `schedule` and `data` are functions with a role of their own; a `plan` belongs in a model. */
+export type FunctionRole = 'fn' | 'layer' | 'backbone' | 'energy' | 'regularizer' | 'view' | 'optimizer' | 'schedule' | 'data' | 'plan';
 
 /**
  * `layer conv(out: int, size: int = 3)(x: [H, W, C]) -> [H, W, out] { ... }`. With two lists the first holds the

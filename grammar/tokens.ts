@@ -76,7 +76,7 @@ export const Owning = createToken({ name: 'Owning', pattern: Lexer.NA, label: '`
 export const Objective = createToken({ name: 'Objective', pattern: Lexer.NA, label: '`minimize`, `regularize` or `monitor`' });
 
 export const objectiveWords = ['minimize', 'regularize', 'monitor'] as const;
-export const roleWords = ['fn', 'layer', 'backbone', 'energy', 'regularizer', 'view', 'optimizer', 'schedule', 'data'] as const;
+export const roleWords = ['fn', 'layer', 'backbone', 'energy', 'regularizer', 'view', 'optimizer', 'schedule', 'data', 'plan'] as const;
 for (const role of roleWords) if (role !== 'view') keyword(role, Role);
 for (const word of ['param', 'state', 'memory', 'table']) keyword(word, Owning);
 for (const word of objectiveWords) keyword(word, Objective);

@@ -26,7 +26,7 @@ function roundHalfEven(x: number): number {
 
 const distributions: ReadonlySet<string> = new Set(['uniform', 'normal', 'bernoulli', 'int_uniform', 'unit_normal', 'categorical', 'permutation']);
 const wholeReductions: ReadonlySet<string> = new Set(['sum', 'mean', 'prod', 'logsumexp', 'any', 'all', 'argmax']);
-const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'var', 'gradient'];
+const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'rooms', 'var', 'gradient'];
 
 /** Names that are functions everywhere. */
 export const builtinNames: readonly string[] = [...Object.keys(elementwiseNames), ...distributions, ...wholeReductions, ...others];
@@ -37,6 +37,7 @@ export const dataKinds: Readonly<Record<string, readonly string[]>> = {
   idx: ['images', 'labels', 'testImages', 'testLabels'],
   cifar: ['path'],
   images: ['path', 'size', 'holdout'],
+  rooms: ['size', 'frames', 'stride', 'examples'],
   image_pairs: ['first', 'second', 'size', 'holdout'],
 };
 

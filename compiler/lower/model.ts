@@ -49,7 +49,7 @@ export function rootFrame(c: Context, scope: Scope, callee: string): Frame {
  * `stages` evaluates neither. `replaced` are values that stand in for inputs.
  */
 export function elaborateModel(
-  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation' | 'stages',
+  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation' | 'stages' | 'plan',
   inputs: (input: Input, position: number) => TensorValue, replaced: ReadonlyMap<string, TensorValue> = new Map(),
 ): ElaboratedModel {
   const inner = new Scope(scope);

@@ -3,7 +3,7 @@
  * The first elaboration discovers parameters and states; the others read them where the layout puts them.
  */
 import type { CompileTrainingOptions, LoadedProgram, TargetOptions, TrainingSpec } from '../api.js';
-import type { Manifest, ModelInput } from '../plan/manifest.js';
+import type { Manifest, ModelInput, PlanEntry } from '../plan/manifest.js';
 import { differentiate } from '../tensor/differentiate.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
@@ -12,7 +12,7 @@ import type { Stacked } from '../tensor/stack-twins.js';
 import { tensorsRead } from '../tensor/renumber.js';
 import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import type { Input } from '../../grammar/ast.js';
+import type { FunctionDeclaration, Input } from '../../grammar/ast.js';
 import type { Span } from '../../grammar/span.js';
 import { dropDead } from '../tensor/simplify.js';
 import type { Context, Store } from './context.js';
@@ -21,6 +21,7 @@ import { elaborateModel, rootFrame } from './model.js';
 import { gradientNorm } from './gradient-norm.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
+import { absentInputs, elaboratePlan, planOf } from './plan-program.js';
 import { applyOptimizer, optimizerOf } from './optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import { assignGroups, groupName, groupsOf } from './parameter-groups.js';
@@ -39,7 +40,7 @@ import { axisOf } from './value.js';
 import { buildViews } from './view-program.js';
 
 export interface TrainingPrograms {
-  /** With a virtual batch also `encode`, `backward` and `update`, around `step`; those of the stages, by the names in the manifest; `views` where there is one. */
+  /** With a virtual batch also `encode`, `backward` and `update`, around `step`; those of the stages, by the names in the manifest; `views` and `plan` where there are such. */
   readonly programs: Readonly<Record<string, Program>> & { readonly init: Program; readonly step: Program; readonly embed: Program };
   readonly manifest: Manifest;
 }
@@ -69,13 +70,17 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   discovering.context = init.c;
   const overrides = overridesOf(init, source, options);
   const settings = modelSettings(init.c, rootFrame(init.c, init.scope, 'train'), source, overrides);
-  const inputs = (s: Session, kind: 'resident' | 'batch' | 'embed') => (input: Input, k: number): TensorValue => inputTensor(s.c, options.data.inputs, input, k, kind, lengths.examples);
+  const inputs = (s: Session, kind: 'resident' | 'batch' | 'embed' | typeof absentInputs) => (input: Input, k: number): TensorValue => inputTensor(s.c, options.data.inputs, input, k, kind, lengths.examples);
   const stages = stagesOf(source.model.body);
+  const acting = planOf(source.model);
   const discover = (s: Session, kind: 'resident' | 'batch' | 'embed'): void => {
     elaborateModel(s.c, source.model, s.scope, settings, 'objectives', inputs(s, kind));
-    const quiet = reopen(s, loaded, lengths, options.embedBatch);
+    const quiet = reopen(s, loaded, lengths, options.embedBatch, 'embed');
     const model = elaborateModel(quiet.c, source.model, quiet.scope, settings, 'representation', inputs(quiet, 'embed'));
     discoverStages({ c: quiet.c, model }, stages, lengths.examples);
+    if (acting === null) return;
+    const seen = reopen(s, loaded, lengths, 1, 'plan');
+    elaboratePlan(seen.c, elaborateModel(seen.c, source.model, seen.scope, settings, 'plan', inputs(seen, absentInputs)), acting);
   };
   discover(init, options.resident ? 'resident' : 'batch');
   const optimizer = source.train === null ? null : optimizerFor(init, source, overrides);
@@ -123,6 +128,18 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   viewStore.context = opened.c;
   const views = buildViews({ ...opened, source, settings, inputs: inputs(opened, 'embed'), embed: embedBuilder.build(), size: embeddingSize, finish: finishEmbed });
 
+  // plan
+  const planBuilder = new ProgramBuilder('plan');
+  const planned = acting === null || options.episodes === undefined ? null : buildPlan(acting, options.episodes);
+  function buildPlan(d: FunctionDeclaration, episodes: number): PlanEntry {
+    const planStore = new PlacedStore(planBuilder, full, false);
+    const played = openProgram(loaded, planBuilder, planStore, lengths, episodes, false, null, 'plan');
+    planStore.context = played.c;
+    const { entry, actions } = elaboratePlan(played.c, elaborateModel(played.c, source.model, played.scope, settings, 'plan', inputs(played, absentInputs)), d);
+    planBuilder.output('actions', actions);
+    return entry;
+  }
+
   const manifest: Manifest = {
     model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, chunk: Math.min(spec.chunk, batch), embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
     parameters: [
@@ -137,8 +154,9 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     reports,
     views: views?.names ?? [],
     trivial: options.trivial ?? null,
+    ...(planned === null ? {} : { plan: planned }),
   };
-  return { programs: { init: init.c.builder.build(), ...programs, embed: embedBuilder.build(), ...(views === null ? {} : { views: views.program }), ...staged.programs }, manifest };
+  return { programs: { init: init.c.builder.build(), ...programs, embed: embedBuilder.build(), ...(views === null ? {} : { views: views.program }), ...staged.programs, ...(planned === null ? {} : { plan: planBuilder.build() }) }, manifest };
 }
 
 /** What the programs of a step are made from. */
@@ -175,10 +193,10 @@ function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: L
 }
 
 /** With `chunk`, the program sees so many examples of the batch at a time: those of number `clock.chunk`. */
-export function openProgram(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean, chunk: number | null = null): Session {
+export function openProgram(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, lengths: Lengths, batch: number, training: boolean, chunk: number | null = null, entry: 'batch' | 'embed' | 'plan' = training ? 'batch' : 'embed'): Session {
   const seed = builder.source('clock.seed', 'clock', 'i32', [], origin('seed'));
   const step = builder.source('clock.step', 'clock', 'i32', [], origin('step'));
-  const example = builder.source(training ? 'batch.example' : 'embed.example', 'batch', 'i32', [batch], origin('example'));
+  const example = builder.source(`${entry}.example`, 'batch', 'i32', [batch], origin('example'));
   const variable = { id: 1_000_000, name: 'batch', axis: axisOf(chunk ?? batch, 'B'), implicit: true };
   const c: Context = {
     builder, training, store, seed, step, batch: chunk === null ? { variable, example } : chunkOf(builder, variable, example, chunk), counter: 0, calls: [], applications: new Map(), epochSteps: lengths.epochSteps,
@@ -199,13 +217,13 @@ function sessionOf(loaded: LoadedProgram, c: Context, lengths: Lengths): Session
 }
 
 /** The same program under evaluation conditions (`training` false), so that what only `represent` owns is discovered too. */
-function reopen(s: Session, loaded: LoadedProgram, lengths: Lengths, batch: number): Session {
+function reopen(s: Session, loaded: LoadedProgram, lengths: Lengths, batch: number, entry: 'embed' | 'plan'): Session {
   const variable = { id: 1_500_000, name: 'batch', axis: axisOf(batch, 'B'), implicit: true };
-  const example = sourceOnce(s.c.builder, 'embed.example', 'batch', 'i32', [batch]);
+  const example = sourceOnce(s.c.builder, `${entry}.example`, 'batch', 'i32', [batch]);
   return sessionOf(loaded, { ...s.c, training: false, batch: { variable, example }, counter: 600_000, applications: new Map() }, lengths);
 }
 
-export function inputTensor(c: Context, inputs: readonly ModelInput[], input: Input, k: number, kind: 'resident' | 'batch' | 'embed', examples: number): TensorValue {
+export function inputTensor(c: Context, inputs: readonly ModelInput[], input: Input, k: number, kind: 'resident' | 'batch' | 'embed' | typeof absentInputs, examples: number): TensorValue {
   const batch = c.batch;
   const info = inputs.find((i) => i.name === input.name.text) ?? inputs[k];
   if (info === undefined || batch === null) {

@@ -52,6 +52,15 @@ export interface StageEntry {
   readonly resets: readonly string[];
 }
 
+/** What a model's `plan` is given, and what it gives: actions for the next steps, for several episodes beside each other. */
+export interface PlanEntry {
+  /** What is seen, what is wanted and, when there is a third, the plan of the step before. */
+  readonly inputs: readonly ModelInput[];
+  readonly steps: number;
+  readonly actionSize: number;
+  readonly episodes: number;
+}
+
 /** The loss of a collapsed encoder at the batch of the training, as the collapse check finds it. */
 export interface TrivialLoss {
   readonly value: number;
@@ -70,7 +79,8 @@ export interface TrivialLoss {
  * Entries: `init` (draws parameters, fills states; reads `clock.seed`), `step` (one training step; output `reports`, f32[n]
  * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws),
  * `views` (the same output, of view number `views.which` of each example; drawn anew for every `clock.step`); those of `stages`, whose passes read
- * `embed.INPUT` and `embed.example`.
+ * `embed.INPUT` and `embed.example`; `plan`, when it was asked for (reads `plan.INPUT`, [episodes, ...shape], and `plan.example`; output
+ * `actions`, f32[episodes, steps, actionSize]).
  */
 export interface Manifest {
   readonly model: string;
@@ -92,6 +102,8 @@ export interface Manifest {
   readonly embedBatch: number;
   /** Size of one embedding, flattened. */
   readonly embeddingSize: number;
+  /** Entry `plan`, when the model has one and it was asked for. */
+  readonly plan?: PlanEntry;
   /** Steps the schedules were made for. */
   readonly steps: number;
   /** Views that entry `views` represents instead of the input, one or two; none: the entry is not there. */

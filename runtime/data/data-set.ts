@@ -7,6 +7,7 @@ import type { ModelInput } from '../../compiler/plan/manifest.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { HostArray } from '../device/device.js';
+import type { Environment } from './environment.js';
 
 /** Examples with numbers 0 .. examples - 1. */
 export interface Split {
@@ -36,6 +37,8 @@ export interface DataSet {
   /** Files that could not be read, and the first few of them by name with the reason. */
   readonly skipped: { readonly count: number; readonly names: readonly string[] };
   readonly warnings: readonly Diagnostic[];
+  /** A world to act in, for models that plan. */
+  readonly environment?: Environment;
   /** For people: `Fashion-MNIST, 10,000 training and 10,000 test images`. */
   readonly description: string;
 }

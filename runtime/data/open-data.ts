@@ -13,6 +13,7 @@ import { openIdx } from './idx.js';
 import { openImages } from './images.js';
 import { openEmoji, openPairFolders } from './pairs.js';
 import { closest, fail, nowhere } from './problem.js';
+import { openTwoRooms } from './two-rooms.js';
 
 export interface DataContext {
   /** The folder that relative paths start from. */
@@ -91,6 +92,17 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
       context.locate(get.text('path')), get.text('path'),
       { size: get.number('size'), holdout: get.number('holdout'), residentBytes: context.residentBytes }, context.span,
     ),
+  },
+  rooms: {
+    doc: 'walks of a dot through two rooms, made as they are read, and the world they are from',
+    arguments: [
+      number('size', 'pixels of a side', 32), number('frames', 'pictures in a walk', 9), number('stride', 'length of an action, of 65 units', 2.5), number('examples', 'walks to train on', 100_000),
+    ],
+    open: async (get, context) => {
+      const frames = Math.floor(get.number('frames'));
+      if (frames < 2) return fail('SSL5004', { kind: 'rooms', argument: 'frames', expected: 'at least 2 pictures', found: String(frames) }, context.span);
+      return openTwoRooms({ size: get.number('size'), frames, stride: get.number('stride'), examples: Math.max(2, Math.floor(get.number('examples'))) });
+    },
   },
   image_pairs: {
     doc: 'two folders of pictures with the same file names: two views of each concept',

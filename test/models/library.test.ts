@@ -43,6 +43,7 @@ const cases: readonly Case[] = [
   { file: std('layers'), name: 'conv', set: { out: '2', stride: '2' }, shapes: image },
   { file: std('layers'), name: 'conv', set: { out: '2', size: '2', pad: '0', bias: 'true' }, shapes: image },
   { file: std('layers'), name: 'conv', set: { out: '2', size: '1', stride: '3' }, shapes: image },
+  { file: std('layers'), name: 'gru', shapes: (n) => ({ state: [n.a, n.b], input: [n.a, n.c] }) },
   ...same('layers', ['batch_norm', 'layer_norm', 'max_pool', 'avg_pool', 'global_average', 'global_max', 'dropout'], image),
   { file: std('layers'), name: 'max_pool', set: { size: '3', stride: '2', pad: '1' }, shapes: image },
   { file: std('layers'), name: 'grid_average', set: { grid: '2' }, shapes: (n) => ({ x: [2, 4, 4, n.c] }) },
