@@ -12,8 +12,8 @@ interface Column {
 
 const number = (value: number | null | undefined, digits = 3): string | null => (value === null || value === undefined ? null : value.toFixed(digits));
 
-/** The rows, with a column for each figure that some row has. */
-export function evaluationTable({ rows, protocols, data }: Evaluation): string {
+/** The rows, with a column for each figure that some row has, and what planning reached. */
+export function evaluationTable({ rows, protocols, data, planning }: Evaluation): string {
   const budgets = rows.find((r) => r.lowLabel !== null)?.lowLabel ?? [];
   const learned: readonly Column[] = [
     { title: 'kNN', value: (r) => number(r.knn) },
@@ -46,10 +46,15 @@ export function evaluationTable({ rows, protocols, data }: Evaluation): string {
     ...(has((r) => r.knn) ? [protocols.knn, protocols.linear, protocols.lowLabel, protocols.clusters] : []),
     ...(has((r) => r.retrieval) ? [protocols.retrieval] : []),
     protocols.spread,
+    ...(planning === null ? [] : [planning.protocol]),
     ...(has((r) => r.alignment) ? [protocols.views] : ['alignment, LiDAR: not defined, no views of the model fit its encoder']),
   ];
   const first = show(data, learned);
-  return `${first}${first === '' ? '' : '\n'}${show(first === '' ? data : 'embeddings', quality)}\n${notes.map((note) => `${note}\n`).join('')}`;
+  const plans = planning === null ? '' : `\n${table([
+    ['episodes', 'at the goal', 'distance left'],
+    ...([['planned', planning.planned], ['at random', planning.random]] as const).map(([name, s]) => [name, s.rate.toFixed(3), s.distance.toFixed(1)]),
+  ])}`;
+  return `${first}${first === '' ? '' : '\n'}${show(first === '' ? data : 'embeddings', quality)}${plans}\n${notes.map((note) => `${note}\n`).join('')}`;
 }
 
 /** The evaluation as `--json` shows it. */

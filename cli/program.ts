@@ -79,6 +79,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--split <name>', 'the examples asked about: test, or train, each leaving itself out', oneOf('--split', ['test', 'train'] as const))
     .option('--labels <list>', 'labels for further linear probes: shares and numbers a class (default: 1%,10%)')
     .option('--draws <n>', 'draws of these labels (default: 3)', whole('--draws', 1))
+    .option('--episodes <n>', 'episodes to plan in, for a model with a plan and data with a world (default: 64)', whole('--episodes', 1))
     .action((run: string, options: EvaluateOptions) => perform('evaluate', async () => (await import('./commands/evaluate.js')).evaluate(context, run, options)));
 
   onDevice(command('embed <run> [data]', 'Write the embedding of every example: DATA is train, test, or a folder of pictures.', ['sslc embed runs/simclr test -o test.npy', 'sslc embed runs/simclr photos -o photos.npy']))

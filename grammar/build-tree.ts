@@ -39,6 +39,7 @@ export function buildTree(node: CstNode | null, source: SourceFile): { readonly 
       const span = build.span(declared);
       const name = build.identifier(tokensOf(declared, 'Word')[0], span.end);
       const role = tokensOf(declared, 'Role')[0]?.image ?? 'fn';
+      if (role === 'plan') build.report('SSL0014', span, { problem: 'a plan belongs in a model', help: 'move it into the `model { ... }` whose networks it uses' });
       declarations.push(buildFunctionTail(build, role, name, nodesOf(declared, 'functionTail')[0], span, documentationOf(source, span.start)));
     }
   }

@@ -19,10 +19,14 @@ export interface EvaluateOptions {
   readonly split?: 'test' | 'train';
   readonly labels?: string;
   readonly draws?: number;
+  readonly episodes?: number;
 }
 
+/** Episodes a plan is measured on, unless told. */
+const usualEpisodes = 64;
+
 /** Evaluates a run's newest checkpoint. */
-export async function evaluate(context: Context, shown: string, { device, k, temperature, metric, centre, split, labels, draws }: EvaluateOptions): Promise<Outcome> {
+export async function evaluate(context: Context, shown: string, { device, k, temperature, metric, centre, split, labels, draws, episodes }: EvaluateOptions): Promise<Outcome> {
   if (temperature !== undefined && !(temperature > 0)) usage('--temperature: expected a positive number');
   const budgets = labels === undefined ? undefined : readBudgets(labels);
   return withTrained(context, shown, device, async ({ run, compiled, data, session, step }) => {
@@ -35,5 +39,5 @@ export async function evaluate(context: Context, shown: string, { device, k, tem
     });
     await atomicWrite(join(run.directory, 'evaluation.json'), `${JSON.stringify(evaluation, null, 2)}\n`);
     return done(evaluationTable(evaluation), evaluationJson(evaluation), data.warnings);
-  });
+  }, episodes ?? usualEpisodes);
 }

@@ -49,7 +49,8 @@ function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
 
 /**
  * `salt` separates the examples of a memory from those of the batch. In the uneven layouts the views of an example disagree a
- * little, by `application`, so that statistics across views depend on the directions too.
+ * little, by `application`, so that statistics across views depend on the directions too; deviations are below 1, where the
+ * usual regularizers still push.
  */
 function embeddings(layout: Layout, rows: number, width: number, salt: number, application: number, variant: number): Float64Array {
   const values = new Float64Array(rows * width);
@@ -60,7 +61,7 @@ function embeddings(layout: Layout, rows: number, width: number, salt: number, a
     for (let r = 0; r < rows; r++) {
       const sign = signs[r];
       values[r * width + d] = layout === 'collapsed' ? centre : layout === 'near' ? centre + step * sign : layout === 'spread' ? sign
-        : layout === 'line' ? sign * direction : sign * (1 + (d % 3)) + 0.5 * normal(20 + application, r, d);
+        : layout === 'line' ? sign * direction : 0.3 * (sign * (1 + (d % 3)) + 0.5 * normal(20 + application, r, d));
     }
   }
   return layout === 'turned' ? reflect(values, width) : values;

@@ -9,6 +9,7 @@ import type { Session } from '../device/device.js';
 import { readState, writeState } from '../train/run-state.js';
 import { clusterDefaults, clusterFigures, type ClusterFigures, type ClusterOptions } from './clusters.js';
 import { bindInputs, embedInputs, embedSplit, pixelFeatures } from './embed.js';
+import { playEpisodes, type Episodes } from './episodes.js';
 import { linearDefaults, linearProbe, type LinearOptions } from './linear-probe.js';
 import { lowLabelDefaults, lowLabelProbes, type LowLabelFigure, type LowLabelOptions } from './low-label.js';
 import { knn, knnDefaults, type KnnOptions } from './nearest.js';
@@ -54,6 +55,8 @@ export interface Evaluation {
   readonly test: number;
   readonly protocols: Readonly<Record<ProtocolName, string>>;
   readonly rows: readonly EvaluationRow[];
+  /** What the trained model's plan reaches; null without a plan or a world to act in. */
+  readonly planning: Episodes | null;
 }
 
 /** Embeddings of both splits, kept for the report. */
@@ -83,7 +86,7 @@ export interface EvaluateOptions {
   /** Most examples of each split that are used. */
   readonly trainLimit?: number;
   readonly testLimit?: number;
-  readonly progress?: (event: { readonly encoder: EncoderName; readonly stage: 'embed' | 'knn' | 'linear' | 'few labels' | 'clusters' | 'retrieval' | 'views'; readonly done: number; readonly total: number }) => void;
+  readonly progress?: (event: { readonly encoder: EncoderName; readonly stage: 'embed' | 'knn' | 'linear' | 'few labels' | 'clusters' | 'retrieval' | 'views' | 'plan'; readonly done: number; readonly total: number }) => void;
 }
 
 /** Evaluates on the held-out split; without one, the training split stands in and the protocol says so. */
@@ -103,6 +106,10 @@ export async function evaluate(options: EvaluateOptions): Promise<{ readonly eva
     if (encoder === 'trained' && (test !== data.train || data.test === null)) kept = features;
     rows.push(await measure(encoder, features, views, options, test, { knn: knnOptions, linear: linearOptions, lowLabel, clusters }));
   }
+  const planning = manifest.plan === undefined || data.environment === undefined ? null : await playEpisodes({
+    session: options.session, plan: manifest.plan, environment: data.environment,
+    progress: (done, total) => options.progress?.({ encoder: 'trained', stage: 'plan', done, total }),
+  });
   const where = test !== data.train ? `on ${testCount} held-out examples` : `on ${testCount} training examples themselves${data.test === null ? ': the data has no held-out split' : ''}`;
   return {
     features: kept,
@@ -115,6 +122,7 @@ export async function evaluate(options: EvaluateOptions): Promise<{ readonly eva
       test: testCount,
       protocols: protocolsOf({ step: options.step ?? null, train: trainCount, where, itself: test === data.train, knn: knnOptions, linear: linearOptions, lowLabel, clusters }),
       rows,
+      planning,
     },
   };
 }

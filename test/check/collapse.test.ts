@@ -13,13 +13,14 @@ import { memoryReader } from '../lower/harness.js';
 const folder = join(import.meta.dirname, '..', '..', 'models');
 
 function changed(name: string, change: (text: string) => string): LoadedProgram {
-  const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': change(readFileSync(join(folder, name.endsWith('prediction') ? 'latent' : 'vision', `${name}.ssl`), 'utf8')) }));
+  const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': change(readFileSync(join(folder, name.endsWith('prediction') || name === 'two_rooms' ? 'latent' : 'vision', `${name}.ssl`), 'utf8')) }));
   if (loaded.diagnostics.length > 0) throw new DiagnosticError(loaded.diagnostics);
   return loaded;
 }
 
 const requestFor = (name: string, set: Record<string, string>) => {
-  const inputs = name === 'emoji_pairs' ? ['x', 'y'].map((n) => ({ name: n, element: 'u8' as const, shape: [32, 32, 3] })) : [{ name: 'x', element: 'u8' as const, shape: [28, 28, 1] }];
+  const inputs = name === 'two_rooms' ? [{ name: 'x', element: 'u8' as const, shape: [4, 16, 16, 2] }, { name: 'action', element: 'f32' as const, shape: [3, 2] }]
+    : name === 'emoji_pairs' ? ['x', 'y'].map((n) => ({ name: n, element: 'u8' as const, shape: [32, 32, 3] })) : [{ name: 'x', element: 'u8' as const, shape: [28, 28, 1] }];
   return { model: null, set, data: { examples: 1000, inputs, classes: null } };
 };
 
@@ -93,6 +94,14 @@ describe('the verdict on collapse', () => {
     const v = verdict(name, change, narrow);
     expect(v.mechanism).toBe('regularized');
     expect(v.dimensional).toBe(true);
+  });
+
+  it('of a world model is regularized; without the variance, predicting the action is what is left', () => {
+    const small = { width: '12', rollout: '2', horizon: '2', rounds: '1' };
+    expect(verdict('two_rooms', undefined, small)).toMatchObject({ mechanism: 'regularized', carriedBy: ['spread'], dimensional: false });
+    const flat = replace(/ *regularize +spread.*\n/, '');
+    expect(verdict('two_rooms', flat, small)).toMatchObject({ mechanism: 'reconstructive', carriedBy: ['inverse_dynamics'] });
+    expect(verdict('two_rooms', (text) => replace(/ *minimize +inverse_dynamics.*\n/, '')(flat(text)), small)?.mechanism).toBe('none');
   });
 
   it('leaves the lowest collapsed point, whatever length a term prefers', () => {

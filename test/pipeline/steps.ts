@@ -5,6 +5,7 @@ import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
 import { compileTraining, loadProgram } from '../../compiler/pipeline.js';
 import { interpret } from '../../compiler/tensor/interpret.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
+import type { ModelInput } from '../../compiler/plan/manifest.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import type { Device } from '../../runtime/device/device.js';
 import { memoryReader } from '../lower/harness.js';
@@ -23,6 +24,8 @@ export interface SmallModel {
   /** Pixels a side, 16 unless told. */
   readonly side?: number;
   readonly set: Readonly<Record<string, string>>;
+  /** Inputs that are not one picture each. */
+  readonly given?: readonly ModelInput[];
 }
 
 export const models: readonly SmallModel[] = [
@@ -42,25 +45,34 @@ export const models: readonly SmallModel[] = [
   { name: 'tico', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'dino', inputs: ['x'], channels: 1, set: { width: '4', hidden: '8', outputs: '6', parts: '1', channels: '2' } },
   { name: 'lejepa', inputs: ['x'], channels: 1, set: { width: '3', hidden: '8', parts: '1', slices: '4', channels: '2' } },
+  {
+    name: 'two_rooms', folder: 'latent', inputs: ['x', 'action'], channels: 2, set: { width: '6', channels: '2', rollout: '2', horizon: '2', samples: '6', rounds: '1' },
+    given: [{ name: 'x', element: 'u8', shape: [3, 16, 16, 2] }, { name: 'action', element: 'f32', shape: [2, 2] }],
+  },
   // Its feature maps need pictures of that size.
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
 
 /** Compiles `init`, `step` and `embed`; the file must have nothing wrong with it. */
 export function compile(m: SmallModel, options: TargetOptions): CompiledModel {
-  const side = m.side ?? 16;
   const loaded = loadProgram(join(root, 'models', m.folder ?? 'vision', `${m.name}.ssl`), memoryReader({}));
   expect(loaded.diagnostics).toEqual([]);
   return compileTraining(loaded, {
     model: null, set: { ...m.set, batch: `${batch}` }, steps: 8, resident: true, embedBatch: batch, target: options,
-    data: { examples, classes: null, inputs: m.inputs.map((name) => ({ name, element: 'u8', shape: [side, side, m.channels] })) },
+    data: { examples, classes: null, inputs: inputsOf(m) },
   });
 }
 
-/** Pictures that differ from place to place and from input to input. */
-function pixels(m: SmallModel, salt: number): Uint8Array {
+function inputsOf(m: SmallModel): readonly ModelInput[] {
   const side = m.side ?? 16;
-  return Uint8Array.from({ length: examples * side * side * m.channels }, (_, i) => 128 + 127 * Math.sin(0.7 * i * salt + (i % 13)));
+  return m.given ?? m.inputs.map((name) => ({ name, element: 'u8', shape: [side, side, m.channels] }));
+}
+
+/** Values that differ from place to place and from input to input. */
+function valuesOf({ element, shape }: ModelInput, salt: number): Uint8Array | Float32Array {
+  const wave = (i: number): number => Math.sin(0.7 * i * salt + (i % 13));
+  const length = examples * sizeOf(shape);
+  return element === 'u8' ? Uint8Array.from({ length }, (_, i) => 128 + 127 * wave(i)) : Float32Array.from({ length }, (_, i) => wave(i));
 }
 
 type Values = Record<string, ArrayLike<number>>;
@@ -83,10 +95,11 @@ export async function expectSameSteps(device: Device, compiled: CompiledModel, m
   const { sources } = compiled.plan;
   session.write('clock.seed', new Int32Array([7]));
   session.write('clock.step', new Int32Array([0]));
-  m.inputs.forEach((name, k) => session.write(`data.${name}`, pixels(m, k + 1)));
+  const data = inputsOf(m).map((input, k) => ({ name: `data.${input.name}`, values: valuesOf(input, k + 1) }));
+  for (const { name, values: v } of data) session.write(name, v);
   await session.run('init');
   let values: Values = { 'clock.seed': [7] };
-  m.inputs.forEach((name, k) => { values[`data.${name}`] = pixels(m, k + 1); });
+  for (const { name, values: v } of data) values[name] = v;
   const kept = Object.keys(sources).filter((name) => sources[name].role === 'parameters' || sources[name].role === 'state');
   for (const name of kept) values[name] = await session.readSource(name);
   for (let step = 0; step < 2; step++) {
