@@ -99,9 +99,9 @@ describe('the verdict on collapse', () => {
   it('of a world model is regularized; without the variance, predicting the action is what is left', () => {
     const small = { width: '12', rollout: '2', horizon: '2', rounds: '1' };
     expect(verdict('two_rooms', undefined, small)).toMatchObject({ mechanism: 'regularized', carriedBy: ['spread'], dimensional: false });
-    const flat = replace(/ *regularize +spread.*\n/, '');
+    const flat = replace(/ *regularize +spread.*\n/g, '');
     expect(verdict('two_rooms', flat, small)).toMatchObject({ mechanism: 'reconstructive', carriedBy: ['inverse_dynamics'] });
-    expect(verdict('two_rooms', (text) => replace(/ *minimize +inverse_dynamics.*\n/, '')(flat(text)), small)?.mechanism).toBe('none');
+    expect(verdict('two_rooms', (text) => replace(/ *minimize +inverse_dynamics.*\n/g, '')(flat(text)), small)?.mechanism).toBe('none');
   });
 
   it('leaves the lowest collapsed point, whatever length a term prefers', () => {
