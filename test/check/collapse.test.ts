@@ -60,6 +60,9 @@ describe('the verdict on collapse', () => {
     ['tico', narrow, 'contrastive', null, 0.8],
     ['sparse_prediction', narrow, 'regularized', null, 24.75],
     ['discrete_prediction', narrow, 'regularized', null, 24.75],
+    ['swav', { prototypes: '50', queued: '8', parts: '1' }, 'clustered', 'ln 50', Math.log(50)],
+    ['deepcluster_v2', { k: '50' }, 'clustered', 'ln 50', Math.log(50)],
+    ['clusterfit', { k: '50' }, 'clustered', 'ln 50', Math.log(50)],
   ] as const)('of %s', (name, set, mechanism, formula, value) => {
     const v = verdict(name, undefined, set);
     expect(v.mechanism).toBe(mechanism);

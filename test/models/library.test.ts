@@ -38,6 +38,7 @@ const cases: readonly Case[] = [
   { file: std('energies'), name: 'contrastive', shapes: (n) => ({ ...pair(n), same: [n.a + 2] }) },
   { file: std('energies'), name: 'triplet', shapes: (n) => ({ anchor: [n.a, n.b], positive: [n.a, n.b], negative: [n.a, n.b] }) },
   ...same('regularizers', ['variance', 'covariance', 'uniformity', 'sigreg'], (n) => ({ z: [n.a + 2, n.b + 1] })),
+  { file: std('clustering'), name: 'swapped_prediction', shapes: (n) => ({ means: [n.a, n.b], z: [n.a, n.b], prototypes: [n.c + 1, n.b] }) },
   { file: std('layers'), name: 'linear', set: { out: '3' }, shapes: vector },
   { file: std('layers'), name: 'unit_linear', set: { out: '3' }, shapes: vector },
   { file: std('layers'), name: 'conv', set: { out: '2', stride: '2' }, shapes: image },
@@ -88,6 +89,8 @@ const elsewhere: ReadonlySet<string> = new Set([
   'sgd', 'adam', 'adamw', 'lars', 'lamb', 'adagrad',
   // no gradient passes, or not to every input (conformance.test.ts)
   'nearest', 'self_distillation',
+  // for stages, or with a stop inside (clustering.test.ts)
+  'cluster_of', 'cluster_within', 'cluster_means', 'some_rows', 'kmeans', 'spherical_kmeans', 'kmeans_within', 'sinkhorn_means',
   // an int beside the floats: below
   'cross_entropy', 'one_of_four',
   // given an energy: test/lower/latent.test.ts; and its helper

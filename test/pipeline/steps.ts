@@ -49,6 +49,9 @@ export const models: readonly SmallModel[] = [
     name: 'two_rooms', folder: 'latent', inputs: ['x', 'action'], channels: 2, set: { width: '6', channels: '2', rollout: '2', horizon: '2', samples: '6', rounds: '1' },
     given: [{ name: 'x', element: 'u8', shape: [3, 16, 16, 2] }, { name: 'action', element: 'f32', shape: [2, 2] }],
   },
+  { name: 'swav', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', prototypes: '6', queued: '6', parts: '1', queue_from: '0', channels: '2' } },
+  { name: 'deepcluster_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', k: '3', rounds: '2', channels: '2' } },
+  { name: 'clusterfit', inputs: ['x'], channels: 1, set: { k: '3', rounds: '2', channels: '2', grid: '1' } },
   // Its feature maps need pictures of that size.
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
