@@ -23,14 +23,16 @@ interface Costs {
 }
 
 function costsOf({ manifest, plan }: CompiledModel): Costs {
-  const { launches, peakBytes } = plan.entries['step'];
-  const sum = (of: (l: (typeof launches)[number]) => number): number => launches.reduce((total, l) => total + of(l), 0);
+  const chunks = manifest.batch / manifest.chunk;
+  const counts = chunks === 1 ? { step: 1 } : { encode: chunks, step: 1, backward: chunks, update: 1 };
+  const entries = Object.entries(counts).map(([entry, count]) => ({ ...plan.entries[entry], count }));
+  const sum = (of: (l: (typeof entries)[number]['launches'][number]) => number): number => entries.reduce((total, e) => total + e.count * e.launches.reduce((t, l) => t + of(l), 0), 0);
   return {
     parameters: manifest.parameters.filter((p) => p.arena === 'parameters').reduce((total, p) => total + p.shape.reduce((a, b) => a * b, 1), 0),
     flops: sum((l) => l.cost.flops),
     bytes: sum((l) => l.cost.bytesRead + l.cost.bytesWritten),
-    launches: launches.length,
-    peakBytes,
+    launches: sum(() => 1),
+    peakBytes: Math.max(...entries.map((e) => e.peakBytes)),
     persistentBytes: plan.arenas.filter((a) => a.persistent).reduce((total, a) => total + a.bytes, 0),
   };
 }
@@ -44,6 +46,7 @@ export function checkText({ compiled, verdict, description }: CheckReport): stri
   const rows = [
     ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
     ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
+    ...(manifest.chunk < manifest.batch ? [['in chunks', `of ${manifest.chunk} examples: encode ${times(manifest.batch / manifest.chunk)}, step, backward ${times(manifest.batch / manifest.chunk)}, update`]] : []),
     ...manifest.targets.map((t) => ['target', `${t.name} follows ${t.of}, ${t.when} each step; running statistics ${buffersIn[t.buffers]}`]),
     ...manifest.objectives.map((o, k) => [o.role, `${o.name}: ${reductionText(description.terms[k])}`]),
     ...collapseRows(verdict),

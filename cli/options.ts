@@ -28,3 +28,16 @@ export function oneOf<W extends string>(option: string, words: readonly W[]): (t
     return found ?? usage(`${option} ${text}: expected one of ${words.join(', ')}`);
   };
 }
+
+/** `--virtual-batch` and `--batch-norm`, which stand for lines of the train block. */
+export interface ChunkOptions {
+  readonly virtualBatch?: number;
+  readonly batchNorm?: string;
+}
+
+/** Options with these two as overrides. */
+export function withChunks<O extends ChunkOptions & { readonly set?: Readonly<Record<string, string>> }>(options: O): O {
+  const { virtualBatch, batchNorm } = options;
+  if (virtualBatch === undefined && batchNorm === undefined) return options;
+  return { ...options, set: { ...options.set, ...(virtualBatch === undefined ? {} : { virtual_batch: `${virtualBatch}` }), ...(batchNorm === undefined ? {} : { batch_norm: batchNorm }) } };
+}

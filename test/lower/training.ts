@@ -2,6 +2,7 @@
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { buildTraining } from '../../compiler/lower/training-programs.js';
 import type { TrainingPrograms } from '../../compiler/lower/training-programs.js';
+import type { Manifest } from '../../compiler/plan/manifest.js';
 import { interpret } from '../../compiler/tensor/interpret.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
@@ -45,6 +46,27 @@ export function run(program: Program, given: Values): { outputs: ReadonlyMap<str
   return { outputs: result.outputs, sources: { ...given, ...Object.fromEntries(result.sources) } };
 }
 
+/** One step: its reports in order, and all values after it. */
+export function stepOf(programs: TrainingPrograms['programs'] | Readonly<Record<string, Program>>, manifest: Pick<Manifest, 'batch' | 'chunk'>, before: Values): { reports: Float64Array; next: Values } {
+  let values = before;
+  let reports = new Float64Array();
+  const entry = (name: string): void => {
+    const { outputs, sources } = run(programs[name], values);
+    reports = Float64Array.from(outputs.get('reports') ?? reports);
+    values = sources;
+  };
+  const chunks = manifest.batch / manifest.chunk;
+  if (chunks === 1) entry('step');
+  else {
+    const each = (name: string): void => { for (let chunk = 0; chunk < chunks; chunk++) { values = { ...values, 'clock.chunk': [chunk] }; entry(name); } };
+    each('encode');
+    entry('step');
+    each('backward');
+    entry('update');
+  }
+  return { reports, next: values };
+}
+
 /** Trains on the rows in order; `prepare` may change the drawn state. */
 export function train(text: string, rows: Rows, prepare: (values: Values) => Values = (v) => v): Trained {
   const built = build(text, rows);
@@ -55,23 +77,10 @@ export function train(text: string, rows: Rows, prepare: (values: Values) => Val
   const reports: Record<string, number>[] = [];
   for (let step = 0; step < manifest.steps; step++) {
     const order = Array.from({ length: manifest.batch }, (_, i) => (step * manifest.batch + i) % rows.x.length);
-    values = { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order };
-    let found: ReturnType<typeof run>['outputs'] = new Map();
-    const entry = (name: string): void => {
-      const { outputs, sources } = run(programs[name], values);
-      if (outputs.has('reports')) found = outputs;
-      values = sources;
-    };
-    const chunks = Array.from({ length: manifest.batch / manifest.chunk }, (_, chunk) => chunk);
-    if (chunks.length === 1) entry('step');
-    else {
-      for (const chunk of chunks) { values = { ...values, 'clock.chunk': [chunk] }; entry('encode'); }
-      entry('step');
-      for (const chunk of chunks) { values = { ...values, 'clock.chunk': [chunk] }; entry('backward'); }
-      entry('update');
-    }
+    const { reports: found, next } = stepOf(programs, manifest, { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order });
+    values = next;
     states.push(values);
-    reports.push(Object.fromEntries(manifest.reports.map((name, k) => [name, found.get('reports')?.[k] ?? NaN])));
+    reports.push(Object.fromEntries(manifest.reports.map((name, k) => [name, found[k]])));
   }
   const parameter = (path: string, step: number): number[] => {
     const p = manifest.parameters.find((x) => x.path === path);

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
 import { compileTraining, loadProgram } from '../../compiler/pipeline.js';
-import { interpret } from '../../compiler/tensor/interpret.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import type { ModelInput } from '../../compiler/plan/manifest.js';
-import type { Program } from '../../compiler/tensor/program.js';
 import type { Device } from '../../runtime/device/device.js';
+import { runStep, stepReports } from '../../runtime/train/run-step.js';
 import { memoryReader } from '../lower/harness.js';
+import { stepOf } from '../lower/training.js';
+import type { Values } from '../lower/training.js';
 
 const root = join(import.meta.dirname, '..', '..');
 const examples = 12;
@@ -78,15 +79,6 @@ function valuesOf({ element, shape }: ModelInput, salt: number): Uint8Array | Fl
   return element === 'u8' ? Uint8Array.from({ length }, (_, i) => 128 + 127 * wave(i)) : Float32Array.from({ length }, (_, i) => wave(i));
 }
 
-type Values = Record<string, ArrayLike<number>>;
-
-function interpretStep(program: Program, values: Values): { reports: Float64Array; next: Values } {
-  const given: Record<string, Float64Array> = {};
-  for (const t of program.tensors) if (t.kind === 'source') given[t.name] = t.name in values ? Float64Array.from(values[t.name]) : new Float64Array(sizeOf(t.shape));
-  const out = interpret(program, given);
-  return { reports: out.outputs.get('reports') ?? new Float64Array(0), next: { ...values, ...Object.fromEntries(out.sources) } };
-}
-
 /** What a model is called in a test's title. */
 export function titleOf(m: SmallModel): string {
   return `${m.name}, ${m.channels} channel${m.channels === 1 ? '' : 's'}`;
@@ -106,14 +98,15 @@ export async function expectSameSteps(device: Device, compiled: CompiledModel, m
   const kept = Object.keys(sources).filter((name) => sources[name].role === 'parameters' || sources[name].role === 'state');
   for (const name of kept) values[name] = await session.readSource(name);
   for (let step = 0; step < 2; step++) {
-    const order = Int32Array.from({ length: batch }, (__, i) => (step * batch + i) % examples);
+    const size = compiled.manifest.batch;
+    const order = Int32Array.from({ length: size }, (__, i) => (step * size + i) % examples);
     session.write('clock.step', new Int32Array([step]));
     session.write('batch.order', order);
     if ('batch.example' in sources) session.write('batch.example', order);
-    await session.run('step');
-    const reference = interpretStep(compiled.programs['step'], { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order });
+    await runStep(session, compiled.manifest);
+    const reference = stepOf(compiled.programs, compiled.manifest, { ...values, 'clock.step': [step], 'batch.order': order, 'batch.example': order });
     values = reference.next;
-    const reports = await session.readOutput('step', 'reports');
+    const reports = await session.readOutput(stepReports(compiled.manifest), 'reports');
     reference.reports.forEach((v, k) => expect(Math.abs(reports[k] - v), `${compiled.manifest.reports[k]} at step ${step}: ${reports[k]} and ${v}`).toBeLessThan(2e-3 * Math.max(1, Math.abs(v))));
   }
   for (const name of kept) expectNear(await session.readSource(name), values[name], name);
