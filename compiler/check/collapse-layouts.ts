@@ -6,12 +6,15 @@ import type { ObjectivesProgram } from '../lower/collapse-program.js';
 import { interpret } from '../tensor/interpret.js';
 import { uniformDraw } from '../tensor/philox.js';
 import { sizeOf } from '../tensor/program.js';
-import type { Program, Source } from '../tensor/program.js';
+import type { Program, Source, Tensor } from '../tensor/program.js';
 import { float } from '../tensor/scalar.js';
 import { dropDead } from '../tensor/simplify.js';
 
-/** Constant vectors to collapse to: a term may prefer some length, and the lowest of these is the one to leave. */
-export const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length)), () => 0, () => 1];
+/**
+ * Constant vectors to collapse to, almost zero among them (at zero itself a direction has no meaning): a term may prefer some
+ * length, and the lowest of these is the one to leave.
+ */
+export const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, d), ...[0.3, 1, 3].map((length) => (d: number) => (normal(1, 0, d) < 0 ? -length : length)), () => 1e-6, () => 1];
 
 /** How far `near` lies from the collapsed point: so little that what pulls away linearly beats what pulls back quadratically. */
 const step = 0.02;
@@ -22,15 +25,46 @@ export type Layout = 'collapsed' | 'near' | 'spread' | 'line' | 'uneven' | 'turn
 export function evaluateTerms(p: ObjectivesProgram, layout: Layout, centre: number, withoutMatrices = false): number[] {
   const tensors = p.program.tensors.map((t) => (withoutMatrices && t.kind === 'comprehension' && p.matrices.has(t.id) ? { ...t, reduce: null, body: float(0) } : t));
   const program = termsOnly(p, tensors);
-  const inputs: Record<string, Float64Array> = {};
-  for (const t of program.tensors) if (t.kind === 'source') inputs[t.name] = sourceValues(t, layout, centre);
+  const inputs = sourcesOf(program, layout, centre);
+  Object.assign(inputs, settledStates(p, tensors, program, layout === 'near' ? 'collapsed' : layout, centre));
   const out = interpret(program, inputs);
   return p.terms.map((_, k) => out.outputs.get(`${k}`)?.[0] ?? 0);
 }
 
+function sourcesOf(program: Program, layout: Layout, centre: number): Record<string, Float64Array> {
+  return Object.fromEntries(program.tensors.flatMap((t) => (t.kind === 'source' ? [[t.name, sourceValues(t, layout, centre)] as const] : [])));
+}
+
+/** Steps after which a moving average with a factor of 0.99 has all but arrived. */
+const stepsToSettle = 2000;
+
+/** What the states that a program reads come to hold when every step sees this layout: a centre lies at the mean. */
+function settledStates(p: ObjectivesProgram, tensors: readonly Tensor[], program: Program, layout: Layout, centre: number): Record<string, Float64Array> {
+  const outputs = program.tensors.flatMap((t) => {
+    const tensor = t.kind === 'source' && t.role === 'state' ? p.updates.get(t.name) : undefined;
+    return tensor === undefined ? [] : [{ name: t.origin.name, tensor }];
+  });
+  if (outputs.length === 0) return {};
+  const moving = dropDead({ ...p.program, tensors, outputs, updates: [] });
+  const inputs = sourcesOf(moving, layout, centre);
+  const held: Record<string, Float64Array> = {};
+  for (let step = 0, change = 1; step < stepsToSettle && change > 1e-12; step++) {
+    change = 0;
+    const next = interpret(moving, inputs).outputs;
+    for (const { name } of outputs) {
+      const value = next.get(name) ?? new Float64Array();
+      const before = held[name] ?? inputs[name];
+      value.forEach((x, k) => { change = Math.max(change, Math.abs(x - (before?.[k] ?? 0))); });
+      held[name] = value;
+      if (inputs[name] !== undefined) inputs[name] = value;
+    }
+  }
+  return held;
+}
+
 /**
- * Networks' outputs by layout; memories hold what such networks would have written, at unit length, of other examples. States are at
- * zero; everything else (weights outside networks, data) is fixed noise.
+ * Networks' outputs by layout; memories hold what such networks would have written, at unit length, of other examples. States hold
+ * what they settle at; everything else (weights outside networks, data) is fixed noise.
  */
 function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
   const width = t.shape.length === 0 ? 1 : t.shape[t.shape.length - 1];

@@ -12,6 +12,8 @@ export interface Structure {
   readonly clustered: readonly string[];
   readonly reconstructive: readonly string[];
   readonly asymmetric: readonly string[];
+  /** Those of them in which a moving state, a centring, takes part. */
+  readonly centred: readonly string[];
   /** Terms with a stopped side but nothing beyond it on the other; terms with a further network on one side but no stop. */
   readonly oneSided: readonly string[];
   readonly deeper: readonly string[];
@@ -25,7 +27,7 @@ export function structureOf(p: ObjectivesProgram): Structure {
   const find = dependencyFinder(p.program.tensors);
   const networks = new Map(p.applications.flatMap((a) => (a.output === null ? [] : [[a.output, a] as const])));
   const depth = depths(p.applications, find);
-  const result = { clustered: new Array<string>(), reconstructive: new Array<string>(), asymmetric: new Array<string>(), oneSided: new Array<string>(), deeper: new Array<string>(), selfTargets: new Array<string>() };
+  const result = { clustered: new Array<string>(), reconstructive: new Array<string>(), asymmetric: new Array<string>(), centred: new Array<string>(), oneSided: new Array<string>(), deeper: new Array<string>(), selfTargets: new Array<string>() };
   p.objectives.forEach((o: Objective, k) => {
     const d = find(p.terms[k]);
     const live = [...d.live].filter((s) => networks.has(s));
@@ -36,6 +38,7 @@ export function structureOf(p: ObjectivesProgram): Structure {
     const deepest = Math.max(0, ...live.map((s) => depth.get(s) ?? 0));
     const shallowest = Math.min(...stopped.map((s) => depth.get(s) ?? 0));
     const centred = [...d.all].some((s) => role(s) === 'state' && !d.live.has(s));
+    if (live.length > 0 && stopped.length > 0 && centred) result.centred.push(o.name);
     const ownTargets = [...d.stopped].filter((s) => networks.get(s)?.target === false);
     if (live.length > 0 && stopped.length > 0 && (deepest > shallowest || centred)) result.asymmetric.push(o.name);
     else if (live.length > 0 && (stopped.length > 0 || ownTargets.length > 0)) result.oneSided.push(o.name);

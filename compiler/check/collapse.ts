@@ -93,7 +93,9 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
   if (structure.clustered.length > 0) return { mechanism: 'clustered', carriedBy: structure.clustered, ...indifferent };
   if (lower(total(near), total(collapsed))) {
     const turning = preventing.filter((name) => turns(large, name));
-    const mechanism = structure.selfTargets.some((n) => preventing.includes(n)) ? 'clustered' : turning.length > 0 ? 'regularized' : 'contrastive';
+    const mechanism = structure.selfTargets.some((n) => preventing.includes(n)) ? 'clustered'
+      // A centring that has settled shows in the loss: it is what keeps one output from winning.
+      : preventing.every((n) => structure.centred.includes(n)) ? 'asymmetric' : turning.length > 0 ? 'regularized' : 'contrastive';
     const dimensional = !lower(total(evaluateTerms(large, 'spread', centre)), total(evaluateTerms(large, 'line', centre)));
     return { mechanism, carriedBy: preventing, ...spread, dimensional, unfilled: mechanism === 'regularized' ? unfilledBy(loaded, request, turning) : null };
   }

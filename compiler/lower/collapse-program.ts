@@ -15,7 +15,7 @@ import { assignedByStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf } from './store.js';
 import { inputTensor, openProgram } from './training-programs.js';
 import { entryOf, modelSettings, selectModel, settingNames, sortOverrides } from './training-spec.js';
-import { ensureMaterialized } from './tensor-value.js';
+import { ensureMaterialized, ensureRead } from './tensor-value.js';
 import { axisOf } from './value.js';
 import type { Axis, IndexVariable, NetValue, TensorValue, Value } from './value.js';
 
@@ -46,6 +46,8 @@ export interface ObjectivesProgram {
   /** The scalar of each objective. */
   readonly terms: readonly TensorId[];
   readonly applications: readonly Application[];
+  /** What states become after a step, by name; empty where networks are kept. */
+  readonly updates: ReadonlyMap<string, TensorId>;
   /** Initial values of matrices outside networks, prototypes for instance. */
   readonly matrices: ReadonlySet<TensorId>;
   /** Tables of whole numbers that a stage computes from networks' outputs over the data set: assignments to clusters. */
@@ -60,7 +62,8 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   const source = selectModel(loaded, request.model);
   const builder = new ProgramBuilder('objectives');
   const discovering = new DiscoveringStore();
-  const store = statesAsSources(discovering, builder);
+  const updates = new Map<string, TensorId>();
+  const store = statesAsSources(discovering, builder, networks === 'replaced' ? updates : null);
   const lengths = { batch, steps: 100, epochSteps: 10, examples: Math.max(batch, request.data.examples) };
   const opened = openProgram(loaded, builder, store, lengths, batch, true);
   const applications: Application[] = [];
@@ -94,7 +97,7 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   }));
   const matrices = new Set([...discovering.parameters.values()].flatMap((q) => (q.info.shape.length >= 2 ? [q.initial] : [])));
   return {
-    clusterings, matrices, program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
+    updates, clusterings, matrices, program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
     parameters: [...discovering.parameters.values()].map((p) => p.info), batch,
   };
 }
@@ -108,8 +111,8 @@ function outputOf(c: Context, value: Value, net: NetValue): TensorId | null {
   return first ?? null;
 }
 
-/** States and memories as sources, so that the analysis says what they hold. */
-function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder): Store {
+/** States and memories as sources, so that the analysis says what they hold; `updates` takes what states become. */
+function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder, updates: Map<string, TensorId> | null): Store {
   const states = new Map<string, TensorValue>();
   return {
     parameter: (info, target, initial, span) => discovering.parameter(info, target, initial, span),
@@ -121,7 +124,10 @@ function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder): Stor
       states.set(info.name, value);
       return value;
     },
-    updateState: () => undefined,
+    updateState: (name, value, span) => {
+      const { context } = discovering;
+      if (updates !== null && context !== null && name.startsWith('state.') && value.free.size === 0) updates.set(name, nodeOf(ensureRead(context, value, name, span)));
+    },
     target: () => undefined,
   };
 }

@@ -37,6 +37,9 @@ const replace = (from: string | RegExp, to: string) => (text: string): string =>
   return after;
 };
 
+/** Replaces pairs of texts, each of which must be there. */
+const swap = (...pairs: readonly string[]) => (text: string): string => pairs.reduce((t, from, k) => (k % 2 === 0 ? replace(from, pairs[k + 1])(t) : t), text);
+
 const narrow = { width: '64' };
 
 describe('the verdict on collapse', () => {
@@ -56,8 +59,8 @@ describe('the verdict on collapse', () => {
     ['nnclr', { support: '64', ...narrow }, 'clustered', 'ln B', Math.log(256)],
     // 5 % of 0.402 an example, the statistic of embeddings that are all zero.
     ['lejepa', { parts: '0' }, 'regularized', '0.0201 B', 0.05 * 0.4020475797316646 * 256],
-    // In the first step, when the past moment is zero: rho (1 - beta).
-    ['tico', narrow, 'contrastive', null, 0.8],
+    // Where the past moment has settled at that of the one embedding left.
+    ['tico', narrow, 'contrastive', 'rho', 8],
     ['sparse_prediction', narrow, 'regularized', null, 24.75],
     ['discrete_prediction', narrow, 'regularized', null, 24.75],
     ['swav', { prototypes: '50', queued: '8', parts: '1' }, 'clustered', 'ln 50', Math.log(50)],
@@ -105,6 +108,55 @@ describe('the verdict on collapse', () => {
     const flat = replace(/ *regularize +spread.*\n/g, '');
     expect(verdict('two_rooms', flat, small)).toMatchObject({ mechanism: 'reconstructive', carriedBy: ['inverse_dynamics'] });
     expect(verdict('two_rooms', (text) => replace(/ *minimize +inverse_dynamics.*\n/g, '')(flat(text)), small)?.mechanism).toBe('none');
+  });
+
+  /** What a paper adds to an alignment, taken away again: always nothing is left. */
+  it.each([
+    ['moco without negatives', 'moco_v2', swap('use std.energies { info_nce }', 'use std.energies { cosine_distance }', 'info_nce(tau)(q, k, queue)', 'tau * cosine_distance(q, k)')],
+    ['dcl without negatives', 'dcl', swap('use std.energies { dcl }', 'use std.energies { alignment }', 'dcl(tau, weighted)(g(f(a)), g(f(b)))', 'alignment(g(f(a)), g(f(b)))')],
+    ['siamese pairs of the same alone', 'siamese', swap('all_pairs(margin)(normalize(g(f(a))), normalize(g(f(b))))', 'squared_distance(normalize(g(f(a))), normalize(g(f(b))))')],
+    ['triplets without the negative', 'triplet', swap('all_triplets(margin)(normalize(g(f(a))), normalize(g(f(b))))', 'squared_distance(normalize(g(f(a))), normalize(g(f(b))))')],
+    ['tico without the second moment', 'tico', swap('use std.energies { tico', 'use std.energies { cosine_distance, tico', 'tico(rho)(z, t(b), moment)', 'cosine_distance(z, t(b))')],
+    ['lejepa without its regularizer', 'lejepa', replace(/ *regularize normal.*\n/g, '')],
+    ['dino without the centring', 'dino', swap('teacher[k], centre))', 'teacher[k], stop(0 * teacher[k])))')],
+  ])('of %s is none', (_, name, change) => {
+    expect(verdict(name, change, name === 'dino' ? { outputs: '16' } : {}).mechanism).toBe('none');
+  });
+
+  it('of self-distillation is that of a stopped side with a centring', () => {
+    const v = verdict('dino', undefined, { outputs: '16' });
+    expect(v.mechanism).toBe('asymmetric');
+    expect(v.trivial.formula).toBe('ln outputs');
+    expect(v.trivial.value).toBeCloseTo(Math.log(16), 9);
+  });
+
+  it('of balanced assignments is that of clusters; without the balance nothing is left', () => {
+    const text = (assign: string): string => `use std.layers { linear }
+model balanced(prototypes: int = 12, tau: float = 0.1) {
+  input x: [D]
+  net f = linear(8)
+  param codes: [prototypes, 8] ~ unit_normal()
+  energy swap(u: [B, E], v: [B, E], w: [K, E]) -> [] {
+    let p = normalize(u) @ transpose(normalize(w)), r = normalize(v) @ transpose(normalize(w))
+    share[b, k] = exp(r[b, k] / 0.05) / sum[c](exp(r[c, k] / 0.05))
+    balanced[b, k] = share[b, k] / sum[j](share[b, j])
+    alone[b, k] = exp(r[b, k] / 0.05) / sum[j](exp(r[b, j] / 0.05))
+    let q = stop(${assign})
+    mean[b](logsumexp[k](p[b, k] / tau) - sum[k](q[b, k] * p[b, k]) / tau)
+  }
+  minimize swapped: swap(f(x), f(2 * x), codes)
+  represent f(x)
+}`;
+    const decide = (assign: string): CollapseVerdict => {
+      const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': text(assign) }));
+      const v = decideCollapse(loaded, { model: null, set: {}, data: { examples: 100, classes: null, inputs: [{ name: 'x', element: 'f32', shape: [5] }] }, batch: 10 });
+      if (v.mechanism === 'undecided') throw new Error(v.reason);
+      return v;
+    };
+    const balanced = decide('balanced');
+    expect(balanced.mechanism).toBe('clustered');
+    expect(balanced.trivial.formula).toBe('ln prototypes');
+    expect(decide('alone').mechanism).toBe('none');
   });
 
   it('leaves the lowest collapsed point, whatever length a term prefers', () => {
