@@ -1,0 +1,100 @@
+/** sslc as a peer: `node sslc.mjs cpu` or with a device that `sslc --device` takes. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LoadedProgram, Reader } from '../../compiler/api.js';
+import { compileCall, compileTraining, loadProgram } from '../../compiler/pipeline.js';
+import { openDevice } from '../../runtime/device/select.js';
+import type { Device, Session } from '../../runtime/device/device.js';
+import { targetOf } from '../../cli/device.js';
+import { fill, hashedArray, parameterSpecs } from '../values.js';
+import type { ParameterSpec } from '../values.js';
+import type { Work } from '../works.js';
+import type { Runnable } from './serve.js';
+import { serve } from './serve.js';
+
+const root = process.cwd();
+const text = (path: string): string | null => (existsSync(path) ? readFileSync(path, 'utf8') : null);
+const reader: Reader = { read: text, resolve: () => null, library: (name) => join(root, 'models', `${name.replaceAll('.', '/')}.ssl`) };
+
+function load(file: string): LoadedProgram {
+  const loaded = loadProgram(join(root, 'bench', 'works', `${file}.ssl`), reader);
+  if (loaded.diagnostics.length > 0) throw new Error(loaded.diagnostics[0].title);
+  return loaded;
+}
+
+function compileStep(device: Device, work: Extract<Work, { kind: 'step' }>) {
+  return compileTraining(load(work.file), {
+    model: null, set: { batch: `${work.batch}` }, steps: 100, resident: true, embedBatch: work.batch, target: targetOf(device),
+    data: { examples: work.batch, classes: null, inputs: ['a', 'b'].map((name) => ({ name, element: 'f32', shape: work.shape })) },
+  });
+}
+
+function writeParameters(session: Session, arena: readonly { readonly path: string; readonly offset: number }[], parameters: readonly ParameterSpec[]): void {
+  for (const p of parameters) session.write('parameters', fill(p), arena.find((a) => a.path === p.path)?.offset ?? 0);
+}
+
+async function prepareStep(device: Device, work: Extract<Work, { kind: 'step' }>, parameters: readonly ParameterSpec[]): Promise<Runnable> {
+  const started = performance.now();
+  const { plan, manifest } = compileStep(device, work);
+  const session = await device.load(plan);
+  const compileMs = performance.now() - started;
+  session.write('clock.seed', Int32Array.of(0));
+  session.write('clock.step', Int32Array.of(0));
+  await session.run('init');
+  const own = manifest.parameters.filter((p) => p.arena === 'parameters');
+  writeParameters(session, own, parameters);
+  const size = work.batch * work.shape.reduce((a, b) => a * b, 1);
+  session.write('data.a', hashedArray(size, 1));
+  session.write('data.b', hashedArray(size, 2));
+  const order = Int32Array.from({ length: work.batch }, (_, i) => i);
+  for (const name of ['batch.order', 'batch.example']) if (name in plan.sources) session.write(name, order);
+  let step = 0;
+  const run = async (): Promise<void> => {
+    session.write('clock.step', Int32Array.of(step++));
+    await session.run('step');
+    await session.finish();
+  };
+  const check: number[] = [];
+  for (let k = 0; k < 2; k++) {
+    await run();
+    check.push((await session.readOutput('step', 'reports'))[0]);
+  }
+  return { prepared: { check, compileMs, launches: plan.entries['step'].launches.length }, run, close: () => session.close() };
+}
+
+async function prepareOperation(device: Device, work: Extract<Work, { kind: 'operation' }>): Promise<Runnable> {
+  const started = performance.now();
+  const compiled = compileCall(load('operations'), {
+    name: work.call, set: work.set, inputs: work.inputs, gradients: work.gradients, training: true, target: targetOf(device),
+  });
+  const session = await device.load(compiled.plan);
+  const compileMs = performance.now() - started;
+  for (const clock of ['clock.seed', 'clock.step']) if (clock in compiled.plan.sources) session.write(clock, Int32Array.of(0));
+  await session.run('init');
+  Object.entries(work.inputs).forEach(([name, input], k) => {
+    const size = input.shape.reduce((a, b) => a * b, 1);
+    if (!(`input.${name}` in compiled.plan.sources)) return;
+    const values = hashedArray(size, 1 + k, input.scale);
+    session.write(`input.${name}`, input.element === 'f32' ? values : input.element === 'i32' ? Int32Array.from(values, (v) => Math.floor(Math.abs(v))) : Uint8Array.from(values, (v) => Math.abs(v)));
+  });
+  const run = async (): Promise<void> => {
+    await session.run('call');
+    await session.finish();
+  };
+  await run();
+  const check: number[] = [];
+  for (const name of compiled.outputs) {
+    let sum = 0;
+    for (const v of await session.readOutput('call', name)) sum += v * v;
+    check.push(sum);
+  }
+  return { prepared: { check, compileMs, launches: compiled.plan.entries['call'].launches.length }, run, close: () => session.close() };
+}
+
+const device = await openDevice(process.argv[2] ?? 'cpu');
+await serve({
+  name: `sslc (${device.name})`,
+  parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(compileStep(device, work).manifest.parameters.filter((p) => p.arena === 'parameters'))),
+  prepare: (work, parameters) => (work.kind === 'step' ? prepareStep(device, work, parameters) : prepareOperation(device, work)),
+});
+await device.close();

@@ -1,0 +1,204 @@
+/**
+ * The benchmark: the same works on sslc and on every peer this machine has, interleaved, checked to be equal before they are
+ * timed. `npm run bench -- --help` says what it takes. Prints a table and writes JSON; it is no test.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Prepared, Request } from './peers/serve.js';
+import type { ParameterSpec } from './values.js';
+import type { Work } from './works.js';
+import { works } from './works.js';
+
+const usage = `usage: npm run bench -- [WORD ...] [options]
+
+  WORD             only the works whose names have one of the words
+  --device NAME    what sslc runs on, as in \`sslc --device\` (default cpu); may be given several times
+  --peers LIST     of torch, torch-compiled, torch-tf32, torch-amp, jax-js, jax-js-webgpu, tfjs, tfjs-webgpu (default: all that are here)
+  --rounds N       rounds of interleaved runs (default 5)
+  --seconds N      about how long a peer runs in a round (default 0.5)
+  --slow N         leave out a peer whose run takes longer than N seconds (default 20)
+  --json FILE      also write the results
+  --install        fetch the JavaScript peers into bench/node_modules first (about 330 MB)
+`;
+
+interface Options {
+  readonly words: readonly string[];
+  readonly devices: readonly string[];
+  readonly peers: readonly string[] | null;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly slow: number;
+  readonly json: string | null;
+  readonly install: boolean;
+}
+
+function readOptions(argv: readonly string[]): Options {
+  const value = new Map<string, string[]>();
+  const words: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const name = argv[i];
+    if (!name.startsWith('--')) { words.push(name); continue; }
+    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
+    value.set(name, [...(value.get(name) ?? []), name === '--install' || name === '--help' ? 'yes' : argv[++i] ?? '']);
+  }
+  if (value.has('--help')) { console.log(usage); process.exit(0); }
+  const last = (name: string): string | null => value.get(name)?.at(-1) ?? null;
+  return {
+    words, devices: value.get('--device') ?? ['cpu'], peers: last('--peers')?.split(',') ?? null, rounds: Number(last('--rounds') ?? 5),
+    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), install: value.has('--install'),
+  };
+}
+
+/** A peer in a process of its own. */
+class PeerProcess {
+  private readonly lines: AsyncIterator<string>;
+  private readonly child;
+  name: string;
+
+  constructor(readonly key: string, command: string, args: readonly string[]) {
+    this.name = key;
+    // Debian's OpenBLAS takes newer Xeons for an old processor.
+    const blas = cpus()[0]?.model.includes('Xeon') === true ? { OPENBLAS_CORETYPE: 'SkylakeX' } : {};
+    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'], env: { ...blas, ...process.env } });
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async ask(request: Request): Promise<Record<string, unknown>> {
+    this.child.stdin.write(`${JSON.stringify(request)}\n`);
+    // Libraries print as they like: what is not an answer is passed over.
+    for (;;) {
+      const line = await this.lines.next();
+      if (line.done === true) return { error: 'the process ended' };
+      if (!line.value.startsWith('{')) continue;
+      return JSON.parse(line.value) as Record<string, unknown>;
+    }
+  }
+
+  close(): void {
+    this.child.stdin.end();
+    this.child.kill();
+  }
+}
+
+const here = join(import.meta.dirname);
+const python = ['/usr/bin/python3', 'python3'].find((p) => spawnSync(p, ['-c', 'import torch, numpy']).status === 0) ?? null;
+const installed = (name: string): boolean => existsSync(join('bench', 'node_modules', name));
+
+function peersHere(options: Options): PeerProcess[] {
+  const script = join('bench', 'peers', 'pytorch.py');
+  const node = (key: string, file: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, process.execPath, [join(here, 'peers', `${file}.mjs`), ...args])];
+  const torch = (key: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, python ?? '', [script, ...args])];
+  const known: [string, () => PeerProcess][] = [
+    ...(python === null ? [] : [torch('torch', 'eager', 'fp32'), torch('torch-compiled', 'compiled', 'fp32'), torch('torch-tf32', 'eager', 'tf32'), torch('torch-amp', 'eager', 'amp')]),
+    ...(installed('@jax-js/jax') ? [node('jax-js', 'jax-js', 'wasm'), node('jax-js-webgpu', 'jax-js', 'webgpu')] : []),
+    ...(installed('@tensorflow/tfjs') ? [node('tfjs', 'tfjs', 'wasm'), node('tfjs-webgpu', 'tfjs', 'webgpu')] : []),
+  ];
+  const usual = ['torch', 'jax-js', 'tfjs'];
+  const wanted = options.peers ?? known.map(([key]) => key).filter((key) => usual.includes(key));
+  for (const key of wanted) if (!known.some(([k]) => k === key)) console.error(`${key} is not here${key.startsWith('torch') ? ': install python3-torch' : ': npm run bench -- --install'}`);
+  return [
+    ...options.devices.map((device) => new PeerProcess(`sslc ${device}`, process.execPath, [join(here, 'peers', 'sslc.mjs'), device])),
+    ...known.filter(([key]) => wanted.includes(key)).map(([, start]) => start()),
+  ];
+}
+
+interface Measured {
+  readonly peer: string;
+  readonly name: string;
+  readonly ms: readonly number[];
+  readonly compileMs: number;
+  readonly launches: number | null;
+  readonly peakBytes: number;
+  readonly note: string | null;
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
+
+/** Whether a peer's results are the reference's: relative difference of each at most 1 %. */
+function differs(check: readonly number[], reference: readonly number[]): string | null {
+  for (let k = 0; k < reference.length; k++) {
+    const off = Math.abs(check[k] - reference[k]) / Math.max(1e-6, Math.abs(reference[k]));
+    if (!(off <= 0.01)) return `result ${k + 1} is ${check[k]}, sslc's ${reference[k]}`;
+  }
+  return null;
+}
+
+async function measure(work: Work, peers: readonly PeerProcess[], options: Options): Promise<Measured[]> {
+  const ready: { peer: PeerProcess; prepared: Prepared; ms: number[]; runs: number; peakBytes: number }[] = [];
+  const left: Measured[] = [];
+  let parameters: readonly ParameterSpec[] = [];
+  let reference: readonly number[] | null = null;
+  const out = (peer: PeerProcess, note: string): void => { left.push({ peer: peer.key, name: peer.name, ms: [], compileMs: 0, launches: null, peakBytes: 0, note }); };
+  for (const peer of peers) {
+    const answer = await peer.ask({ op: 'prepare', work, parameters });
+    if (answer['unable'] === true) continue;
+    if (typeof answer['error'] === 'string') { out(peer, answer['error']); continue; }
+    const prepared = answer as unknown as Prepared & { parameters: readonly ParameterSpec[] };
+    if (parameters.length === 0 && peer.key.startsWith('sslc')) parameters = prepared.parameters;
+    reference ??= prepared.check;
+    const wrong = work.name.startsWith('augmentation') ? null : differs(prepared.check, reference);
+    if (wrong !== null) { out(peer, `not the same: ${wrong}`); continue; }
+    const first = (await peer.ask({ op: 'time', runs: 1 })) as unknown as { ms: number[] };
+    const second = first.ms[0] > 1000 * options.slow ? first : ((await peer.ask({ op: 'time', runs: 1 })) as unknown as { ms: number[] });
+    if (second.ms[0] > 1000 * options.slow) { out(peer, `a run takes ${(second.ms[0] / 1000).toFixed(1)} s`); await peer.ask({ op: 'release' }); continue; }
+    ready.push({ peer, prepared, ms: [], runs: Math.max(1, Math.min(200, Math.round((1000 * options.seconds) / second.ms[0]))), peakBytes: 0 });
+  }
+  for (let round = 0; round < options.rounds; round++) {
+    for (const r of ready) {
+      const { ms, peakBytes } = (await r.peer.ask({ op: 'time', runs: r.runs })) as unknown as { ms: number[]; peakBytes: number };
+      r.ms.push(median(ms));
+      r.peakBytes = peakBytes;
+    }
+  }
+  for (const { peer } of ready) await peer.ask({ op: 'release' });
+  return [...ready.map((r) => ({ peer: r.peer.key, name: r.peer.name, ms: r.ms, compileMs: r.prepared.compileMs, launches: r.prepared.launches ?? null, peakBytes: r.peakBytes, note: null })), ...left];
+}
+
+function show(work: Work, rows: readonly Measured[]): void {
+  console.log(`\n${work.name}`);
+  const own = rows.find((r) => r.ms.length > 0 && r.peer.startsWith('sslc')) ?? rows.find((r) => r.ms.length > 0);
+  for (const r of rows) {
+    if (r.ms.length === 0 || own === undefined) { console.log(`  ${r.name.padEnd(44)} ${r.note ?? ''}`); continue; }
+    const ms = median(r.ms);
+    // The ratio of each round, so that what slows the machine slows both.
+    const ratios = r.ms.map((m, k) => m / own.ms[k]);
+    const rate = work.kind === 'operation' ? `${(work.unit === 'images/s' ? work.amount / ms * 1000 : work.amount / ms / 1e6).toFixed(work.unit === 'images/s' ? 0 : 1)} ${work.unit}` : '';
+    const ratio = r === own ? '' : `${median(ratios).toFixed(2)}x sslc's time (${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`;
+    console.log(`  ${r.name.padEnd(44)} ${ms.toFixed(2).padStart(10)} ms  ${rate.padStart(16)}  ${r.launches === null ? ''.padStart(12) : `${r.launches} launches`.padStart(12)}  ${(r.peakBytes / 1e6).toFixed(0).padStart(6)} MB  ready in ${(r.compileMs / 1000).toFixed(1)} s  ${ratio}`);
+  }
+}
+
+/** GB/s of a plain copy by one thread, the roof for whatever only moves memory. */
+function copyCeiling(): number {
+  const [from, to] = [new Float64Array(8e6).fill(1), new Float64Array(8e6)];
+  let best = Infinity;
+  for (let k = 0; k < 12; k++) {
+    const started = performance.now();
+    to.set(from);
+    best = Math.min(best, performance.now() - started);
+  }
+  return (2 * 8 * 8e6) / best / 1e6;
+}
+
+const options = readOptions(process.argv.slice(2));
+if (options.install) spawnSync('npm', ['install', '--no-audit', '--no-fund', '--prefix', 'bench'], { stdio: 'inherit' });
+const peers = peersHere(options);
+for (const peer of peers) {
+  const hello = await peer.ask({ op: 'hello' });
+  peer.name = typeof hello['name'] === 'string' ? hello['name'] : `${peer.key}: ${String(hello['error'])}`;
+}
+const ceiling = copyCeiling();
+console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} threads, Node ${process.versions.node}; a plain copy by one thread moves ${ceiling.toFixed(1)} GB/s`);
+console.log(`${options.rounds} rounds, interleaved; the median of the rounds' medians, and each round's ratio to the first row`);
+const results: { work: string; rows: readonly Measured[] }[] = [];
+for (const work of works) {
+  if (options.words.length > 0 && !options.words.some((w) => work.name.includes(w))) continue;
+  const rows = await measure(work, peers, options);
+  show(work, rows);
+  results.push({ work: work.name, rows });
+}
+for (const peer of peers) peer.close();
+if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ date: new Date().toISOString(), processor: cpus()[0]?.model, copyGigabytesPerSecond: ceiling, results }, null, 2)}\n`);

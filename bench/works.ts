@@ -1,0 +1,47 @@
+/** The works of the benchmark: what every peer that can do it does, and what it costs at least. */
+
+export type Work =
+  /** One training step: two inputs `a` and `b`, parameters by path. Checked by the losses of the first two steps. */
+  | { readonly kind: 'step'; readonly name: string; readonly file: string; readonly shape: readonly number[]; readonly batch: number }
+  /** One function on hashed inputs. Checked by the sum of squares of every result. */
+  | {
+      readonly kind: 'operation'; readonly name: string; readonly call: string; readonly set: Readonly<Record<string, string>>; readonly gradients: boolean;
+      readonly inputs: Readonly<Record<string, { readonly element: 'f32' | 'i32' | 'u8'; readonly shape: readonly number[]; readonly scale: number }>>;
+      readonly unit: 'GFLOP/s' | 'GB/s' | 'images/s';
+      /** FLOPs, bytes or images of one run. */
+      readonly amount: number;
+    };
+
+const f32 = (shape: readonly number[], scale = 1) => ({ element: 'f32' as const, shape, scale });
+
+function product(m: number, k: number, n: number): Work {
+  return { kind: 'operation', name: `product ${m}x${k}x${n}`, call: 'product', set: {}, gradients: false, inputs: { a: f32([m, k]), b: f32([k, n]) }, unit: 'GFLOP/s', amount: 2 * m * k * n };
+}
+
+function contrast(batch: number): Work {
+  const rows = 2 * batch;
+  // Forward once and backward twice over the products of all pairs.
+  return { kind: 'operation', name: `nt-xent ${rows} rows`, call: 'contrast', set: {}, gradients: true, inputs: { u: f32([batch, 128]), v: f32([batch, 128]) }, unit: 'GFLOP/s', amount: 3 * 2 * rows * rows * 128 };
+}
+
+export const works: readonly Work[] = [
+  product(512, 512, 512), product(1024, 1024, 1024), product(256, 128, 256), product(512, 512, 10000),
+  { kind: 'step', name: 'mlp step', file: 'mlp', shape: [784], batch: 256 },
+  { kind: 'step', name: 'cnn step', file: 'cnn', shape: [28, 28, 1], batch: 128 },
+  { kind: 'step', name: 'resnet18 step', file: 'resnet18', shape: [32, 32, 3], batch: 64 },
+  { kind: 'step', name: 'vit-tiny step', file: 'vit_tiny', shape: [32, 32, 3], batch: 32 },
+  { kind: 'operation', name: 'layer norm 8192x1024', call: 'norm', set: {}, gradients: false, inputs: { x: f32([8192, 1024]) }, unit: 'GB/s', amount: 2 * 4 * 8192 * 1024 },
+  {
+    kind: 'operation', name: 'cross-entropy 4096x30522', call: 'vocabulary', set: {}, gradients: true, unit: 'GFLOP/s', amount: 3 * 2 * 4096 * 30522 * 128,
+    inputs: { h: f32([4096, 128]), w: f32([30522, 128], 0.1), label: { element: 'i32', shape: [4096], scale: 30522 } },
+  },
+  contrast(2048), contrast(8192),
+  {
+    kind: 'operation', name: 'augmentation 256x32x32x3', call: 'augmentation', set: {}, gradients: false, unit: 'images/s', amount: 256,
+    inputs: { x: { element: 'u8', shape: [256, 32, 32, 3], scale: 256 } },
+  },
+  {
+    kind: 'operation', name: 'adamw 25 M', call: 'adamw', set: { rate: '0.001', decay: '0.01' }, gradients: false, unit: 'GB/s', amount: 7 * 4 * 25e6,
+    inputs: { w: f32([25e6]), g: f32([25e6], 0.01) },
+  },
+];
