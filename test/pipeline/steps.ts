@@ -32,7 +32,7 @@ export interface SmallModel {
 export const models: readonly SmallModel[] = [
   { name: 'simclr', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'simclr', inputs: ['x'], channels: 3, set: { width: '8', hidden: '8', channels: '2' } },
-  { name: 'vicreg', inputs: ['x'], channels: 1, set: { width: '8', channels: '2' } },
+  { name: 'vicreg', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'barlow_twins', inputs: ['x'], channels: 1, set: { width: '8', channels: '2' } },
   { name: 'simsiam', inputs: ['x'], channels: 1, set: { width: '8', narrow: '4', channels: '2' } },
   { name: 'byol', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
