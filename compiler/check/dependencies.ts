@@ -32,6 +32,7 @@ export function dependencyFinder(tensors: readonly Tensor[]): (id: TensorId) => 
       case 'source': live.add(id); all.add(id); break;
       case 'window': take(t.of, false); break;
       case 'pack': t.parts.forEach((p) => take(p, false)); break;
+      case 'routine': t.inputs.forEach((i) => take(i, false)); break;
       case 'comprehension': readsOf(t.body).forEach((r) => take(r.tensor, r.stopped)); break;
     }
     const result = { live, stopped, all };

@@ -4,7 +4,7 @@
  * about kernels: which scalars they hold, which tensors they touch, which memory lies behind a tensor.
  */
 import { bug } from '../../grammar/diagnostics/report.js';
-import type { Comprehension, Origin, Program, Source, Tensor } from '../tensor/program.js';
+import type { Comprehension, Origin, Program, Routine, Source, Tensor } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
 import type { Kernel } from './kernel.js';
@@ -40,6 +40,8 @@ export function innerScalarsOf(kernel: Kernel): readonly Scalar[] {
     case 'reduce': return kernel.reductions.map((r) => r.body);
     case 'contract': return [kernel.left, kernel.right];
     case 'online': return [kernel.left, kernel.right, ...(kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value])];
+    case 'scatter': return [...kernel.keys.map((k) => k.value), kernel.value];
+    case 'routine': return kernel.operands;
   }
 }
 
@@ -56,6 +58,8 @@ export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
         ? { kind: 'reduce', reductions: kernel.combine.reductions.map((r) => ({ op: r.op, body: f(r.body) })) }
         : { kind: 'contract', weight: f(kernel.combine.weight), value: f(kernel.combine.value) },
     };
+    case 'scatter': return { ...kernel, stores, keys: kernel.keys.map((k) => ({ axis: k.axis, value: f(k.value) })), value: f(kernel.value) };
+    case 'routine': return { ...kernel, stores, operands: kernel.operands.map(f) };
   }
 }
 
@@ -97,11 +101,11 @@ export function tensorsTouched(kernel: Kernel): ReadonlySet<TensorId> {
   return new Set([...tensorsRead(kernel), ...kernel.stores.map((s) => s.tensor)]);
 }
 
-/** The sources and comprehensions whose memory a tensor lies in: itself, or what its window or pack is made of. */
-export function basesOf(program: Program, id: TensorId): readonly (Source | Comprehension)[] {
+/** The sources and computed tensors whose memory a tensor lies in: itself, or what its window or pack is made of. */
+export function basesOf(program: Program, id: TensorId): readonly (Source | Comprehension | Routine)[] {
   const tensor = program.tensors[id];
   switch (tensor.kind) {
-    case 'source': case 'comprehension': return [tensor];
+    case 'source': case 'comprehension': case 'routine': return [tensor];
     case 'window': return basesOf(program, tensor.of);
     case 'pack': return tensor.parts.flatMap((p) => basesOf(program, p));
   }

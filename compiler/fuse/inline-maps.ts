@@ -4,14 +4,15 @@
  * anyway is cheaper to load. Operands of contractions, which are evaluated again in every tile, take casts, scales and
  * bounds only.
  */
-import { sizeOf } from '../tensor/program.js';
+import { isComputed, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visit } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
 import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
 import { costOf, inlineInto } from './inline-scalar.js';
-import type { Kernel } from './kernel.js';
+import { takesEpilogues } from './kernel.js';
+import type { Kernel, ScatterKernel } from './kernel.js';
 import { isIdentity } from './place-updates.js';
 import { wantedTensors } from './schedule-kernels.js';
 
@@ -42,7 +43,8 @@ function findPinned(program: Program): ReadonlySet<TensorId> {
 export function loopExtents(kernel: Kernel): readonly number[] {
   switch (kernel.kind) {
     case 'map': return kernel.extents;
-    case 'reduce': case 'contract': return [...kernel.extents, ...kernel.reduceExtents];
+    case 'reduce': case 'contract': case 'scatter': return [...kernel.extents, ...kernel.reduceExtents];
+    case 'routine': return [...kernel.extents, ...kernel.ownExtents];
     case 'online': return [...kernel.extents, ...kernel.streamedExtents, ...kernel.innerExtents];
   }
 }
@@ -109,9 +111,9 @@ export function inlineMaps(draft: Draft, context: FuseContext): Draft {
 /** Whether the map can be the epilogue of a product or reduction whose result nobody else reads. */
 function finishesResult(program: Program, map: Kernel, makerOf: (id: TensorId) => Kernel | null, readBy: (id: TensorId) => number, pinned: ReadonlySet<TensorId>): boolean {
   return [...tensorsRead(map)].some((t) => {
-    if (pinned.has(t) || program.tensors[t].kind !== 'comprehension') return false;
+    if (pinned.has(t) || !isComputed(program.tensors[t])) return false;
     const maker = makerOf(t);
-    if (maker === null || maker.kind === 'map' || maker.extents.join() !== map.extents.join()) return false;
+    if (maker === null || maker.kind === 'map' || !takesEpilogues(maker) || maker.extents.join() !== map.extents.join()) return false;
     let identity = true;
     for (const s of scalarsOf(map)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === t && !isIdentity(n, map.extents, program.tensors[t].shape)) identity = false; });
     // The map is one of the readers.
@@ -126,8 +128,8 @@ function worthInlining(program: Program, tensor: TensorId, body: Scalar, consume
   let evaluations = 0;
   let uses = 0;
   for (const consumer of consumers) {
-    const operands = consumer.kind === 'contract' || consumer.kind === 'online' ? innerScalarsOf(consumer) : [];
-    const extents = loopExtents(consumer);
+    const operands = repeatedScalarsOf(consumer);
+    const extents = consumer.kind === 'scatter' ? itemExtents(consumer) : loopExtents(consumer);
     for (const s of scalarsOf(consumer)) {
       const isOperand = operands.includes(s);
       const isInner = innerScalarsOf(consumer).includes(s);
@@ -144,6 +146,21 @@ function worthInlining(program: Program, tensor: TensorId, body: Scalar, consume
   // Broadcasting: a body of a few operations on small tensors stays in cache and costs little again.
   if (evaluations > 4 * points * Math.max(1, uses)) return cost.operations <= 3 && (passes <= 1 || points <= 1);
   return cost.operations <= 16 && uses * passes <= passes + 1 + uses;
+}
+
+/** The scalars a kernel may evaluate several times for one element. */
+function repeatedScalarsOf(kernel: Kernel): readonly Scalar[] {
+  switch (kernel.kind) {
+    case 'map': case 'reduce': return [];
+    case 'contract': case 'online': case 'routine': return innerScalarsOf(kernel);
+    case 'scatter': return kernel.keys.map((k) => k.value);
+  }
+}
+
+/** How often a segmented sum evaluates its value: once an item and index of the axes without keys. */
+function itemExtents(kernel: ScatterKernel): readonly number[] {
+  const keyed = new Set(kernel.keys.map((k) => k.axis));
+  return [...kernel.extents.filter((_, axis) => !keyed.has(axis)), ...kernel.reduceExtents];
 }
 
 /** Whether the value of a scalar depends on these variables only. */

@@ -7,10 +7,11 @@ import type { NumberArray } from '../tensor/interpret.js';
 import { interpret } from '../tensor/interpret.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
-import { sizeOf } from '../tensor/program.js';
+import { routineRank, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { index, mul, rewrite, substitute } from '../tensor/scalar.js';
+import { binary, boolean, cast, float, index, mul, rewrite, select, substitute } from '../tensor/scalar.js';
 import { tensorsRead } from './draft.js';
+import { operandAxes } from './kernel.js';
 import type { Kernel, KernelProgram, Reduction } from './kernel.js';
 
 export interface KernelInterpretation {
@@ -38,7 +39,7 @@ export function interpretKernels(kernels: KernelProgram, inputs: Readonly<Record
 function valueIn(program: Program, memory: ReadonlyMap<TensorId, Float64Array>, id: TensorId): Float64Array {
   const tensor = program.tensors[id];
   switch (tensor.kind) {
-    case 'source': case 'comprehension':
+    case 'source': case 'comprehension': case 'routine':
       return memory.get(id) ?? bug(`${tensor.origin.name} is read before it is written`);
     case 'window':
       return valueIn(program, memory, tensor.of).subarray(tensor.offset, tensor.offset + sizeOf(tensor.shape));
@@ -86,6 +87,21 @@ export function runKernel(program: Program, kernel: Kernel, valueOf: (id: Tensor
       const { combine } = kernel;
       if (combine.kind === 'reduce') for (const r of combine.reductions) accumulators.push(reduced({ op: r.op, body: withScore(r.body) }, kernel.streamedExtents));
       else accumulators.push(reduced({ op: 'sum', body: mul(withScore(combine.weight), here(combine.value)) }, kernel.streamedExtents));
+      break;
+    }
+    case 'scatter': {
+      const hit = kernel.keys.reduce<Scalar>((all, k) => binary('and', all, binary('eq', here(k.value), index(k.axis))), boolean(true));
+      accumulators.push(reduced({ op: 'sum', body: select(hit, here(kernel.value), cast(kernel.value.type, float(0))) }, kernel.reduceExtents));
+      break;
+    }
+    case 'routine': {
+      const leading = kernel.extents.length - routineRank(kernel.op);
+      const inputs = kernel.operands.map((operand, i) => {
+        const own = operandAxes(kernel.op, i);
+        const place = (v: number): Scalar => index(v < kernel.extents.length ? v : leading + own.indexOf(v - kernel.extents.length));
+        return builder.comprehension(operand.type, [...kernel.extents.slice(0, leading), ...own.map((a) => kernel.ownExtents[a])], null, substitute(here(operand), place), origin);
+      });
+      accumulators.push(builder.routine(kernel.op, inputs, origin));
       break;
     }
   }

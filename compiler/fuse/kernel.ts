@@ -6,7 +6,7 @@
  * Index variables in a kernel's scalars: 0..p-1 are the parallel axes (p = extents.length), then the reduction
  * axes in the order the class lists them. Reads name tensors of the program; every tensor a kernel touches lives in memory.
  */
-import type { Origin, Program, ReduceOperator } from '../tensor/program.js';
+import type { Origin, Program, ReduceOperator, RoutineOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 
 /** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. */
@@ -80,7 +80,44 @@ export interface OnlineKernel extends KernelBase {
     | { readonly kind: 'contract'; readonly weight: Scalar; readonly value: Scalar };
 }
 
-export type Kernel = MapKernel | ReduceKernel | ContractKernel | OnlineKernel;
+/**
+ * Segmented sums, the adjoint of a gather among them: `accumulator 0` at a point is the sum of `value` over the items
+ * whose keys are the point's indices on the keyed axes, in the order of the items, starting from 0. An item with a key
+ * outside its axis adds nowhere. The items are the reduction axes, row-major; keys depend on them and on axes that are
+ * not keyed (which stand apart from one another), `value` on all but the keyed axes. The only store is the accumulator.
+ */
+export interface ScatterKernel extends KernelBase {
+  readonly kind: 'scatter';
+  readonly reduceExtents: readonly number[];
+  readonly keys: readonly { readonly axis: number; readonly value: Scalar }[];
+  readonly value: Scalar;
+}
+
+/**
+ * A routine for every index of the leading parallel axes; `accumulator 0` is its result at the trailing ones, and the only
+ * store. Operands are over the leading axes and `ownExtents`, whose variables follow the parallel ones: the element
+ * (argsort), row and column (cholesky), or row and column of the matrix and column of the right sides (solve: the first operand
+ * is over the first two, the second over the first and third).
+ */
+export interface RoutineKernel extends KernelBase {
+  readonly kind: 'routine';
+  readonly op: RoutineOperator;
+  readonly ownExtents: readonly number[];
+  readonly operands: readonly Scalar[];
+}
+
+export type Kernel = MapKernel | ReduceKernel | ContractKernel | OnlineKernel | ScatterKernel | RoutineKernel;
+
+/** The own axes that operand number `operand` of a routine is over, in order. */
+export function operandAxes(op: RoutineOperator, operand: number): readonly number[] {
+  if (op === 'argsort') return [0];
+  return op === 'cholesky' || operand === 0 ? [0, 1] : [0, 2];
+}
+
+/** Whether maps may join the kernel as further stores. */
+export function takesEpilogues(kernel: Kernel): boolean {
+  return kernel.kind !== 'scatter' && kernel.kind !== 'routine';
+}
 
 /**
  * A program as kernels in execution order. Updates have become stores into their sources (in place where that is

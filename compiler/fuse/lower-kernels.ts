@@ -1,19 +1,21 @@
 /**
- * The start of fusion: one kernel for every comprehension, `map` without a reduction and `reduce` with one. Windows
+ * The start of fusion: one kernel for every comprehension, `map` without a reduction and `reduce` with one, and for every routine. Windows
  * and packs need no kernel, but a pack's part must own its memory: a part that is a source, a window, a pack, or
  * already lies in a pack is copied first.
  */
-import type { Pack, Program, Tensor } from '../tensor/program.js';
+import { routineRank } from '../tensor/program.js';
+import type { Pack, Program, Routine, Tensor } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { index, read, scalarTypeOf } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
+import { operandAxes } from './kernel.js';
 import type { Kernel } from './kernel.js';
 import { dropUnused, orderKernels } from './schedule-kernels.js';
 
 /** One kernel a comprehension, in program order; what no output or update needs is left out. */
 export function lowerKernels(source: Program): Draft {
   const program = copyShared(source);
-  const kernels = program.tensors.flatMap((t) => (t.kind === 'comprehension' ? [kernelOf(t)] : []));
+  const kernels = program.tensors.flatMap((t) => (t.kind === 'comprehension' ? [kernelOf(t)] : t.kind === 'routine' ? [routineKernelOf(program, t)] : []));
   return { program, kernels: dropUnused(program, orderKernels(program, kernels)) };
 }
 
@@ -25,6 +27,19 @@ function kernelOf(t: Extract<Tensor, { kind: 'comprehension' }>): Kernel {
     kind: 'reduce',
     reduceExtents: t.reduce.extents,
     reductions: [{ op: t.reduce.op, body: t.body }],
+    stores: [{ tensor: t.id, value: { kind: 'accumulator', type: scalarTypeOf(t.element), slot: 0 } }],
+  };
+}
+
+function routineKernelOf(program: Program, t: Routine): Kernel {
+  const rank = t.shape.length;
+  const leading = rank - routineRank(t.op);
+  const batch = t.shape.slice(0, leading).map((_, axis) => index(axis));
+  const operands = t.inputs.map((id, i) => read(id, [...batch, ...operandAxes(t.op, i).map((a) => index(rank + a))], scalarTypeOf(program.tensors[id].element)));
+  const own = t.shape.slice(leading);
+  const solves = t.op === 'solve' || t.op === 'solve_transposed';
+  return {
+    kind: 'routine', name: '', origins: [t.origin], extents: t.shape, op: t.op, ownExtents: solves ? [own[0], own[0], own[1]] : own, operands,
     stores: [{ tensor: t.id, value: { kind: 'accumulator', type: scalarTypeOf(t.element), slot: 0 } }],
   };
 }

@@ -12,6 +12,7 @@ import { rewrite } from '../tensor/scalar.js';
 import { scalarTypeOf } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
 import { basesOf, mergeOrigins, tensorsIn, tensorsRead } from './draft.js';
+import { takesEpilogues } from './kernel.js';
 import type { Kernel, MapKernel, ReduceKernel } from './kernel.js';
 import { bindingsOf, KernelGraph } from './kernel-graph.js';
 import { isIdentity } from './place-updates.js';
@@ -31,7 +32,7 @@ export function mergeEpilogues(draft: Draft, context: FuseContext): Draft {
       if (consumer === null || consumer.kind !== 'map') break;
       for (const p of [...graph.needsOf(i)].sort((a, b) => b - a)) {
         const producer = graph.at(p);
-        if (producer === null || producer.extents.join() !== consumer.extents.join()) continue;
+        if (producer === null || !takesEpilogues(producer) || producer.extents.join() !== consumer.extents.join()) continue;
         const merged = withEpilogue(draft.program, producer, consumer);
         if (merged === null || !graph.canMerge(i, p)) continue;
         const gone = new Set(producer.stores.map((s) => s.tensor).filter((t) => !pinned.has(t) && !graph.isReadOutside(t, [i, p])));

@@ -5,7 +5,7 @@
  * itself (part of) an updated source is saved at the start, so that everybody sees the values from before.
  */
 import type { Program, Tensor } from '../tensor/program.js';
-import { sizeOf } from '../tensor/program.js';
+import { isComputed, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { index, read, rewrite, scalarTypeOf, visit } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
@@ -60,7 +60,7 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
 /** Whether the kernel reads the source only where it would write it, and sizes agree. */
 function mayOverwrite(program: Program, kernel: Kernel, source: TensorId, value: TensorId): boolean {
   const [s, v] = [program.tensors[source], program.tensors[value]];
-  if (v.kind !== 'comprehension' || s.element !== v.element || sizeOf(s.shape) !== sizeOf(v.shape)) return false;
+  if (!isComputed(v) || s.element !== v.element || sizeOf(s.shape) !== sizeOf(v.shape)) return false;
   const touches = (scalars: readonly Scalar[]): boolean => [...tensorsIn(scalars)].some((id) => basesOf(program, id).some((b) => b.id === source));
   if (touches(innerScalarsOf(kernel))) return false;
   return kernel.stores.every((store) => {

@@ -101,6 +101,15 @@ export function printKernel(program: Program, kernel: Kernel): string {
       emit(6, () => `left  = ${printer.print(kernel.left)}`);
       emit(6, () => `right = ${printer.print(kernel.right)}`);
       break;
+    case 'scatter':
+      lines.push(`    items ${loops(p, extents.length)}`);
+      kernel.keys.forEach((k) => emit(6, () => `key ${variable(k.axis)} = ${printer.print(k.value)}`));
+      emit(6, () => `acc0 += ${printer.print(kernel.value)}`);
+      break;
+    case 'routine':
+      lines.push(`    ${kernel.op} ${loops(p, extents.length)}`);
+      kernel.operands.forEach((operand, i) => emit(6, () => `operand ${i} = ${printer.print(operand)}`));
+      break;
     case 'online': {
       const inner = p + kernel.streamedExtents.length;
       const { combine } = kernel;

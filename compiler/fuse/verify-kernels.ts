@@ -4,10 +4,11 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { Program } from '../tensor/program.js';
-import { sizeOf } from '../tensor/program.js';
+import { isComputed, routineRank, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, scalarTypeOf, visit } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
+import { operandAxes } from './kernel.js';
 import type { Kernel, KernelProgram } from './kernel.js';
 
 /** Throws a bug that names the kernel when something is wrong. */
@@ -77,7 +78,7 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
   const all = (v: number): boolean => v < limits.all;
   for (const s of kernel.stores) {
     const tensor = program.tensors[s.tensor];
-    if (tensor.kind !== 'source' && tensor.kind !== 'comprehension') fail(`it stores to a ${tensor.kind}`);
+    if (tensor.kind !== 'source' && !isComputed(tensor)) fail(`it stores to a ${tensor.kind}`);
     if (sizeOf(tensor.shape) !== points) fail(`it has ${points} points for the ${sizeOf(tensor.shape)} elements of ${tensor.origin.name}`);
     if (scalarTypeOf(tensor.element) !== s.value.type) fail(`it stores ${s.value.type} to ${tensor.origin.name}`);
     check('a store', s.value, parallel, limits.accumulators);
@@ -92,6 +93,27 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
       check('left', kernel.left, (v) => all(v) && !kernel.columns.includes(v), 0);
       check('right', kernel.right, (v) => all(v) && !kernel.rows.includes(v), 0);
       if (kernel.left.type !== 'f32' || kernel.right.type !== 'f32') fail('its operands are not f32');
+      return;
+    }
+    case 'scatter': {
+      const keyed = new Set(kernel.keys.map((k) => k.axis));
+      if (keyed.size === 0 || keyed.size !== kernel.keys.length || ![...keyed].every(parallel)) fail('its keys are not for different axes');
+      const free = (v: number): boolean => all(v) && !keyed.has(v);
+      for (const k of kernel.keys) {
+        check('a key', k.value, free, 0);
+        if (k.value.type !== 'i32') fail(`a key is ${k.value.type}`);
+      }
+      check('the value', kernel.value, free, 0);
+      storesResult(kernel, fail);
+      return;
+    }
+    case 'routine': {
+      const leading = p - routineRank(kernel.op);
+      kernel.operands.forEach((operand, i) => {
+        const own = operandAxes(kernel.op, i).map((a) => p + a);
+        check('an operand', operand, (v) => v < leading || own.includes(v), 0);
+      });
+      storesResult(kernel, fail);
       return;
     }
     case 'online': {
@@ -112,6 +134,10 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
   }
 }
 
+function storesResult(kernel: Kernel, fail: (what: string) => never): void {
+  if (kernel.stores.length !== 1 || kernel.stores[0].value.kind !== 'accumulator') fail('it stores more than its result');
+}
+
 function checkAxes(count: number, axes: readonly number[], fail: (what: string) => never): void {
   if (axes.length !== count || new Set(axes).size !== count) fail(`its axes ${axes.join(', ')} are not a split of ${count}`);
 }
@@ -122,6 +148,8 @@ function variableLimits(kernel: Kernel): { readonly all: number; readonly accumu
     case 'map': return { all: p, accumulators: 0 };
     case 'reduce': return { all: p + kernel.reduceExtents.length, accumulators: kernel.reductions.length };
     case 'contract': return { all: p + kernel.reduceExtents.length, accumulators: 1 };
+    case 'scatter': return { all: p + kernel.reduceExtents.length, accumulators: 1 };
+    case 'routine': return { all: p + kernel.ownExtents.length, accumulators: 1 };
     case 'online': return {
       all: p + kernel.streamedExtents.length + kernel.innerExtents.length,
       accumulators: kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length : 1,
@@ -131,6 +159,6 @@ function variableLimits(kernel: Kernel): { readonly all: number; readonly accumu
 
 /** Tensors that hold every element of a shape: for tests that nothing of a size exists. */
 export function materializedOfSize(kernels: KernelProgram, elements: number): readonly TensorId[] {
-  return kernels.materialized.filter((id) => sizeOf(kernels.program.tensors[id].shape) >= elements && kernels.program.tensors[id].kind === 'comprehension');
+  return kernels.materialized.filter((id) => sizeOf(kernels.program.tensors[id].shape) >= elements && isComputed(kernels.program.tensors[id]));
 }
 

@@ -10,6 +10,7 @@ import type { CompileCallOptions, LoadedProgram } from '../api.js';
 import type { ParameterEntry } from '../plan/manifest.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import { differentiate } from '../tensor/differentiate.js';
+import { isComputed } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { checkSetting } from './arguments.js';
@@ -77,7 +78,7 @@ export function buildCall(loaded: LoadedProgram, request: CallRequest): CallProg
 /** A window or a source cannot be an output of its own: copy it. */
 function ensureStored(c: Context, v: TensorValue, name: string): TensorValue {
   const stored = ensureRead(c, v, name, { file: '', start: 0, end: 0 });
-  return c.builder.tensor(nodeOf(stored)).kind === 'comprehension' ? stored : materialize(c, v, name, { file: '', start: 0, end: 0 });
+  return isComputed(c.builder.tensor(nodeOf(stored))) ? stored : materialize(c, v, name, { file: '', start: 0, end: 0 });
 }
 
 function session(loaded: LoadedProgram, builder: ProgramBuilder, store: Store, request: CallRequest): Session {

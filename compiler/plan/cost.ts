@@ -5,9 +5,9 @@
  */
 import { innerScalarsOf } from '../fuse/draft.js';
 import { loopExtents } from '../fuse/inline-maps.js';
-import type { Kernel } from '../fuse/kernel.js';
+import type { Kernel, RoutineKernel } from '../fuse/kernel.js';
 import type { Program } from '../tensor/program.js';
-import { bytesOf, sizeOf } from '../tensor/program.js';
+import { bytesOf, routineRank, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visit } from '../tensor/scalar.js';
 import type { LaunchCost } from './plan.js';
@@ -59,6 +59,11 @@ function flopsOf(kernel: Kernel): number {
     case 'map': return stores;
     case 'reduce': return stores + operationsIn(kernel.reductions.map((r) => r.body), extents) + kernel.reductions.length * points * sizeOf(kernel.reduceExtents);
     case 'contract': return stores + operationsIn([kernel.left, kernel.right], extents) + 2 * points * sizeOf(kernel.reduceExtents);
+    case 'scatter': {
+      const free = extents.map((n, a) => (kernel.keys.some((k) => k.axis === a) ? 1 : n));
+      return stores + operationsIn([kernel.value], free) + sizeOf(free);
+    }
+    case 'routine': return operationsIn(kernel.operands, extents) + routineFlops(kernel);
     case 'online': {
       const pairs = product(kernel.rows, kernel.extents) * sizeOf(kernel.streamedExtents);
       const outer = extents.slice(0, kernel.extents.length + kernel.streamedExtents.length);
@@ -71,6 +76,13 @@ function flopsOf(kernel: Kernel): number {
       return stores + score + operationsIn([kernel.combine.weight], rowOnly) + 2 * points * sizeOf(kernel.streamedExtents);
     }
   }
+}
+
+/** Comparisons count as operations. */
+function routineFlops(kernel: RoutineKernel): number {
+  const [n, , columns = 1] = kernel.ownExtents;
+  const each = kernel.op === 'argsort' ? n * Math.ceil(Math.log2(Math.max(2, n))) : kernel.op === 'cholesky' ? n ** 3 / 3 : n * n * columns;
+  return Math.round(sizeOf(kernel.extents.slice(0, kernel.extents.length - routineRank(kernel.op))) * each);
 }
 
 function bytesReadBy(program: Program, kernel: Kernel): number {

@@ -7,7 +7,7 @@ import { bug } from '../../grammar/diagnostics/report.js';
 import { tensorsTouched } from '../fuse/draft.js';
 import type { KernelProgram } from '../fuse/kernel.js';
 import type { Program } from '../tensor/program.js';
-import { bytesOf, sizeOf } from '../tensor/program.js';
+import { bytesOf, isComputed, sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 
 /** A tensor as a range of the allocation that holds it. */
@@ -62,7 +62,7 @@ export function findAllocations(kernels: KernelProgram): Allocations {
   };
   kernels.launches.forEach((launch, at) => { for (const k of launch) for (const id of tensorsTouched(kernels.kernels[k])) touch(id, at); });
   for (const id of used) if (!spans.has(locate(id).owner)) touch(id, 0);
-  const isPersistent = (id: TensorId): boolean => program.tensors[id].kind !== 'comprehension' || outputs.has(id);
+  const isPersistent = (id: TensorId): boolean => !isComputed(program.tensors[id]) || outputs.has(id);
   const owners = [...spans.keys()].sort((a, b) => a - b);
   return {
     locate,

@@ -31,7 +31,7 @@ export interface LaunchCost {
 export interface Launch {
   /** Name of the kernel; in WGSL plans a key of `modules`, in WebAssembly plans the exported function. */
   readonly kernel: string;
-  /** `map`, `reduce`, `contract` or `online`: that of the kernel with the most arithmetic. */
+  /** `map`, `reduce`, `contract`, `online`, `scatter` or `routine`: that of the kernel with the most arithmetic. */
   readonly class: string;
   /** `file.ssl:12 f.conv1.y; file.ssl:14 relu`: where it comes from, for people. */
   readonly origin: string;

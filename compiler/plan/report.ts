@@ -3,7 +3,7 @@
  * memory. `sslc compile --report` prints the text or, with `--json`, the same as data.
  */
 import type { KernelProgram } from '../fuse/kernel.js';
-import { sizeOf } from '../tensor/program.js';
+import { isComputed, sizeOf } from '../tensor/program.js';
 import { totalCost } from './cost.js';
 import type { Entry, LaunchCost, Plan } from './plan.js';
 import { tensorBytes } from './lifetimes.js';
@@ -53,7 +53,7 @@ export function describePlan({ plan, kernels }: Reported): { readonly text: stri
 function reportEntry(entry: Entry, kernels: KernelProgram | undefined): ReportedEntry {
   const launches = entry.launches.map((l) => ({ name: l.kernel, class: l.class, origin: l.origin, ...l.cost, intensity: intensityOf(l.cost) }));
   const total = totalCost(entry.launches.map((l) => l.cost));
-  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => kernels.program.tensors[id].kind === 'comprehension');
+  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => isComputed(kernels.program.tensors[id]));
   const largest = kernels === undefined ? [] : [...computed]
     .sort((a, b) => tensorBytes(kernels.program, b) - tensorBytes(kernels.program, a) || a - b)
     .slice(0, 8)

@@ -1,5 +1,5 @@
 /** Grows a tensor program. The only mutable thing in the middle of the compiler; `build` freezes it. */
-import type { Comprehension, Origin, Program, Source, Tensor } from './program.js';
+import type { Comprehension, Origin, Program, RoutineOperator, Source, Tensor } from './program.js';
 import { sizeOf } from './program.js';
 import type { ElementType, Scalar, TensorId } from './scalar.js';
 import { index, read, scalarTypeOf } from './scalar.js';
@@ -33,6 +33,13 @@ export class ProgramBuilder {
     const id = this.nextId;
     const node: Comprehension = { kind: 'comprehension', id, element, shape, reduce, body, origin, ...(this.backward ? { phase: 'backward' as const } : {}) };
     this.tensors.push(node);
+    return id;
+  }
+
+  /** The result has the shape of the last input. */
+  routine(op: RoutineOperator, inputs: readonly TensorId[], origin: Origin): TensorId {
+    const id = this.next();
+    this.tensors.push({ kind: 'routine', id, op, inputs, element: op === 'argsort' ? 'i32' : 'f32', shape: this.tensor(inputs[inputs.length - 1]).shape, origin });
     return id;
   }
 

@@ -12,6 +12,7 @@
 import { bug } from '../../grammar/diagnostics/report.js';
 import { adjointOfRead, identityRead } from './adjoint-of-read.js';
 import type { Contribution } from './adjoint-of-read.js';
+import { adjointOfRoutine } from './adjoint-of-routine.js';
 import { alignElements } from './builder.js';
 import type { ProgramBuilder } from './builder.js';
 import { foldRanges } from './index-algebra.js';
@@ -72,6 +73,11 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
           give(part, { kind: 'contribution', contribution: { extents: [], inner: builder.identity(slice), outer: null }, origin: partOrigin });
         }
         break;
+      case 'routine':
+        for (const share of adjointOfRoutine(builder, tensor, gradient, origin)) {
+          if (active.has(share.to)) give(share.to, { kind: 'contribution', contribution: { extents: [], inner: builder.identity(share.gradient), outer: null }, origin });
+        }
+        break;
       case 'comprehension': {
         const extents = [...tensor.shape, ...(tensor.reduce?.extents ?? [])];
         const interner = createInterner();
@@ -116,6 +122,7 @@ function dependsOn(tensor: Tensor, active: ReadonlySet<TensorId>): boolean {
     case 'source': return false;
     case 'window': return active.has(tensor.of);
     case 'pack': return tensor.parts.some((p) => active.has(p));
+    case 'routine': return tensor.inputs.some((i) => active.has(i));
     case 'comprehension': return reachesFloat(tensor.body, active);
   }
 }

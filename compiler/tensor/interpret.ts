@@ -4,6 +4,7 @@
  * as on every target; any other read outside its tensor is our bug and throws.
  */
 import { bug } from '../../grammar/diagnostics/report.js';
+import { evaluateRoutine } from './interpret-routine.js';
 import { compileScalar } from './interpret-scalar.js';
 import type { Comprehension, Program, Tensor } from './program.js';
 import { neutralOf, sizeOf } from './program.js';
@@ -59,6 +60,8 @@ function evaluate(tensor: Tensor, program: Program, inputs: Readonly<Record<stri
       tensor.parts.forEach((part, i) => packed.set(valueOf(part), tensor.offsets[i]));
       return packed;
     }
+    case 'routine':
+      return evaluateRoutine(tensor, tensor.inputs.map(valueOf));
     case 'comprehension':
       return evaluateComprehension(tensor, program, valueOf);
   }

@@ -32,6 +32,7 @@ export function printTensor(tensor: Tensor, options: PrintOptions = {}): string[
     case 'source': return [`${head}source ${tensor.role} "${tensor.name}"${tail}`];
     case 'window': return [`${head}window %${tensor.of} at ${tensor.offset}${tail}`];
     case 'pack': return [`${head}pack(${tensor.parts.map((p, i) => `%${p} at ${tensor.offsets[i]}`).join(', ')})${tail}`];
+    case 'routine': return [`${head}${tensor.op}(${tensor.inputs.map((i) => `%${i}`).join(', ')})${tail}`];
     case 'comprehension': {
       const rank = tensor.shape.length;
       const { text, parts } = printShared(tensor.body, (axis) => (axis < rank ? `i${axis}` : `r${axis - rank}`));

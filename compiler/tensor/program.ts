@@ -53,6 +53,23 @@ export interface Comprehension extends TensorBase {
   readonly body: Scalar;
 }
 
+/**
+ * - `argsort`: x [*S, N] to i32 [*S, N], the permutation that sorts each row upwards; equal elements keep their order,
+ *   -0 equals 0, NaN comes last;
+ * - `cholesky`: a [*S, N, N] to the lower factor L of its symmetric part, L L' = (a + a') / 2, with zeros above the
+ *   diagonal; NaN from the first pivot that is not positive;
+ * - `solve` and `solve_transposed`: l [*S, N, N] and b [*S, N, M] to x [*S, N, M] with L x = b or L' x = b, where L is the
+ *   lower triangle of l, whatever lies above it.
+ */
+export type RoutineOperator = 'argsort' | 'cholesky' | 'solve' | 'solve_transposed';
+
+/** What no comprehension computes in reasonable time, because its elements depend on one another; one after the other for every index of the leading axes. */
+export interface Routine extends TensorBase {
+  readonly kind: 'routine';
+  readonly op: RoutineOperator;
+  readonly inputs: readonly TensorId[];
+}
+
 /** A zero-copy part of a flat tensor: elements offset .. offset + size(shape) of `of`, row-major. */
 export interface Window extends TensorBase {
   readonly kind: 'window';
@@ -70,7 +87,7 @@ export interface Pack extends TensorBase {
   readonly offsets: readonly number[];
 }
 
-export type Tensor = Source | Comprehension | Window | Pack;
+export type Tensor = Source | Comprehension | Routine | Window | Pack;
 
 /**
  * A program: tensors, what the host may read by name, and which sources take a new value once everything has
@@ -91,6 +108,16 @@ export function sizeOf(shape: readonly number[]): number {
 /** Bytes of one stored element. */
 export function bytesOf(element: ElementType): number {
   return element === 'u8' ? 1 : 4;
+}
+
+/** Whether running the program computes the tensor into memory of its own. */
+export function isComputed(tensor: Tensor): tensor is Comprehension | Routine {
+  return tensor.kind === 'comprehension' || tensor.kind === 'routine';
+}
+
+/** Trailing axes of a routine's result that it computes together; those before them are independent of one another. */
+export function routineRank(op: RoutineOperator): 1 | 2 {
+  return op === 'argsort' ? 1 : 2;
 }
 
 /** The tensor an id names. */

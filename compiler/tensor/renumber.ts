@@ -25,6 +25,7 @@ export function dependencies(tensor: Tensor): readonly TensorId[] {
     case 'source': return [];
     case 'window': return [tensor.of];
     case 'pack': return tensor.parts;
+    case 'routine': return [...new Set(tensor.inputs)];
     case 'comprehension': {
       return tensorsRead(tensor.body);
     }
@@ -37,6 +38,7 @@ export function renameTensor(tensor: Tensor, id: TensorId, map: (id: TensorId) =
     case 'source': return { ...tensor, id };
     case 'window': return { ...tensor, id, of: map(tensor.of) };
     case 'pack': return { ...tensor, id, parts: tensor.parts.map(map) };
+    case 'routine': return { ...tensor, id, inputs: tensor.inputs.map(map) };
     case 'comprehension': return { ...tensor, id, body: renameReads(tensor.body, map) };
   }
 }

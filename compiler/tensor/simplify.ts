@@ -121,6 +121,7 @@ function keyOf(tensor: Tensor, interner: Interner): string | null {
     case 'source': return null;
     case 'window': return `window ${shape} ${tensor.of} ${tensor.offset}`;
     case 'pack': return `pack ${shape} ${tensor.parts.join(',')} ${tensor.offsets.join(',')}`;
+    case 'routine': return `${tensor.op} ${shape} ${tensor.inputs.join(',')}`;
     case 'comprehension': return `map ${shape} ${tensor.reduce === null ? '' : `${tensor.reduce.op}[${tensor.reduce.extents.join(',')}]`} ${interner.id(tensor.body)}`;
   }
 }

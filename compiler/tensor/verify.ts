@@ -5,7 +5,7 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import { printScalar, printTensor } from './print.js';
-import type { Comprehension, Program, Tensor } from './program.js';
+import type { Comprehension, Program, Routine, Tensor } from './program.js';
 import { sizeOf } from './program.js';
 import { rangeOf } from './ranges.js';
 import type { ElementType, Scalar, ScalarType } from './scalar.js';
@@ -30,6 +30,7 @@ export function verify(program: Program): void {
         break;
       }
       case 'pack': verifyPack(program, tensor, fail); break;
+      case 'routine': verifyRoutine(program, tensor, fail); break;
       case 'comprehension': verifyComprehension(program, tensor, fail); break;
     }
   });
@@ -69,6 +70,27 @@ function verifyPack(program: Program, tensor: Extract<Tensor, { kind: 'pack' }>,
     end = offset + sizeOf(part.shape);
   });
   if (end > tensor.shape[0]) fail(`has ${tensor.shape[0]} elements, its parts end at ${end}`);
+}
+
+function verifyRoutine(program: Program, tensor: Routine, fail: Fail): void {
+  const inputs = tensor.inputs.map((id) => before(program, tensor, id));
+  const square = (shape: readonly number[]): boolean => shape.length >= 2 && shape[shape.length - 1] === shape[shape.length - 2];
+  const expect = (holds: boolean, what: string): void => { if (!holds) fail(`is ${tensor.op}, which ${what}`); };
+  const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+  const [first] = inputs;
+  if (tensor.op === 'argsort') {
+    expect(inputs.length === 1 && (first.element === 'f32' || first.element === 'i32') && tensor.element === 'i32', 'takes f32 or i32 and gives i32');
+    expect(first.shape.length >= 1 && same(first.shape, tensor.shape), 'keeps the shape of a tensor with an axis');
+    return;
+  }
+  expect([...inputs, tensor].every((t) => t.element === 'f32'), 'takes and gives f32');
+  expect(square(first.shape), 'takes square matrices');
+  if (tensor.op === 'cholesky') {
+    expect(inputs.length === 1 && same(first.shape, tensor.shape), 'gives a matrix of the same size');
+    return;
+  }
+  const right = inputs[1].shape;
+  expect(inputs.length === 2 && same(right, tensor.shape) && same(right.slice(0, -1), first.shape.slice(0, -1)), 'takes right sides with as many rows as the matrix');
 }
 
 function storable(type: ScalarType, element: ElementType): boolean {

@@ -20,7 +20,7 @@ export const op = {
   i32and: 0x71, i32or: 0x72, i32xor: 0x73, i32shl: 0x74, i32shrS: 0x75, i32shrU: 0x76,
   f32abs: 0x8b, f32neg: 0x8c, f32ceil: 0x8d, f32floor: 0x8e, f32nearest: 0x90, f32sqrt: 0x91,
   f32add: 0x92, f32sub: 0x93, f32mul: 0x94, f32div: 0x95, f32min: 0x96, f32max: 0x97,
-  f32convertI32: 0xb2,
+  f32convertI32: 0xb2, i32reinterpretF32: 0xbc,
 } as const;
 
 /** Instructions after the SIMD prefix 0xfd. */

@@ -13,6 +13,8 @@ import { emitContract } from './emit-contract.js';
 import { emitMap } from './emit-map.js';
 import { emitOnline } from './emit-online.js';
 import { emitReduce } from './emit-reduce.js';
+import { emitRoutine } from './emit-routine.js';
+import { emitScatter } from './emit-scatter.js';
 import { MathFunctions } from './math.js';
 
 export interface WasmEntry {
@@ -107,5 +109,7 @@ function emitKernel(context: Context, name: string, kernel: Kernel): number {
     case 'reduce': return emitReduce(context, name, kernel);
     case 'contract': return emitContract(context, name, kernel);
     case 'online': return emitOnline(context, name, kernel);
+    case 'scatter': return emitScatter(context, name, kernel);
+    case 'routine': return emitRoutine(context, name, kernel);
   }
 }

@@ -3,12 +3,12 @@
  * same bytes twice for writing), and where a kernel touches more ranges than the adapter can bind, near ranges are joined.
  */
 import { bug, diagnostic, DiagnosticError } from '../../../grammar/diagnostics/report.js';
+import { tensorsTouched } from '../../fuse/draft.js';
 import type { Kernel } from '../../fuse/kernel.js';
 import type { Slot } from '../../plan/plan.js';
 import type { Program } from '../../tensor/program.js';
 import { tensorOf } from '../../tensor/program.js';
-import type { ElementType, Scalar, TensorId } from '../../tensor/scalar.js';
-import { visit } from '../../tensor/scalar.js';
+import type { ElementType, TensorId } from '../../tensor/scalar.js';
 import { identifier } from './names.js';
 
 /** One `var<storage>`: the bytes it covers and the type its words are declared with. */
@@ -35,20 +35,6 @@ export interface KernelBindings {
   readonly access: ReadonlyMap<TensorId, TensorAccess>;
 }
 
-/** Every scalar a kernel evaluates. */
-export function rootsOf(kernel: Kernel): readonly Scalar[] {
-  const stores = kernel.stores.map((store) => store.value);
-  switch (kernel.kind) {
-    case 'map': return stores;
-    case 'reduce': return [...kernel.reductions.map((r) => r.body), ...stores];
-    case 'contract': return [kernel.left, kernel.right, ...stores];
-    case 'online': {
-      const combine = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value];
-      return [kernel.left, kernel.right, ...combine, ...stores];
-    }
-  }
-}
-
 interface Group {
   readonly arena: number;
   low: number;
@@ -60,13 +46,8 @@ const alignment = 256;
 
 /** Collects the tensors the kernels of a launch read and write, in the order they are first mentioned, and groups their slots. */
 export function bindTensors(kernels: readonly Kernel[], program: Program, placements: ReadonlyMap<TensorId, Slot>, limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): KernelBindings {
-  const touched = new Set<TensorId>();
-  const seen = new Set<Scalar>();
   const [kernel] = kernels;
-  for (const k of kernels) {
-    for (const root of rootsOf(k)) visit(root, (s) => { if (s.kind === 'read') touched.add(s.tensor); }, seen);
-    for (const store of k.stores) touched.add(store.tensor);
-  }
+  const touched = new Set(kernels.flatMap((k) => [...tensorsTouched(k)]));
   const slotOf = (id: TensorId): Slot => placements.get(id) ?? bug(`tensor ${id} of kernel ${kernel.name} has no memory`);
   let groups: Group[] = [...touched].map((id) => {
     const slot = slotOf(id);

@@ -6,16 +6,20 @@
 import { assertNever } from '../../../grammar/diagnostics/report.js';
 import type { Span } from '../../../grammar/span.js';
 import type { TargetOptions } from '../../api.js';
+import { scalarsOf } from '../../fuse/draft.js';
+import { loopExtents } from '../../fuse/inline-maps.js';
 import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
 import type { Code, Launch, Slot } from '../../plan/plan.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { TensorId } from '../../tensor/scalar.js';
-import { bindTensors, rootsOf } from './bindings.js';
+import { bindTensors } from './bindings.js';
 import type { TensorAccess } from './bindings.js';
 import { emitContract } from './emit-contract.js';
 import { emitMap } from './emit-map.js';
 import { emitOnline } from './emit-online.js';
 import { emitReduce } from './emit-reduce.js';
+import { emitRoutine } from './emit-routine.js';
+import { emitScatter } from './emit-scatter.js';
 import { helperTexts } from './functions.js';
 import type { HelperName } from './functions.js';
 import type { KernelText } from './kernel-text.js';
@@ -80,21 +84,14 @@ function describeOrigins(kernel: Kernel, options: WgslOptions): string {
   return [...new Set(parts)].join('; ');
 }
 
-/** Sizes of every index variable of a kernel: parallel axes, then those of its reductions. */
-function extentsOf(kernel: Kernel): readonly number[] {
-  switch (kernel.kind) {
-    case 'map': return kernel.extents;
-    case 'reduce': case 'contract': return [...kernel.extents, ...kernel.reduceExtents];
-    case 'online': return [...kernel.extents, ...kernel.streamedExtents, ...kernel.innerExtents];
-  }
-}
-
 function emitBody(kernel: Kernel, writer: KernelWriter, limits: ScheduleLimits): KernelText {
   switch (kernel.kind) {
     case 'map': return emitMap(kernel, writer, limits);
     case 'reduce': return emitReduce(kernel, writer, limits);
     case 'contract': return emitContract(kernel, writer, limits);
     case 'online': return emitOnline(kernel, writer, limits);
+    case 'scatter': return emitScatter(kernel, writer, limits);
+    case 'routine': return emitRoutine(kernel, writer, limits);
     default: return assertNever(kernel);
   }
 }
@@ -116,7 +113,7 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
     const kernel = entry.kernels.kernels[k];
     const { access } = bindTensors([kernel], entry.kernels.program, entry.placements, options);
     const { body, lines } = writeKernel(kernel, access, options);
-    if (body.shared.length > 0 || body.builtins.length > 0 || body.features.length > 0) {
+    if (body.shared.length > 0 || body.builtins.length > 0 || body.features.length > 0 || body.synchronises === true) {
       alone.push([k]);
       continue;
     }
@@ -133,9 +130,9 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
 
 /** The statements of a kernel, which know `group` and `thread`, and what they need. */
 function writeKernel(kernel: Kernel, access: ReadonlyMap<TensorId, TensorAccess>, options: WgslOptions): { readonly body: KernelText; readonly helpers: ReadonlySet<HelperName>; readonly lines: readonly string[] } {
-  const extents = extentsOf(kernel);
+  const extents = loopExtents(kernel);
   const range = (axis: number): Range => ({ low: 0, high: (extents[axis] ?? 1) - 1 });
-  const writer = new KernelWriter(access, range, rootsOf(kernel), options.software);
+  const writer = new KernelWriter(access, range, scalarsOf(kernel), options.software);
   const empty = sizeOf(kernel.extents) === 0;
   const body: KernelText = empty ? { threads: 64, groups: 1, shared: [], builtins: [], features: [] } : emitBody(kernel, writer, options);
   return { body, helpers: writer.helpers, lines: [...writer.preamble().map((line) => `  ${line}`), ...renderBlock(writer.root.body)] };

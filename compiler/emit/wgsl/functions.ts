@@ -9,7 +9,7 @@ import { floatLiteral } from './names.js';
 
 export type HelperName =
   | 'infinity' | 'not_a_number' | 'is_nan' | 'exp_f32' | 'scale_by_power' | 'log_f32' | 'log_parts' | 'log1p_f32' | 'tanh_f32' | 'erf_f32'
-  | 'reduce_angle' | 'sin_f32' | 'cos_f32' | 'atan2_f32' | 'pow_f32' | 'floor_div' | 'floor_mod' | 'multiply_wide' | 'philox';
+  | 'reduce_angle' | 'sin_f32' | 'cos_f32' | 'atan2_f32' | 'pow_f32' | 'floor_div' | 'floor_mod' | 'multiply_wide' | 'philox' | 'order_f32';
 
 interface Helper {
   readonly needs: readonly HelperName[];
@@ -43,6 +43,15 @@ fn infinity() -> f32 { return bitcast<f32>(infinity_bits); }`,
 fn not_a_number() -> f32 { return bitcast<f32>(nan_bits); }`,
   },
   is_nan: { needs: [], text: 'fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }' },
+  // Integers in the order of the floats: -0 as 0, NaN last.
+  order_f32: {
+    needs: ['is_nan'],
+    text: `fn order_f32(x: f32) -> i32 {
+  let bits = bitcast<i32>(x);
+  let order = select(bits, bits ^ 0x7fffffff, bits < 0);
+  return select(select(order, 0, (bits & 0x7fffffff) == 0), 0x7fffffff, is_nan(x));
+}`,
+  },
   scale_by_power: {
     needs: [],
     text: `fn scale_by_power(x: f32, n: i32) -> f32 {

@@ -13,6 +13,8 @@ export interface KernelText {
   /** Builtins beyond the workgroup's and thread's number. */
   readonly builtins: readonly string[];
   readonly features: readonly string[];
+  /** Its threads wait for one another without workgroup memory, so the kernel runs by itself. */
+  readonly synchronises?: boolean;
 }
 
 export type Emitter<K extends Kernel> = (kernel: K, writer: KernelWriter, limits: ScheduleLimits) => KernelText;

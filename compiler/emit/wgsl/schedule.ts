@@ -39,6 +39,11 @@ export function mapThreads(points: number, limits: ScheduleLimits): number {
   return limits.software || points < 4096 ? 64 : Math.min(256, limits.maxWorkgroupInvocations);
 }
 
+/** Threads of a segmented sum: each scans all items, so no more than the adapter needs to be busy. */
+export function scatterThreads(limits: ScheduleLimits): number {
+  return limits.software ? 64 : 16384;
+}
+
 function powerOfTwoBelow(n: number): number {
   return n < 1 ? 1 : 2 ** Math.floor(Math.log2(n));
 }

@@ -374,6 +374,13 @@ export class KernelWriter {
     }
   }
 
+  /** The element of an f32 or i32 tensor at `address`, as it is in memory now. */
+  element(tensor: TensorId, address: string): string {
+    const access = this.accessOf(tensor);
+    const word = `${access.binding.name}[${access.base === 0 ? address : `${address} + ${access.base}`}]`;
+    return access.binding.type === access.element ? word : `bitcast<${access.element}>(${word})`;
+  }
+
   /** Writes `tensor[address] = value;` into a frame's block; `address` counts elements from the tensor's start. */
   store(block: Block, tensor: TensorId, address: string, value: string, type: Scalar['type']): void {
     const access = this.accessOf(tensor);
