@@ -17,6 +17,7 @@ import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
 import { placeUpdates } from './place-updates.js';
 import { runEarly } from './run-early.js';
+import { scatterSegments } from './scatter-segments.js';
 import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
 import { verifyKernels } from './verify-kernels.js';
@@ -28,9 +29,12 @@ export interface FuseOptions extends FuseContext {
 
 /** The passes, in order. */
 export const fusePasses: readonly FusePass[] = [
+  // Before contractions, which would see a product with a matrix of zeros and ones.
+  { name: 'segments', description: 'sums by key become segmented sums', run: scatterSegments },
   { name: 'contractions', description: 'sums of products become contract kernels', run: classifyContractions },
   // Before the merges: what can disappear into its users leaves less to merge.
   { name: 'inline', description: 'maps move into the kernels that read them', run: inlineMaps },
+  { name: 'hidden segments', description: 'sums by key that inlining brought to light', run: scatterSegments },
   { name: 'hidden contractions', description: 'products that inlining brought to light', run: classifyContractions },
   // Before epilogues: a map over the matrix must still be free to move into the matrix's users.
   { name: 'online', description: 'similarity matrices are consumed as they are computed', run: streamProducts },

@@ -4,7 +4,7 @@
  * both would live.
  */
 import type { Program } from '../tensor/program.js';
-import { bytesOf, sizeOf } from '../tensor/program.js';
+import { bytesOf, isComputed, sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
 import { basesOf, tensorsRead } from './draft.js';
@@ -30,7 +30,7 @@ export function runEarly(draft: Draft): Draft {
 /** The tensors that lie in memory of their own behind what a kernel reads. */
 function operandsOf(program: Program, kernel: Kernel): ReadonlySet<TensorId> {
   const found = new Set<TensorId>();
-  for (const id of tensorsRead(kernel)) for (const base of basesOf(program, id)) if (base.kind === 'comprehension') found.add(base.id);
+  for (const id of tensorsRead(kernel)) for (const base of basesOf(program, id)) if (isComputed(base)) found.add(base.id);
   return found;
 }
 

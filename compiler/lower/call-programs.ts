@@ -23,7 +23,7 @@ import type { Scope } from './scope.js';
 import { stepNames, unitLengths } from './step-names.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
-import { constantTensor, ensureRead, materialize, open, reduceAxes, sumOf, tensorOfNode } from './tensor-value.js';
+import { constantTensor, ensureWhole, materialize, open, reduceAxes, sumOf, tensorOfNode } from './tensor-value.js';
 import { overrideValue } from './training-spec.js';
 import { finishInit } from './training-programs.js';
 import type { FunctionValue, IndexVariable, TensorValue, Value } from './value.js';
@@ -77,7 +77,7 @@ export function buildCall(loaded: LoadedProgram, request: CallRequest): CallProg
 
 /** A window or a source cannot be an output of its own: copy it. */
 function ensureStored(c: Context, v: TensorValue, name: string): TensorValue {
-  const stored = ensureRead(c, v, name, { file: '', start: 0, end: 0 });
+  const stored = ensureWhole(c, v, name, { file: '', start: 0, end: 0 });
   return isComputed(c.builder.tensor(nodeOf(stored))) ? stored : materialize(c, v, name, { file: '', start: 0, end: 0 });
 }
 

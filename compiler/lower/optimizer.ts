@@ -21,7 +21,7 @@ import type { GroupItem, ParameterGroup } from './parameter-groups.js';
 import type { Scope } from './scope.js';
 import { nodeOf } from './store.js';
 import type { Layout, PlacedParameter, Segment } from './store.js';
-import { asTensor, constantTensor, convertTensor, elementwise, ensureRead, materialize } from './tensor-value.js';
+import { asTensor, constantTensor, convertTensor, elementwise, ensureWhole, materialize } from './tensor-value.js';
 import { entryOf } from './training-spec.js';
 import type { Overrides, TrainingSource } from './training-spec.js';
 import type { FunctionValue, TensorValue, Value } from './value.js';
@@ -147,7 +147,7 @@ export function applyOptimizer(c: Context, root: Scope, optimizer: Optimizer, la
     const store = trains === null ? c.store : freezing(c, c.store, trains);
     const v = callFunction({ ...c, store }, frame, { ...fn, settings }, [{ name: null, value: w, span }, { name: null, value: g, span }], span, { path, site: path, target: null });
     if (v.kind !== 'tensor') return fail(c, 'SSL2001', span, { expected: 'the new parameter', found: describe(v) });
-    return nodeOf(ensureRead(c, trains === null ? v : elementwise(c, span, [trains, v, w], 'f32', ([t, x, y]) => select(t, x, y)), 'parameters', span));
+    return nodeOf(ensureWhole(c, trains === null ? v : elementwise(c, span, [trains, v, w], 'f32', ([t, x, y]) => select(t, x, y)), 'parameters', span));
   };
   try {
     if (!anyExpression(fn.declaration, fn.scope, new Set(), reducing)) {

@@ -19,7 +19,7 @@ import { Scope } from './scope.js';
 import { execute } from './statements.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout, PlacedParameter } from './store.js';
-import { close, convertTensor, ensureRead, materialize, needTensor, orderedFree, tensorOfNode } from './tensor-value.js';
+import { close, convertTensor, materialize, needTensor, orderedFree, tensorOfNode } from './tensor-value.js';
 import { periodOf } from './training-spec.js';
 import type { TensorValue, Value } from './value.js';
 import { axisOf, describe } from './value.js';
@@ -226,7 +226,7 @@ function setState(c: Context, store: PlacedStore, fresh: DiscoveringStore, name:
   if (known === undefined) return;
   const initial = tensorOfNode(c, known.initial);
   store.state(known.info, () => initial);
-  store.updateState(name, ensureRead(c, initial, name, span), span);
+  store.updateState(name, initial, span);
 }
 
 /** The flat arena with some parameters replaced; what lies between them is copied in whole runs. */

@@ -9,7 +9,7 @@ import { sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, StateInfo, Store } from './context.js';
 import { fail } from './context.js';
-import { convertTensor, ensureRead, tensorOfNode } from './tensor-value.js';
+import { convertTensor, ensureWhole, tensorOfNode } from './tensor-value.js';
 import { followedState, movedState, movedTarget } from './targets.js';
 import type { TargetInfo, TensorValue } from './value.js';
 import type { Span } from '../../grammar/span.js';
@@ -75,7 +75,7 @@ export class DiscoveringStore implements Store {
       }
       return tensorOfNode(c, known.initial);
     }
-    const value = ensureRead(c, initial(), path, span);
+    const value = ensureWhole(c, initial(), path, span);
     this.parameters.set(path, { info: { ...info, path }, initial: nodeOf(value) });
     return value;
   }
@@ -84,7 +84,7 @@ export class DiscoveringStore implements Store {
     const c = this.need();
     const known = this.states.get(info.name);
     if (known !== undefined) return tensorOfNode(c, known.initial);
-    const value = ensureRead(c, initial(), info.name, span);
+    const value = ensureWhole(c, initial(), info.name, span);
     this.states.set(info.name, { info, initial: nodeOf(value) });
     return value;
   }
@@ -239,7 +239,7 @@ export class PlacedStore implements Store {
     }
     // What the target's own passes say does not count where its states follow another network's.
     if (this.follows(name)) return;
-    const stored = ensureRead(c, convertTensor(value, element === 'i32' ? 'i32' : 'f32'), name, span);
+    const stored = ensureWhole(c, convertTensor(value, element === 'i32' ? 'i32' : 'f32'), name, span);
     this.current.set(name, stored);
     this.updates.set(name, stored);
   }

@@ -243,6 +243,14 @@ export function ensureRead(c: Context, v: TensorValue, name: string, span: Span)
   return s.kind === 'read' && isCheap(v) ? v : materialize(c, v, name, span);
 }
 
+/** Like `ensureRead`, but the tensor that is read holds the value and nothing else, in the order of its own axes. */
+export function ensureWhole(c: Context, v: TensorValue, name: string, span: Span): TensorValue {
+  const s = v.at(v.axes.map((_, k) => index(2_000_000 + k)));
+  const whole = s.kind === 'read' && s.otherwise === null && s.at.length === v.axes.length && s.type === v.element
+    && s.at.every((i, k) => i.kind === 'index' && i.axis === 2_000_000 + k && c.builder.tensor(s.tensor).shape[k] === v.axes[k].size);
+  return whole ? v : materialize(c, v, name, span);
+}
+
 /** The same read with a value for what lies outside. */
 export function guardRead(s: Scalar, otherwise: Scalar): Scalar {
   return s.kind === 'read' ? read(s.tensor, s.at, s.type, otherwise) : bug('a guard needs a read');

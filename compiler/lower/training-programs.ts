@@ -31,7 +31,7 @@ import type { Lengths } from './step-names.js';
 import { buildStages, discoverStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
-import { close, constantTensor, ensureRead, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
+import { close, constantTensor, ensureWhole, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
 import { entryOf, modelSettings, readTraining, selectModel, settingNames, sortOverrides } from './training-spec.js';
 import type { Overrides, TrainingSource } from './training-spec.js';
 import { buildVirtualStep } from './virtual-batch.js';
@@ -371,7 +371,7 @@ function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource)
   const flat = r.axes.length === 1 ? r : reshape(c, span, r, [size]);
   const whole = close({ ...flat, free: new Map([[c.batch.variable.id, c.batch.variable], ...flat.free]) }, [c.batch.variable]);
   if (orderedFree(whole).length > 0) return fail(c, 'SSL2001', span, { expected: 'one embedding for each example', found: 'more' });
-  c.builder.output('embedding', nodeOf(ensureRead(c, whole, 'embedding', span)));
+  c.builder.output('embedding', nodeOf(ensureWhole(c, whole, 'embedding', span)));
   if (dropDead(c.builder.build()).tensors.some((t) => t.kind === 'source' && t.name === unnumberedSource)) {
     return fail(c, 'SSL3011', representSpan(source) ?? span, { model: source.model.name.text });
   }

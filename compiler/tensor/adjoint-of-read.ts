@@ -6,6 +6,7 @@
  */
 import { foldRanges } from './index-algebra.js';
 import { guardedValue, guardOf, invertRead } from './invert-read.js';
+import type { Permutations } from './invert-read.js';
 import { rangeOf } from './ranges.js';
 import type { ExtentOf } from './ranges.js';
 import type { Scalar, TensorId } from './scalar.js';
@@ -34,10 +35,10 @@ interface Product {
 }
 
 /** The contribution of `read`, reached by the adjoint `weight`, in a comprehension over `extents`. */
-export function adjointOfRead(read: ReadScalar, weight: Scalar, extents: readonly number[], shapeOf: (id: TensorId) => readonly number[]): Contribution {
+export function adjointOfRead(read: ReadScalar, weight: Scalar, extents: readonly number[], shapeOf: (id: TensorId) => readonly number[], permutations?: Permutations): Contribution {
   const shape = shapeOf(read.tensor);
   const interner = createInterner();
-  const inversion = invertRead(read.at, extents, shape, target);
+  const inversion = invertRead(read.at, extents, shape, target, permutations);
   const product: Product = { constant: 1, numerators: [], denominators: [], conditions: [...inversion.conditions] };
   flatten(weight, product);
 
@@ -45,7 +46,7 @@ export function adjointOfRead(read: ReadScalar, weight: Scalar, extents: readonl
   const guards: Scalar[] = [];
   for (const [variable, solved] of inversion.solved) {
     const guarded = solved.mayLeave || solved.divisible !== null;
-    if (guarded && !carries(product, variable, solved.extent, shapeOf)) guards.push(guardOf(solved));
+    if (guarded && (solved.fromData || !carries(product, variable, solved.extent, shapeOf))) guards.push(guardOf(solved));
     // -1 where it has no meaning, so that every guarded read misses.
     values.set(variable, guardedValue(solved));
   }

@@ -16,6 +16,7 @@ import { adjointOfRoutine } from './adjoint-of-routine.js';
 import { alignElements } from './builder.js';
 import type { ProgramBuilder } from './builder.js';
 import { foldRanges } from './index-algebra.js';
+import type { Permutations } from './invert-read.js';
 import type { Comprehension, Origin, Tensor, Window } from './program.js';
 import { sizeOf } from './program.js';
 import { differentiateScalar, insideOf } from './scalar-derivative.js';
@@ -42,6 +43,7 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
     const list = shares.get(to);
     if (list === undefined) shares.set(to, [share]); else list.push(share);
   };
+  const permutations = inversesIn(builder);
   const gradients = new Map<TensorId, TensorId>();
   const wanted = new Set(wrt);
 
@@ -85,7 +87,7 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
         const weight = weightOf(builder, tensor, body, gradient, origin);
         if (weight === null) break;
         for (const { read, adjoint } of differentiateScalar(body, weight, (r) => active.has(r.tensor), (r) => insideOf(r, shapeOf(r.tensor)), interner)) {
-          give(read.tensor, { kind: 'contribution', contribution: adjointOfRead(read, adjoint, extents, shapeOf), origin: tensor.origin });
+          give(read.tensor, { kind: 'contribution', contribution: adjointOfRead(read, adjoint, extents, shapeOf, permutations), origin: tensor.origin });
         }
         break;
       }
@@ -99,6 +101,21 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
     gradients.set(id, zeros);
     return zeros;
   });
+}
+
+/** Inverses of the permutations that the program sorts by, each made when it is first needed. */
+function inversesIn(builder: ProgramBuilder): Permutations {
+  const known = new Map<TensorId, TensorId>();
+  return (id) => {
+    const tensor = builder.tensor(id);
+    if (tensor.kind !== 'routine' || tensor.op !== 'argsort') return null;
+    const inverse = (): TensorId => {
+      const made = known.get(id) ?? builder.routine('argsort', [id], { span: tensor.origin.span, name: `inverse ${tensor.origin.name}` });
+      known.set(id, made);
+      return made;
+    };
+    return { inverse, size: tensor.shape[tensor.shape.length - 1] };
+  };
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -8,14 +8,15 @@
  *   the loop that remains is over d, with a range guard and, for strides, a divisibility guard;
  * - mod(e, n) = p with a variable of extent at most n is e = p modulo n; with a larger one, e = n t + p over a new
  *   loop t; floor(e / n) = p is e = n p + t with t < n; floor and remainder of one e join into e itself;
+ * - order[e, v] = p for a permutation along the last axis, and a variable v, is v = inverse[e, p];
  * - what remains (data-dependent indices, equations without unknowns) becomes a condition of the sum.
  */
 import { combine, foldRanges, linearOf, rangeOfLinear, scalarOfLinear } from './index-algebra.js';
 import type { Linear } from './index-algebra.js';
 import { rangeOf } from './ranges.js';
 import type { Range } from './ranges.js';
-import { add, binary, boolean, index, int, mul, select, sub, substitute, unary, visit } from './scalar.js';
-import type { Scalar } from './scalar.js';
+import { add, binary, boolean, index, indexVariables, int, mul, read, select, sub, substitute, unary, visit } from './scalar.js';
+import type { Scalar, TensorId } from './scalar.js';
 import { createInterner } from './structure.js';
 
 /** The solution of at(v) = p. The axes of p are the index variables `target + axis`. */
@@ -35,6 +36,8 @@ export interface SolvedVariable {
   readonly divisible: Scalar | null;
   /** True when the value can leave 0..extent-1, so the sum must leave such points out. */
   readonly mayLeave: boolean;
+  /** True when the value is data, whose reads are clamped and not guarded. */
+  readonly fromData: boolean;
 }
 
 interface Equation {
@@ -48,17 +51,24 @@ interface Solution {
   readonly extent: number;
 }
 
+/** The inverse of a tensor whose rows are permutations of 0..n-1, or null for other tensors. */
+export type Permutations = (tensor: TensorId) => { readonly inverse: () => TensorId; readonly size: number } | null;
+
+const none: Permutations = () => null;
+
 /**
  * Solves at(v) = p. Variables 0..extents.length-1 are the comprehension's; `target`.. are the axes of p, of sizes
  * `shape`. New loops get numbers from extents.length up.
  */
-export function invertRead(at: readonly Scalar[], extents: readonly number[], shape: readonly number[], target: number): Inversion {
+export function invertRead(at: readonly Scalar[], extents: readonly number[], shape: readonly number[], target: number, permutations: Permutations = none): Inversion {
   const interner = createInterner();
   const loopExtents = new Map<number, number>(extents.map((e, v) => [v, e]));
   const extentOf = (v: number): number | undefined => (v >= target ? shape[v - target] : loopExtents.get(v));
   const fold = (s: Scalar): Scalar => foldRanges(s, extentOf, null, interner);
   const solutions = new Map<number, Solution>();
   const conditions: Scalar[] = [];
+  /** Values of variables found by inverting a permutation. */
+  const places = new Map<number, Range>();
   let fresh = extents.length;
   let equations: Equation[] = at.map((left, axis) => ({ left, right: index(target + axis) }));
 
@@ -96,7 +106,11 @@ export function invertRead(at: readonly Scalar[], extents: readonly number[], sh
     const { left, right } = next.e;
     const linear = linearOf(left, interner);
     const atoms = linear.terms.map((t) => (t.atom.kind === 'index' && isUnknown(t.atom.axis) ? t.atom.axis : null));
-    if (!isArithmetic(left) || next.unknowns === 0) {
+    const permuted = solvePermutation(left, right, isUnknown, extentOf, permutations);
+    if (permuted !== null) {
+      solve(permuted.variable, permuted.value, null);
+      places.set(permuted.variable, { low: 0, high: permuted.size - 1 });
+    } else if (!isArithmetic(left) || next.unknowns === 0) {
       require(binary('eq', left, right));
     } else if (linear.terms.every((t, i) => atoms[i] !== null || unknownsOf(t.atom, isUnknown) === 0)) {
       const unknown: Linear = { constant: 0, terms: linear.terms.filter((_, i) => atoms[i] !== null) };
@@ -136,11 +150,23 @@ export function invertRead(at: readonly Scalar[], extents: readonly number[], sh
   const loops = [...loopExtents].filter(([v]) => !solutions.has(v)).map(([variable, extent]) => ({ variable, extent }));
   const solved = new Map<number, SolvedVariable>();
   for (const [variable, s] of [...solutions].sort(([a], [b]) => a - b)) {
-    const range: Range = rangeOf(s.value, extentOf);
+    const range: Range = places.get(variable) ?? rangeOf(s.value, extentOf);
     const always = s.divisible !== null && s.divisible.kind === 'const' && s.divisible.value !== 0;
-    solved.set(variable, { extent: s.extent, value: s.value, divisible: always ? null : s.divisible, mayLeave: !(range.low >= 0 && range.high < s.extent) });
+    solved.set(variable, { extent: s.extent, value: s.value, divisible: always ? null : s.divisible, mayLeave: !(range.low >= 0 && range.high < s.extent), fromData: places.has(variable) || !Number.isFinite(range.low) || !Number.isFinite(range.high) });
   }
   return { solved, loops, conditions };
+}
+
+/** order[e..., v] = right, with v an unknown that does not occur in e, and right an index of the permutation. */
+function solvePermutation(left: Scalar, right: Scalar, isUnknown: (v: number) => boolean, extentOf: (v: number) => number | undefined, permutations: Permutations): { readonly variable: number; readonly value: Scalar; readonly size: number } | null {
+  if (left.kind !== 'read' || left.otherwise !== null) return null;
+  const permutation = permutations(left.tensor);
+  const last = left.at[left.at.length - 1];
+  if (permutation === null || last.kind !== 'index' || !isUnknown(last.axis)) return null;
+  const others = left.at.slice(0, -1);
+  const range = rangeOf(right, extentOf);
+  if (others.some((i) => indexVariables(i).has(last.axis)) || !(range.low >= 0 && range.high < permutation.size)) return null;
+  return { variable: last.axis, value: read(permutation.inverse(), [...others, right], 'i32'), size: permutation.size };
 }
 
 /** mod(g e + r, g m) = g mod(e, m) + r when 0 <= r < g, r not zero; null when there is no such g. */

@@ -8,7 +8,7 @@
  * included, so every result stays the same.
  */
 import type { Program, Tensor } from './program.js';
-import { bytesOf, sizeOf } from './program.js';
+import { bytesOf, isComputed, sizeOf } from './program.js';
 import { dependencies, renameTensor } from './renumber.js';
 import type { TensorId } from './scalar.js';
 
@@ -18,7 +18,7 @@ const smallPart = 1 / 64;
 /** Where tensors are computed and last read, as positions in the program. */
 interface Liveness {
   readonly bytes: readonly number[];
-  /** Whether memory holds it: comprehensions; windows and packs lie in the memory of others, sources always live. */
+  /** Whether memory holds it: comprehensions and routines; windows and packs lie in the memory of others, sources always live. */
   readonly owned: readonly boolean[];
   /** Positions of the tensors that read each tensor, windows and packs seen through, in order. */
   readonly readers: readonly (readonly number[])[];
@@ -57,7 +57,7 @@ function livenessOf(program: Program): Liveness {
   for (const id of [...program.outputs.map((o) => o.tensor), ...program.updates.map((u) => u.value)]) for (const owner of ownersOf(id)) readers[owner].push(tensors.length);
   return {
     bytes: tensors.map((t) => sizeOf(t.shape) * bytesOf(t.element)),
-    owned: tensors.map((t) => t.kind === 'comprehension'),
+    owned: tensors.map(isComputed),
     readers,
   };
 }
@@ -160,7 +160,7 @@ function withCopies(program: Program, pivot: number, isKept: (id: number) => boo
     const known = memo.get(id);
     if (known !== undefined) return known;
     const tensor = program.tensors[id];
-    const answer = tensor.kind === 'comprehension' ? !isKept(id) : tensor.kind !== 'source' && dependencies(tensor).some(mustCopy);
+    const answer = isComputed(tensor) ? !isKept(id) : tensor.kind !== 'source' && dependencies(tensor).some(mustCopy);
     memo.set(id, answer);
     return answer;
   };

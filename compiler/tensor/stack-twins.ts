@@ -118,6 +118,10 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
         const parts = tensor.parts.map(whole);
         return parts.every((p, i) => p === tensor.parts[i]) ? tensor.id : builder.pack(parts, tensor.origin, [...tensor.offsets]);
       }
+      case 'routine': {
+        const inputs = tensor.inputs.map(whole);
+        return inputs.every((id, i) => id === tensor.inputs[i]) ? tensor.id : builder.routine(tensor.op, inputs, tensor.origin);
+      }
       case 'comprehension': {
         const body = renamed(tensor.body);
         return body === tensor.body ? tensor.id : copyWith(builder, tensor, body);

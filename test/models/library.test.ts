@@ -21,7 +21,8 @@ const vector = (n: Sizes): Record<string, readonly number[]> => ({ x: [n.a, n.b 
 const same = (file: string, names: readonly string[], shapes: Case['shapes']): Case[] => names.map((name) => ({ file: std(file), name, shapes }));
 
 const cases: readonly Case[] = [
-  ...same('prelude', ['relu', 'leaky_relu', 'gelu', 'sigmoid', 'silu', 'softplus', 'softmax', 'log_softmax', 'normalize', 'transpose'], vector),
+  ...same('prelude', ['relu', 'leaky_relu', 'gelu', 'sigmoid', 'silu', 'softplus', 'softmax', 'log_softmax', 'normalize', 'transpose', 'sort'], vector),
+  { file: std('prelude'), name: 'inverse_normal', shapes: (n) => ({ p: [n.a, n.b + 1] }) },
   ...same('prelude', ['dot', 'squared_distance', 'cosine', 'mse'], pair),
   { file: std('prelude'), name: 'flatten', shapes: image },
   { file: std('prelude'), name: 'soft_cross_entropy', shapes: (n) => ({ target: [n.a, n.b + 1], logits: [n.a, n.b + 1] }) },
@@ -95,6 +96,8 @@ const elsewhere: ReadonlySet<string> = new Set([
   'cross_entropy', 'one_of_four',
   // given an energy: test/lower/latent.test.ts; and its helper
   'ista', 'cem', 'mppi', 'least',
+  // an int among the results: test/lower/routines.test.ts
+  'top_k',
   // compositions of basic_block, bottleneck and conv_block: test/pipeline/backbones.test.ts runs them
   'resnet_stem', 'bottleneck_stage', 'basic_resnet', 'bottleneck_resnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
   'regnet_y', 'vit', 'convnext',

@@ -1,0 +1,88 @@
+/** Programs with routines and segmented sums, as users' files lead to them, for the tests of both targets. */
+import { fuse } from '../../compiler/fuse/fuse.js';
+import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { ProgramBuilder } from '../../compiler/tensor/builder.js';
+import { differentiate } from '../../compiler/tensor/differentiate.js';
+import { add, binary, float, index, int, mul, select } from '../../compiler/tensor/scalar.js';
+import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
+import { simplify } from '../../compiler/tensor/simplify.js';
+import { origin } from './tools.js';
+
+const options = { disabled: [], maxBindings: 8, target: 'wasm' as const };
+
+/** Simplified and fused, with all that `make` names as outputs. */
+function program(name: string, make: (b: ProgramBuilder) => Readonly<Record<string, TensorId | undefined>>): KernelProgram {
+  const b = new ProgramBuilder(name);
+  for (const [output, id] of Object.entries(make(b))) if (id !== undefined) b.output(output, id);
+  return fuse(simplify(b.build()), options);
+}
+
+/** The sorted rows of `x` and the gradient of a weighted sum of them. */
+export function sorting(shape: readonly number[], element: 'f32' | 'i32' = 'f32'): KernelProgram {
+  return program('sorting', (b) => {
+    const x = b.source('x', 'data', element, shape, origin('x'));
+    const order = b.routine('argsort', [x], origin('order'));
+    const leading = shape.slice(0, -1).map((_, axis) => index(axis));
+    const sorted = b.comprehension(element, shape, null, b.read(x, [...leading, b.identity(order)]), origin('sorted'));
+    if (element === 'i32') return { order, sorted };
+    const weights = b.source('w', 'data', 'f32', shape, origin('w'));
+    const loss = b.comprehension('f32', [], { op: 'sum', extents: shape }, mul(b.identity(sorted), b.identity(weights)), origin('loss'));
+    return { order, sorted, gradient: differentiate(b, loss, [x])[0] };
+  });
+}
+
+/** A source of matrices with n added to the diagonal: positive definite, as elements are at most 1. */
+export function positive(b: ProgramBuilder, batch: number, n: number): TensorId {
+  const m = b.source('m', 'data', 'f32', [batch, n, n], origin('m'));
+  const [i, j] = [index(1), index(2)];
+  return b.comprehension('f32', [batch, n, n], null, add(b.identity(m), select(binary('eq', i, j), float(n), float(0))), origin('positive'));
+}
+
+/** A factor and both solutions with it. */
+export function triangular(batch: number, n: number, columns: number): KernelProgram {
+  return program('triangular', (b) => {
+    const right = b.source('b', 'data', 'f32', [batch, n, columns], origin('b'));
+    const factor = b.routine('cholesky', [positive(b, batch, n)], origin('factor'));
+    return { factor, solved: b.routine('solve', [factor, right], origin('solved')), transposed: b.routine('solve_transposed', [factor, right], origin('transposed')) };
+  });
+}
+
+/** sum[i where a[i] == k and the guard](x[i, d] * 2) for K rows; `at` are further axes of the items. */
+export interface Segments {
+  readonly items: readonly number[];
+  readonly rows: readonly number[];
+  readonly columns: readonly number[];
+  /** Leading axes that the keys and the result have too. */
+  readonly batch?: readonly number[];
+  readonly counts?: boolean;
+  readonly guarded?: boolean;
+}
+
+export function segments({ items, rows, columns, batch = [], counts = false, guarded = false }: Segments): KernelProgram {
+  return program('segments', (b) => {
+    const keys = rows.map((_, r) => b.source(`a${r}`, 'data', 'i32', [...batch, ...items], origin(`a${r}`)));
+    const x = b.source('x', 'data', 'f32', [...batch, ...items, ...columns], origin('x'));
+    const shape = [...batch, ...rows, ...columns];
+    const outer = batch.map((_, axis) => index(axis));
+    const own = columns.map((_, axis) => index(batch.length + rows.length + axis));
+    const item = items.map((_, axis) => index(shape.length + axis));
+    // Keys run over 0..6 here: one less, so that some lie outside.
+    let hit: Scalar = keys.map((key, r) => binary('eq', add(b.read(key, [...outer, ...item]), int(-1)), index(batch.length + r))).reduce((p, q) => binary('and', p, q));
+    if (guarded) hit = binary('and', hit, binary('lt', item[0], int(items[0] - 2)));
+    const value = counts ? int(1) : mul(b.read(x, [...outer, ...item, ...own]), float(2));
+    const sums = b.comprehension(counts ? 'i32' : 'f32', shape, { op: 'sum', extents: items }, select(hit, value, counts ? int(0) : float(0)), origin('sums'));
+    return { sums };
+  });
+}
+
+/** The gradient of rows gathered from a table. */
+export function gather(rows: number, width: number, items: number): KernelProgram {
+  return program('gather', (b) => {
+    const table = b.source('table', 'parameters', 'f32', [rows, width], origin('table'));
+    const at = b.source('at', 'data', 'i32', [items], origin('at'));
+    const weights = b.source('w', 'data', 'f32', [items, width], origin('w'));
+    const taken = b.comprehension('f32', [items, width], null, b.read(table, [b.read(at, [index(0)]), index(1)]), origin('taken'));
+    const loss = b.comprehension('f32', [], { op: 'sum', extents: [items, width] }, mul(mul(b.identity(taken), b.identity(taken)), b.identity(weights)), origin('loss'));
+    return { gradient: differentiate(b, loss, [table])[0] };
+  });
+}

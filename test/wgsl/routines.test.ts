@@ -1,0 +1,37 @@
+/** Routines and segmented sums on a software adapter, with its own schedules and those of a GPU, against the float64 interpreter. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import type { Device } from '../../runtime/device/device.js';
+import { gather, segments, sorting, triangular } from '../kernels/routines.js';
+import { numbers } from '../kernels/tools.js';
+import { expectAgreement, gpuOptions, openTestDevice, softwareOptions } from './harness.js';
+
+const opened = await openTestDevice();
+const reason = typeof opened === 'string' ? ` (skipped: ${opened})` : '';
+let device: Device;
+
+const programs: readonly (readonly [string, () => KernelProgram])[] = [
+  ['rows sorted', () => sorting([3, 5, 37])],
+  ['integers sorted', () => sorting([4, 129], 'i32')],
+  ['triangular systems', () => triangular(3, 9, 5)],
+  ['a matrix of more rows than threads', () => triangular(1, 70, 1)],
+  ['segments', () => segments({ items: [50], rows: [5], columns: [7] })],
+  ['segments of wide rows', () => segments({ items: [40], rows: [6], columns: [3000] })],
+  ['segments counted', () => segments({ items: [300], rows: [9], columns: [], counts: true })],
+  ['segments with a guard and two axes', () => segments({ items: [10, 9], rows: [5], columns: [4, 3], guarded: true })],
+  ['segments by two keys', () => segments({ items: [200], rows: [3, 5], columns: [3] })],
+  ['segments of every row', () => segments({ items: [60], rows: [5], columns: [3], batch: [4] })],
+  ['gradient of a gather', () => gather(9, 12, 80)],
+];
+
+describe.skipIf(typeof opened === 'string')(`routines on an adapter${reason}`, () => {
+  beforeAll(() => { if (typeof opened !== 'string') device = opened; });
+  afterAll(() => device.close());
+  for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
+    it.each(programs)(`%s, ${schedules} schedules`, async (_name, build) => {
+      const kernels = build();
+      await expectAgreement(device, kernels, numbers(kernels.program, 3), options, 1e-4);
+      expect.assertions(kernels.program.outputs.length);
+    });
+  }
+});
