@@ -4,8 +4,8 @@
  * depends on that position. It is `coupled` when a row needs other rows: a sum over the batch, a comparison of all pairs.
  */
 import type { ProgramBuilder } from './builder.js';
-import type { Tensor } from './program.js';
-import { sizeOf } from './program.js';
+import type { Routine, Tensor } from './program.js';
+import { routineRank, sizeOf } from './program.js';
 import type { Scalar } from './scalar.js';
 import { operands } from './scalar.js';
 
@@ -38,6 +38,7 @@ export function analyseCoupling(builder: ProgramBuilder, rows: (source: Extract<
         return kept ? whole : coupled;
       }
       case 'pack': return tensor.parts.some((p) => known[p].kind !== 'independent') ? coupled : independent;
+      case 'routine': return ofRoutine(tensor, tensor.inputs.map((i) => known[i]));
       case 'comprehension': {
         const found = scalar(tensor.body);
         return found.kind === 'rows' && found.axis >= tensor.shape.length ? coupled : found;
@@ -70,4 +71,15 @@ export function analyseCoupling(builder: ProgramBuilder, rows: (source: Extract<
     return elsewhere.has(axis) ? coupled : { kind: 'rows', axis };
   };
   return { scalar: (s) => { update(); return scalar(s); } };
+}
+
+/** Leading axes stay apart, and so do the columns of right sides with one matrix for all. */
+function ofRoutine(routine: Routine, inputs: readonly Coupling[]): Coupling {
+  const rows = inputs.filter((c) => c.kind !== 'independent');
+  if (rows.length === 0) return independent;
+  const [first] = rows;
+  if (first.kind !== 'rows' || rows.some((c) => c.kind !== 'rows' || c.axis !== first.axis)) return coupled;
+  const leading = first.axis < routine.shape.length - routineRank(routine.op);
+  const column = inputs.length === 2 && inputs[0].kind === 'independent' && first.axis === routine.shape.length - 1;
+  return leading || column ? first : coupled;
 }
