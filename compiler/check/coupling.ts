@@ -8,7 +8,8 @@
  */
 import type { Span } from '../../grammar/span.js';
 import type { ObjectivesProgram } from '../lower/collapse-program.js';
-import type { Comprehension, Tensor } from '../tensor/program.js';
+import { routineKeepsAxis } from '../tensor/program.js';
+import type { Comprehension, Routine, Tensor } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { operands } from '../tensor/scalar.js';
 import { linearReads } from './linear-chain.js';
@@ -59,8 +60,21 @@ function dependenceOf(t: Tensor, tensors: readonly Tensor[], known: readonly Dep
     case 'source': return { result: t.role === 'batch' && t.shape[0] === batch ? { own: { axis: 0, shift: 0 }, several: false } : nothing, meeting: null };
     case 'window': return windowDependence(t.shape, tensors[t.of].shape, t.offset, known[t.of], batch);
     case 'pack': return { result: { own: null, several: t.parts.some((p) => known[p].own !== null || known[p].several) }, meeting: t.parts.some((p) => known[p].own !== null) ? 'pairs' : null };
+    case 'routine': return routineDependence(t, t.inputs.map((i) => known[i]));
     case 'comprehension': return comprehensionDependence(t, known, batch);
   }
+}
+
+function routineDependence(t: Routine, inputs: readonly Dependence[]): Found {
+  let own: Dependence['own'] = null;
+  const several = inputs.some((d) => d.several);
+  for (const [k, d] of inputs.entries()) {
+    if (d.own === null) continue;
+    const differs = own !== null && (own.axis !== d.own.axis || own.shift !== d.own.shift);
+    if (differs || !routineKeepsAxis(t, d.own.axis, k)) return { result: { own: null, several: true }, meeting: 'pairs' };
+    own = d.own;
+  }
+  return { result: { own, several }, meeting: null };
 }
 
 /** A reshape keeps the axis when one of the same stride, and of a multiple of the batch, is there. */
@@ -181,6 +195,7 @@ function nonlinearlyUsed(p: ObjectivesProgram, depends: (id: TensorId) => boolea
       case 'source': break;
       case 'window': take(t.of, true); break;
       case 'pack': t.parts.forEach((part) => take(part, true)); break;
+      case 'routine': t.inputs.forEach((i) => take(i, false)); break;
       case 'comprehension': {
         const linear = linearReadsOf(t, depends);
         for (const r of readsIn(t.body)) take(r.tensor, linear.has(r));

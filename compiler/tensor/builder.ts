@@ -38,7 +38,7 @@ export class ProgramBuilder {
 
   /** The result has the shape of the last input. */
   routine(op: RoutineOperator, inputs: readonly TensorId[], origin: Origin): TensorId {
-    const id = this.next();
+    const id = this.nextId;
     this.tensors.push({ kind: 'routine', id, op, inputs, element: op === 'argsort' ? 'i32' : 'f32', shape: this.tensor(inputs[inputs.length - 1]).shape, origin, ...(this.backward ? { phase: 'backward' as const } : {}) });
     return id;
   }

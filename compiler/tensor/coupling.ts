@@ -5,7 +5,7 @@
  */
 import type { ProgramBuilder } from './builder.js';
 import type { Routine, Tensor } from './program.js';
-import { routineRank, sizeOf } from './program.js';
+import { routineKeepsAxis, sizeOf } from './program.js';
 import type { Scalar } from './scalar.js';
 import { operands } from './scalar.js';
 
@@ -73,13 +73,13 @@ export function analyseCoupling(builder: ProgramBuilder, rows: (source: Extract<
   return { scalar: (s) => { update(); return scalar(s); } };
 }
 
-/** Leading axes stay apart, and so do the columns of right sides with one matrix for all. */
+/** Rows stay rows where the routine keeps them apart in every input that has them. */
 function ofRoutine(routine: Routine, inputs: readonly Coupling[]): Coupling {
-  const rows = inputs.filter((c) => c.kind !== 'independent');
-  if (rows.length === 0) return independent;
-  const [first] = rows;
-  if (first.kind !== 'rows' || rows.some((c) => c.kind !== 'rows' || c.axis !== first.axis)) return coupled;
-  const leading = first.axis < routine.shape.length - routineRank(routine.op);
-  const column = inputs.length === 2 && inputs[0].kind === 'independent' && first.axis === routine.shape.length - 1;
-  return leading || column ? first : coupled;
+  let found: Coupling = independent;
+  for (const [k, c] of inputs.entries()) {
+    if (c.kind === 'independent') continue;
+    if (c.kind === 'coupled' || !routineKeepsAxis(routine, c.axis, k) || (found.kind === 'rows' && found.axis !== c.axis)) return coupled;
+    found = c;
+  }
+  return found;
 }

@@ -120,6 +120,12 @@ export function routineRank(op: RoutineOperator): 1 | 2 {
   return op === 'argsort' ? 1 : 2;
 }
 
+/** Whether a position on `axis` of input number `input` reaches only the same position of a routine's result. */
+export function routineKeepsAxis(routine: Routine, axis: number, input: number): boolean {
+  const rank = routine.shape.length;
+  return axis < rank - routineRank(routine.op) || (input === 1 && axis === rank - 1);
+}
+
 /** The tensor an id names. */
 export function tensorOf(program: { readonly tensors: readonly Tensor[] }, id: TensorId): Tensor {
   return program.tensors[id];
