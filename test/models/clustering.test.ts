@@ -80,6 +80,21 @@ describe('k-means', () => {
   });
 });
 
+describe('whitening', () => {
+  it('gives every direction variance one, and no covariance', () => {
+    const x = Array.from({ length: 40 }, (_, i) => [5 + 3 * Math.sin(1.7 * i), Math.sin(i * i), 0.5 * Math.cos(0.9 * i) - Math.sin(i * i)]);
+    const w = rowsOf(call('whiten', { x: tensor(x) }, { floor: '0', rounds: '30' }), 3);
+    near(meanOf(w), [0, 0, 0], 6);
+    for (let i = 0; i < 3; i++) for (let j = 0; j < 3; j++) expect(w.reduce((s, r) => s + r[i] * r[j], 0) / 40).toBeCloseTo(i === j ? 1 : 0, 6);
+  });
+
+  it('leaves directions without variance small', () => {
+    const x = matrix(40, 2, 2).map((r) => [r[0], r[1], 1e-4 * r[0] * r[1]]);
+    const w = rowsOf(call('whiten', { x: tensor(x) }), 3);
+    expect(w.reduce((s, r) => s + r[2] ** 2, 0) / 40).toBeLessThan(0.01);
+  });
+});
+
 /** Sinkhorn as the paper has it: alternate scaling of exp(scores / eps), columns first, each row summing to one in the end. */
 function codesOf(z: Matrix, prototypes: Matrix, eps: number, rounds: number): Matrix {
   let q = z.map((r) => prototypes.map((p) => Math.exp(dot(r, p) / eps)));

@@ -52,6 +52,7 @@ export const models: readonly SmallModel[] = [
   },
   { name: 'swav', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', prototypes: '6', queued: '6', parts: '1', queue_from: '0', channels: '2' } },
   { name: 'deepcluster_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', k: '3', rounds: '2', channels: '2' } },
+  { name: 'deeper_cluster', inputs: ['x'], channels: 1, set: { k: '4', supers: '2', rounds: '2', channels: '2' } },
   { name: 'clusterfit', inputs: ['x'], channels: 1, set: { k: '3', rounds: '2', channels: '2', grid: '1' } },
   // Its feature maps need pictures of that size.
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
