@@ -14,6 +14,8 @@ import { costOf, totalCost } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { Code, Entry, Launch, Plan } from './plan/plan.js';
+import { joinMoments } from './tensor/join-moments.js';
+import { sharePartialSums } from './tensor/share-partial-sums.js';
 import { simplify, simplifyPasses } from './tensor/simplify.js';
 import { recomputeActivations } from './tensor/recompute.js';
 import { splitStridePhases } from './tensor/split-stride-phases.js';
@@ -45,6 +47,16 @@ export const passes: readonly Pass[] = [
     reason: 'after simplify, which folds the divisibility conditions into the form looked for; before fusion, which then sees plain convolutions',
     // The interleaving map binds its phases and its result.
     run: (program, options) => splitStridePhases(program, options.maxBindings - 1),
+  },
+  {
+    name: 'moments', description: 'a mean and the variance about it become two sums over the same data, one pass instead of two',
+    reason: 'after simplify, which shares what both sum over; after differentiation, which is better off with the definition',
+    run: joinMoments,
+  },
+  {
+    name: 'partial sums', description: 'a sum over all twins is the sum of sums over each, where those are taken of the same data',
+    reason: 'after moments, which makes sums; before fusion, which takes sums of the same shape in one pass',
+    run: sharePartialSums,
   },
   {
     name: 'recompute', description: 'where asked for, activations are computed again in the backward pass instead of kept',

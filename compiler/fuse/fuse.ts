@@ -32,6 +32,8 @@ export const fusePasses: readonly FusePass[] = [
   // Before contractions, which would see a product with a matrix of zeros and ones.
   { name: 'segments', description: 'sums by key become segmented sums', run: scatterSegments },
   { name: 'contractions', description: 'sums of products become contract kernels', run: classifyContractions },
+  // Before inlining: a body whose costly part is done is cheap enough to be computed again by each reader.
+  { name: 'early invariants', description: 'costly arithmetic of few points moves out of large loops', run: hoistInvariants },
   // Before the merges: what can disappear into its users leaves less to merge.
   { name: 'inline', description: 'maps move into the kernels that read them', run: inlineMaps },
   { name: 'hidden segments', description: 'sums by key that inlining brought to light', run: scatterSegments },

@@ -86,8 +86,8 @@ export function costOf(root: Scalar): ScalarCost {
       case 'const': case 'index': case 'accumulator': return;
       case 'read':
         reads.push(s);
-        if (s.at.some(isData)) expensive = true;
-        operations += 1;
+        // Lanes that gather load one by one, which is still less than a pass through memory.
+        operations += s.at.some(isData) ? 5 : 1;
         return;
       case 'draw': operations += 40; expensive = true; return;
       case 'unary':

@@ -19,13 +19,23 @@ function foldNode(s: Scalar): Scalar {
       if (s.condition.kind === 'unary' && s.condition.op === 'not') return select(s.condition.x, s.b, s.a);
       // if p then (if q then a else b) else b
       if (s.a.kind === 'select' && same(s.a.b, s.b)) return select(binary('and', s.condition, s.a.condition), s.a.a, s.b);
-      return same(s.a, s.b) ? s.a : decided(s);
+      return same(s.a, s.b) ? s.a : oneRead(s) ?? decided(s);
     case 'cast':
       // A bool read as a number and that as another number is the bool as the other number.
       if (s.x.kind === 'cast' && s.x.x.type === 'bool' && s.x.type !== 'bool') return cast(s.type, s.x.x);
       return s;
     default: return s;
   }
+}
+
+/** Data that chooses between two reads of a tensor chooses where to read: one read, and one use of what is read. */
+function oneRead(s: Extract<Scalar, { kind: 'select' }>): Scalar | null {
+  const { condition, a, b } = s;
+  if (a.kind !== 'read' || b.kind !== 'read' || a.tensor !== b.tensor) return null;
+  if (a.otherwise !== b.otherwise && (a.otherwise === null || b.otherwise === null || !same(a.otherwise, b.otherwise))) return null;
+  let fromData = false;
+  visit(condition, (n) => { fromData ||= n.kind === 'read'; });
+  return fromData ? { ...a, at: a.at.map((i, axis) => (same(i, b.at[axis]) ? i : select(condition, i, b.at[axis]))) } : null;
 }
 
 /** In the branches of a select, other selects by the same condition are decided. */

@@ -14,6 +14,7 @@ import { bug } from '../../grammar/diagnostics/report.js';
 import type { ProgramBuilder } from './builder.js';
 import { findTwins, zipScalars } from './find-twins.js';
 import type { TwinGroup } from './find-twins.js';
+import { joinSlices } from './join-slices.js';
 import { dependencies } from './renumber.js';
 import type { Comprehension, Tensor } from './program.js';
 import type { Scalar, TensorId } from './scalar.js';
@@ -123,7 +124,9 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
         return inputs.every((id, i) => id === tensor.inputs[i]) ? tensor.id : builder.routine(tensor.op, inputs, tensor.origin);
       }
       case 'comprehension': {
-        const body = renamed(tensor.body);
+        const extents = [...tensor.shape, ...(tensor.reduce?.extents ?? [])];
+        const now = renamed(tensor.body);
+        const body = now === tensor.body ? now : joinSlices(now, (v) => extents[v], (id) => builder.tensor(id).shape);
         return body === tensor.body ? tensor.id : copyWith(builder, tensor, body);
       }
     }

@@ -1,0 +1,48 @@
+/** What a step of the benchmark's models and of a bundled one is made of, counted: launches, passes, memory. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
+import { compileTraining, loadProgram } from '../../compiler/pipeline.js';
+import { memoryReader } from '../lower/harness.js';
+
+const target: TargetOptions = {
+  target: 'wasm', maxBindingBytes: 2 ** 32, maxBindings: 1000, maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 32768,
+  subgroups: false, software: false, threads: 2, relaxedSimd: false, disabled: [],
+};
+
+function compile(file: string, disabled: readonly string[] = []): CompiledModel {
+  const loaded = loadProgram(join(import.meta.dirname, '..', '..', file), memoryReader({}));
+  expect(loaded.diagnostics).toEqual([]);
+  return compileTraining(loaded, {
+    model: null, set: {}, steps: 100, resident: true, embedBatch: 256, target: { ...target, disabled },
+    data: { examples: 10000, classes: 10, inputs: [{ name: 'x', element: 'u8', shape: [28, 28, 1] }] },
+  });
+}
+
+const launches = (c: CompiledModel): number => c.plan.entries['step'].launches.length;
+
+describe('a training step', () => {
+  it.each([['bench/models/cnn.ssl', 25], ['bench/models/mlp.ssl', 20], ['models/vision/simclr.ssl', 52]])('of %s is at most %i launches, in memory near the least possible', (file, most) => {
+    const compiled = compile(file);
+    expect(launches(compiled)).toBeLessThanOrEqual(most);
+    const { peakBytes, liveBytes } = compiled.plan.entries['step'];
+    expect(peakBytes).toBeLessThanOrEqual(1.1 * liveBytes);
+    // The optimizer is one map over the whole arena.
+    const arena = compiled.kernels['step'].program.tensors.find((t) => t.kind === 'source' && t.name === 'parameters');
+    expect(compiled.kernels['step'].kernels.filter((k) => k.stores.some((s) => s.tensor === arena?.id))).toHaveLength(1);
+  });
+
+  it('of two views has half the launches, for no more bytes, that it has without twins', () => {
+    const [together, apart] = [compile('models/vision/simclr.ssl'), compile('models/vision/simclr.ssl', ['twins'])];
+    expect(launches(together)).toBeLessThan(0.7 * launches(apart));
+    const bytes = (c: CompiledModel): number => c.plan.entries['step'].launches.reduce((n, l) => n + l.cost.bytesRead + l.cost.bytesWritten, 0);
+    expect(bytes(together)).toBeLessThan(1.05 * bytes(apart));
+  });
+
+  it('takes mean and variance of a batch in one pass over it', () => {
+    const { kernels } = compile('models/vision/simclr.ssl').kernels['step'];
+    const passes = kernels.filter((k) => k.kind === 'reduce' && k.reduceExtents.join() === '256,28,28' && k.extents.join() === '2,24');
+    // One forward, one backward.
+    expect(passes).toHaveLength(2);
+  });
+});
