@@ -86,6 +86,22 @@ test('the second moment is the mean of the outer products of unit vectors', () =
   [...(outputs.get('out')?.values ?? [])].forEach((v, i) => expect(v).toBeCloseTo(expected[i], 12));
 });
 
+test('whitened groups have no mean, unit variance and no covariance, and the triangle of Cholesky', () => {
+  const z = numbers(12 * 3, 4);
+  const r = evaluateCall(load(std('energies')), 'whiten', { z: { shape: [12, 3], values: z } }, { set: { size: '6' } }).outputs.get('out')?.values ?? [];
+  for (const g of [0, 1]) {
+    const rows = [0, 1, 2, 3, 4, 5].map((n) => (g * 6 + n) * 3);
+    for (let i = 0; i < 3; i++) {
+      expect(rows.reduce((a, n) => a + r[n + i], 0)).toBeCloseTo(0, 9);
+      for (let j = 0; j < 3; j++) expect(rows.reduce((a, n) => a + r[n + i] * r[n + j], 0) / 5).toBeCloseTo(i === j ? 1 : 0, 9);
+    }
+    // L^-1 is lower triangular with a positive diagonal: the first whitened dimension is the first one, scaled.
+    const mean = rows.reduce((a, n) => a + z[n], 0) / 6;
+    const deviation = Math.sqrt(rows.reduce((a, n) => a + (z[n] - mean) ** 2, 0) / 5);
+    for (const n of rows) expect(r[n]).toBeCloseTo((z[n] - mean) / deviation, 9);
+  }
+});
+
 describe('an optimizer', () => {
   test.each(optimizers.map((o) => [title(o), o] as const))('%s follows its formula for four steps', (_, o) => {
     const loaded = load(std('optimizers'));

@@ -33,6 +33,7 @@ const cases: readonly Case[] = [
   { file: std('energies'), name: 'dcl', set: { weighted: 'true' }, shapes: pair },
   { file: std('energies'), name: 'batch_info_nce', shapes: (n) => ({ q: [n.a, n.b], k: [n.a, n.b] }) },
   { file: std('energies'), name: 'tico', shapes: (n) => ({ ...pair(n), moment: [n.b + 1, n.b + 1] }) },
+  { file: std('energies'), name: 'whiten', set: { size: '6', eps: '0.1' }, shapes: (n) => ({ z: [12, n.b] }) },
   { file: std('energies'), name: 'second_moment', shapes: (n) => ({ z: [n.a + 1, n.b] }) },
   { file: std('energies'), name: 'byol', shapes: (n) => ({ prediction_a: [n.a, n.b + 1], target_b: [n.a, n.b + 1], prediction_b: [n.a, n.b + 1], target_a: [n.a, n.b + 1] }) },
   { file: std('energies'), name: 'info_nce', shapes: (n) => ({ q: [n.a, n.b], k: [n.a, n.b], queue: [n.c + 1, n.b] }) },

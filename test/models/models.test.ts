@@ -12,7 +12,7 @@ const files = [
 const batch = 3;
 
 /** Settings that make any model small; those it does not have are left out. */
-const small: Readonly<Record<string, string>> = { width: '4', hidden: '4', narrow: '2', keys: '5', channels: '1', rounds: '2', slots: '2', codes: '3', support: '5', outputs: '4', slices: '3', parts: '1' };
+const small: Readonly<Record<string, string>> = { width: '4', hidden: '4', narrow: '2', keys: '5', channels: '1', rounds: '2', slots: '2', codes: '3', support: '5', outputs: '4', slices: '3', parts: '1', size: '3' };
 
 test.each(files.map((file, k) => ({ file, channels: k % 2 === 0 ? 3 : 1 })))('$file on $channels channels', ({ file, channels }) => {
   const loaded = load(file);

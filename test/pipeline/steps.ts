@@ -43,6 +43,7 @@ export const models: readonly SmallModel[] = [
   { name: 'triplet', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'dcl', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2', weighted: 'true' } },
   { name: 'nnclr', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', support: '12', channels: '2' } },
+  { name: 'wmse', inputs: ['x'], channels: 1, set: { width: '2', hidden: '8', size: '4', eps: '0.1', channels: '2' } },
   { name: 'tico', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' } },
   { name: 'dino', inputs: ['x'], channels: 1, set: { width: '4', hidden: '8', outputs: '6', parts: '1', channels: '2' } },
   { name: 'lejepa', inputs: ['x'], channels: 1, set: { width: '3', hidden: '8', parts: '1', slices: '4', channels: '2' } },
