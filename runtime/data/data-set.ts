@@ -82,18 +82,6 @@ export function memorySplit(
   };
 }
 
-/** Reads the first `limit` examples of an input, whichever kind of split it is. */
-export async function readAll(split: Split, input: ModelInput, limit: number = split.examples): Promise<HostArray> {
-  const count = Math.min(limit, split.examples);
-  if (split.resident) {
-    const whole = split.input(input.name);
-    return whole.subarray(0, count * elementsOf(input));
-  }
-  const out = allocateInput(input, count);
-  await split.rows(Array.from({ length: count }, (_, i) => i), { [input.name]: out });
-  return out;
-}
-
 /** FNV-1a of a text, as an unsigned 32-bit number: splits by name must not depend on the order of files. */
 export function hashText(text: string): number {
   let hash = 0x811c9dc5;

@@ -1,7 +1,7 @@
 /** Embeddings through a plan's entry `embed`, in chunks of its batch; and raw pixels in the same form, as a baseline. */
 import type { DataInfo } from '../../compiler/api.js';
 import type { Manifest, ModelInput } from '../../compiler/plan/manifest.js';
-import { allocateInput, elementsOf, readAll, type Split } from '../data/data-set.js';
+import { allocateInput, elementsOf, type Split } from '../data/data-set.js';
 import { fail } from '../data/problem.js';
 import type { Session } from '../device/device.js';
 import type { Features } from './spectrum.js';
@@ -72,25 +72,34 @@ export async function forEachEmbedBatch({ session, manifest, split, binding, lim
 
 /** Largest number of values a picture keeps as a baseline vector; larger ones are averaged over squares first. */
 const pixelLimit = 4096;
+/** Examples read at a time. */
+const pixelChunk = 256;
 
-/** Pixels / 255 as one vector an example; pictures with more than 4,096 values are averaged over squares. */
+/**
+ * Pixels / 255 as one vector an example; pictures with more than 4,096 values are averaged over squares. Of a sequence of
+ * pictures, the first.
+ */
 export async function pixelFeatures(split: Split, input: ModelInput, limit: number = split.examples): Promise<Features> {
   const rows = Math.min(limit, split.examples);
-  const raw = await readAll(split, input, rows);
-  const scale = input.element === 'u8' ? 1 / 255 : 1;
-  const [height, width, channels] = input.shape.length === 3 ? input.shape : [1, elementsOf(input), 1];
+  const pictures = input.shape.length >= 3;
+  const [height, width, channels] = pictures ? input.shape.slice(-3) : [1, elementsOf(input), 1];
   let factor = 1;
-  while (Math.ceil(height / factor) * Math.ceil(width / factor) * channels > pixelLimit && input.shape.length === 3) factor++;
-  if (factor === 1) return { rows, size: elementsOf(input), values: Float32Array.from(raw, (v) => v * scale) };
+  while (Math.ceil(height / factor) * Math.ceil(width / factor) * channels > pixelLimit && pictures) factor++;
+  const scale = (input.element === 'u8' ? 1 / 255 : 1) / factor ** 2;
   const h = Math.floor(height / factor);
   const w = Math.floor(width / factor);
   const size = h * w * channels;
   const values = new Float32Array(rows * size);
-  for (let i = 0; i < rows; i++) {
-    for (let y = 0; y < h * factor; y++) {
-      for (let x = 0; x < w * factor; x++) {
-        for (let c = 0; c < channels; c++) {
-          values[i * size + (Math.floor(y / factor) * w + Math.floor(x / factor)) * channels + c] += (raw[((i * height + y) * width + x) * channels + c] * scale) / factor ** 2;
+  const chunk = allocateInput(input, Math.min(rows, pixelChunk));
+  for (let from = 0; from < rows; from += pixelChunk) {
+    const count = Math.min(pixelChunk, rows - from);
+    await split.rows(Array.from({ length: count }, (_, i) => from + i), { [input.name]: chunk.subarray(0, count * elementsOf(input)) });
+    for (let i = 0; i < count; i++) {
+      for (let y = 0; y < h * factor; y++) {
+        for (let x = 0; x < w * factor; x++) {
+          for (let c = 0; c < channels; c++) {
+            values[(from + i) * size + (Math.floor(y / factor) * w + Math.floor(x / factor)) * channels + c] += chunk[i * elementsOf(input) + (y * width + x) * channels + c] * scale;
+          }
         }
       }
     }

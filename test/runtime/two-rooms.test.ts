@@ -6,6 +6,7 @@ import type { Environment } from '../../runtime/data/environment.js';
 import { openTwoRooms } from '../../runtime/data/two-rooms.js';
 import { drawPicture, drawWalls, move, type Rooms } from '../../runtime/data/two-rooms-world.js';
 import type { HostArray, Session } from '../../runtime/device/device.js';
+import { pixelFeatures } from '../../runtime/evaluate/embed.js';
 import { playEpisodes } from '../../runtime/evaluate/episodes.js';
 
 const rooms: Rooms = { wall: 32, door: 20 };
@@ -55,6 +56,15 @@ describe('walks', () => {
     expect([...both.action.slice(8)]).toEqual([...one.action]);
     expect(both.x.slice(both.x.length / 2)).toEqual(one.x);
     expect([...(await read(data.test ?? data.train, [7])).action]).not.toEqual([...one.action]);
+  });
+
+  it('stand as their first picture where raw pixels are a baseline', async () => {
+    const { x } = await read(data.train, [0, 1]);
+    const features = await pixelFeatures(data.train, data.info.inputs[0], 2);
+    const picture = 16 * 16 * 2;
+    expect(features).toMatchObject({ rows: 2, size: picture });
+    const second = x.subarray(x.length / 2, x.length / 2 + picture);
+    second.forEach((v, i) => expect(features.values[picture + i]).toBeCloseTo(v / 255, 6));
   });
 
   it('have actions of 0.2 to 1.8 strides, classes by where they begin, and a third of them leads through the door', async () => {
