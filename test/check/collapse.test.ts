@@ -75,6 +75,11 @@ describe('the verdict on collapse', () => {
     expect(v.trivial.value).toBeCloseTo(value, 9);
   });
 
+  it('of wmse: at the collapsed point nothing is left to whiten, and few dimensions are not seen', () => {
+    const v = verdict('wmse', undefined, { width: '4' });
+    expect([v.mechanism, v.trivial.value, v.dimensional]).toEqual(['regularized', 2, true]);
+  });
+
   it.each([
     ['simsiam without the predictor', 'simsiam', replace('negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(za, stop(zb)) + negative_cosine(zb, stop(za))'), '`negative_cosine(predictor(za), stop(zb))`, and so in each of the 2 comparisons'],
     ['simsiam without the stop-gradient', 'simsiam', replace('negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(predict(za), zb) + negative_cosine(predict(zb), za)'), '`negative_cosine(predict(za), stop(zb))`, and so in each of the 2 comparisons'],
