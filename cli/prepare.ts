@@ -6,7 +6,7 @@ import { recordReader, type Recording } from '../compiler/spec/reader.js';
 import type { ModelInput } from '../compiler/plan/manifest.js';
 import { DiagnosticError } from '../grammar/diagnostics/report.js';
 import type { DataSet } from '../runtime/data/data-set.js';
-import { openData } from '../runtime/data/open-data.js';
+import { declaredInfo, openData } from '../runtime/data/open-data.js';
 import { usage } from './failure.js';
 import type { Context } from './outcome.js';
 import { openProject, type Project } from './reader.js';
@@ -61,6 +61,20 @@ export async function prepareTraining(prepared: Prepared, inputs: Readonly<Recor
   if (spec.data === null) return { spec, data: null, info: { examples: 10_000, inputs: [], classes: null } };
   const data = await openData(spec.data, { root: prepared.project.dataRoot, confined: prepared.project.confined, ...(dataMemory === null ? {} : { residentBytes: dataMemory * 2 ** 20 }) });
   return { spec, data, info: data.info };
+}
+
+/** As `prepareTraining`; where the data is not on this machine, what its declaration says of the sizes has to do. */
+export async function prepareDeclared(prepared: Prepared, inputs: Readonly<Record<string, string>>): Promise<Training & { readonly missing: string | null }> {
+  try {
+    return { ...await prepareTraining(prepared, inputs), missing: null };
+  } catch (error) {
+    const missing = error instanceof DiagnosticError && error.diagnostics.every((d) => d.code === 'SSL5005') ? error.diagnostics[0].title : null;
+    if (missing === null) throw error;
+    const spec = readTraining(prepared.loaded, { model: prepared.model, set: prepared.set });
+    const info = spec.data === null ? null : declaredInfo(spec.data);
+    if (info === null) throw error;
+    return { spec, data: null, info, missing };
+  }
 }
 
 /** How many steps a training takes: `--steps`, else `--epochs`, else what the train block says. */

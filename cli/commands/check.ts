@@ -9,7 +9,7 @@ import { plainTarget } from '../device.js';
 import { usage } from '../failure.js';
 import { checkJson, checkText } from '../check-report.js';
 import { done, type Context, type Outcome } from '../outcome.js';
-import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice, type Prepared } from '../prepare.js';
+import { compileFor, plannedSteps, prepare, prepareDeclared, type ModelChoice, type Prepared } from '../prepare.js';
 
 export interface CheckOptions extends ModelChoice {
   readonly input: Readonly<Record<string, string>>;
@@ -25,7 +25,7 @@ export async function check(context: Context, file: string, options: CheckOption
     const names = (loaded.modules.get(loaded.main)?.module.declarations ?? []).map((d) => (d.kind === 'train' ? d.model.text : d.name.text));
     return done(`${file}: ok; no model, each declaration was checked by itself (${names.join(', ') || 'none'})\n`, { model: null, declarations: names }, diagnostics);
   }
-  const known = await prepareTraining(prepared, options.input);
+  const known = await prepareDeclared(prepared, options.input);
   const { model, settings } = known.spec;
   const assumed = known.info.inputs.length > 0 ? null : sampleInputs(loaded, model, settings);
   const training = assumed === null ? known : { ...known, info: { ...known.info, inputs: assumed } };
@@ -36,9 +36,9 @@ export async function check(context: Context, file: string, options: CheckOption
   const diagnostics = [...compiled.diagnostics, ...collapse.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
   refuseErrors(diagnostics);
   diagnostics.push(...unused(prepared, diagnostics));
-  const note = assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
+  const note = known.missing !== null ? `\n  sizes are what the declaration of the data says: ${known.missing}\n` : assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
   const report = { compiled, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
-  return done(`${file}: ok\n\n${checkText(report)}${note}`, { ...checkJson(report), assumedSizes: assumed !== null }, diagnostics);
+  return done(`${file}: ok\n\n${checkText(report)}${note}`, { ...checkJson(report), assumedSizes: assumed !== null || known.missing !== null }, diagnostics);
 }
 
 /** Comments that allow what does not happen: in the file as it stands, when its only model was looked at. */

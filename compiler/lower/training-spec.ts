@@ -131,7 +131,7 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
     const given = overrides.entries.get(key);
     if (given?.kind === 'number') return given.value;
     const e = entryOf(train, key);
-    return e === null ? null : needInteger(c, e.span, evaluate(c, frame, e));
+    return e === null ? null : needInteger(c, e.span, evaluate(c, { ...frame, scope: inner }, e));
   };
   const word = <T extends string>(key: (typeof wordEntries)[number], allowed: readonly T[]): T | null => {
     const e = entryOf(train, key);
@@ -144,7 +144,7 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
   const batch = whole('virtual_batch') ?? chunk;
   if (batch % chunk !== 0) return fail(c, 'SSL2009', entryOf(train, 'virtual_batch')?.span ?? model.name.span, { name: 'virtual_batch', expected: `a multiple of the batch, ${chunk}`, found: `${batch}` });
   const dataEntry = entryOf(train, 'data');
-  const data = dataEntry === null ? null : evaluate(c, frame, dataEntry);
+  const data = dataEntry === null ? null : evaluate(c, { ...frame, scope: inner }, dataEntry);
   if (data !== null && data.kind !== 'data') return fail(c, 'SSL2001', dataEntry?.span ?? model.span, { expected: 'a data set', found: describe(data) });
   const plain: Record<string, number | boolean | string> = {};
   for (const s of model.settings) {

@@ -5,7 +5,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DataDescription } from '../../compiler/api.js';
+import type { DataDescription, DataInfo } from '../../compiler/api.js';
 import type { Span } from '../../grammar/span.js';
 import { openCifar } from './cifar.js';
 import type { DataSet } from './data-set.js';
@@ -41,6 +41,8 @@ interface Kind {
   readonly doc: string;
   readonly arguments: readonly Argument[];
   readonly open: (get: Getter, context: Opened) => Promise<DataSet>;
+  /** What the declaration alone says of the inputs, for kinds whose pictures need not be there to know. */
+  readonly declares?: (get: Getter) => DataInfo;
 }
 
 interface Getter {
@@ -60,10 +62,16 @@ const number = (name: string, what: string, otherwise: number): Argument => ({ n
 const fashionClasses = ['T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'boot'];
 const bundledNames = ['fashion-mnist', 'emoji'];
 
+/** Colour pictures of a size; a folder's number of files is not known, and assumed. */
+const picturesOf = (size: number, names: readonly string[], examples = 10_000): DataInfo => ({
+  examples, classes: null, inputs: names.map((name) => ({ name, element: 'u8', shape: [size, size, 3] })),
+});
+
 const cifar: Kind = {
   doc: 'CIFAR-10 or CIFAR-100 in binary form, a folder',
   arguments: [path('path', 'the folder with the .bin files')],
   open: (get, context) => openCifar(context.locate(get.text('path')), get.text('path'), context.span),
+  declares: () => picturesOf(32, ['x'], 50_000),
 };
 
 /** The kinds of data and their arguments. */
@@ -92,6 +100,7 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
       context.locate(get.text('path')), get.text('path'),
       { size: get.number('size'), holdout: get.number('holdout'), residentBytes: context.residentBytes }, context.span,
     ),
+    declares: (get) => picturesOf(get.number('size'), ['x']),
   },
   rooms: {
     doc: 'walks of a dot through two rooms, made as they are read, and the world they are from',
@@ -111,21 +120,14 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
       [context.locate(get.text('first')), get.text('first')], [context.locate(get.text('second')), get.text('second')],
       get.number('size'), get.number('holdout'), context.span,
     ),
+    declares: (get) => picturesOf(get.number('size'), ['x', 'y']),
   },
 };
 
 /** Opens a data set. Throws a `DiagnosticError` when it is not there, damaged, or described wrongly. */
 export async function openData(description: DataDescription, context: DataContext): Promise<DataSet> {
   const span = context.span ?? nowhere;
-  const names = Object.keys(dataKinds);
-  const kind = Object.hasOwn(dataKinds, description.kind) ? dataKinds[description.kind] : null;
-  if (kind === null) return fail('SSL5002', { kind: description.kind, known: names, suggestion: closest(description.kind, names) }, span);
-  const values = bindArguments(description, kind, span);
-  const get: Getter = {
-    text: (name) => String(values.get(name) ?? ''),
-    optional: (name) => { const v = values.get(name); return v === null || v === undefined ? null : String(v); },
-    number: (name) => Number(values.get(name)),
-  };
+  const { kind, get } = understand(description, span);
   const locate = (shown: string): string => {
     const full = resolve(context.root, shown);
     const leaves = (root: string, path: string): boolean => { const below = relative(root, path); return below.startsWith('..') || isAbsolute(below); };
@@ -134,6 +136,27 @@ export async function openData(description: DataDescription, context: DataContex
     return full;
   };
   return kind.open(get, { span, residentBytes: context.residentBytes ?? 2 ** 30, locate });
+}
+
+/** What a description says of its inputs by itself; null for kinds that must be opened to know. */
+export function declaredInfo(description: DataDescription): DataInfo | null {
+  const { kind, get } = understand(description, nowhere);
+  return kind.declares?.(get) ?? null;
+}
+
+function understand(description: DataDescription, span: Span): { readonly kind: Kind; readonly get: Getter } {
+  const names = Object.keys(dataKinds);
+  const kind = Object.hasOwn(dataKinds, description.kind) ? dataKinds[description.kind] : null;
+  if (kind === null) return fail('SSL5002', { kind: description.kind, known: names, suggestion: closest(description.kind, names) }, span);
+  const values = bindArguments(description, kind, span);
+  return {
+    kind,
+    get: {
+      text: (name) => String(values.get(name) ?? ''),
+      optional: (name) => { const v = values.get(name); return v === null || v === undefined ? null : String(v); },
+      number: (name) => Number(values.get(name)),
+    },
+  };
 }
 
 function bindArguments(description: DataDescription, kind: Kind, span: Span): ReadonlyMap<string, Default> {
