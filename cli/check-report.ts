@@ -2,6 +2,7 @@
 import type { CompiledModel } from '../compiler/api.js';
 import type { CollapseVerdict, Mechanism, TrivialLoss, Undecided } from '../compiler/check/collapse.js';
 import type { Coupling, ModelDescription } from '../compiler/check/describe-model.js';
+import { costEmbedding } from '../compiler/pipeline.js';
 import { reductionText } from '../compiler/check/term-reductions.js';
 import type { Json } from './outcome.js';
 import { bigCount, byteCount, grouped } from './table.js';
@@ -9,6 +10,8 @@ import { bigCount, byteCount, grouped } from './table.js';
 /** Everything a check found. */
 export interface CheckReport {
   readonly compiled: CompiledModel;
+  /** Bytes a step would need beside what is kept if its activations were kept too; null where they are. */
+  readonly keptBytes: number | null;
   readonly verdict: CollapseVerdict | Undecided;
   readonly description: ModelDescription;
 }
@@ -38,11 +41,12 @@ function costsOf({ manifest, plan }: CompiledModel): Costs {
 }
 
 /** For people: a row for each thing known. */
-export function checkText({ compiled, verdict, description }: CheckReport): string {
+export function checkText({ compiled, keptBytes, verdict, description }: CheckReport): string {
   const { manifest } = compiled;
   const costs = costsOf(compiled);
   const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
   const own = manifest.parameters.filter((p) => p.arena === 'parameters');
+  const embedding = costEmbedding(compiled.programs['embed'], manifest.embedBatch);
   const rows = [
     ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
     ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
@@ -52,11 +56,11 @@ export function checkText({ compiled, verdict, description }: CheckReport): stri
     ...collapseRows(verdict),
     ['couples', description.couplings.length === 0 ? 'nothing: examples meet only in sums and means' : description.couplings.map(couplingText).join(', ')],
     ...(description.memories.length === 0 ? [] : [['remembers', `${description.memories.join(', ')}: examples of earlier batches`]]),
-    ['represent', `${manifest.embeddingSize} numbers an example`],
+    ['represent', `${manifest.embeddingSize} numbers an example, with ${bigCount(embedding.multiplyAdds)}MAC, ${bigCount(embedding.flops)}FLOP`],
     ...description.networks.map((n) => ['network', `${n.name}: ${grouped(n.parameters)} parameters; one example forward ${bigCount(n.multiplyAdds)}MAC, ${bigCount(n.flops)}FLOP; applied ${times(n.applications)}`]),
     ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
     ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
-    ['memory', `${byteCount(costs.persistentBytes)} kept, ${byteCount(costs.peakBytes)} more during a step`],
+    ['memory', `${byteCount(costs.persistentBytes)} kept, ${byteCount(costs.peakBytes)} more during a step${keptBytes === null ? '' : `, its activations computed again (kept, they would take ${byteCount(keptBytes)})`}`],
   ];
   const width = Math.max(...rows.map(([key]) => key.length));
   return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
@@ -93,7 +97,7 @@ function valueText({ value, formula }: TrivialLoss): string {
 }
 
 /** For programs (docs/json.md). */
-export function checkJson({ compiled, verdict, description }: CheckReport): { readonly [key: string]: Json } {
+export function checkJson({ compiled, keptBytes, verdict, description }: CheckReport): { readonly [key: string]: Json } {
   const { manifest } = compiled;
   return {
     model: manifest.model,
@@ -109,7 +113,8 @@ export function checkJson({ compiled, verdict, description }: CheckReport): { re
     parameters: manifest.parameters.map((p) => ({ path: p.path, arena: p.arena, shape: p.shape })),
     batch: manifest.batch,
     embeddingSize: manifest.embeddingSize,
-    costs: { ...costsOf(compiled) },
+    embedding: { ...costEmbedding(compiled.programs['embed'], manifest.embedBatch) },
+    costs: { ...costsOf(compiled), keptBytes },
   };
 }
 

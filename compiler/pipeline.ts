@@ -24,6 +24,7 @@ import type { Program } from './tensor/program.js';
 import type { Span } from '../grammar/span.js';
 
 export { checkCollapse, describeModel } from './check/describe-model.js';
+export { costEmbedding } from './check/network-costs.js';
 export { loadProgram } from './check/load-program.js';
 export { readTraining };
 
@@ -92,6 +93,12 @@ export function compileCall(loaded: LoadedProgram, options: CompileCallOptions):
   const built = buildCall(loaded, options);
   const planned = planPrograms(loaded, built.programs, options.target);
   return { ...planned, parameters: built.parameters, outputs: built.outputs, diagnostics: loaded.diagnostics };
+}
+
+/** Bytes that a program needs while it runs, beside what outlives it; `passes` have been over it. */
+export function transientBytes(program: Program, target: TargetOptions): number {
+  const kernels = fuse(program, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target });
+  return planMemory([kernels], { alignment: 256, arenaLimit: null }).entries[0].peakBytes;
 }
 
 interface Planned {

@@ -1,6 +1,7 @@
 /** `sslc check`: everything that can be known of a model without running it. */
 import { checkDeclarations } from '../../compiler/check/check-declarations.js';
-import { checkCollapse, describeModel, lineFinder } from '../../compiler/pipeline.js';
+import { checkCollapse, describeModel, lineFinder, passes, transientBytes } from '../../compiler/pipeline.js';
+import type { Program } from '../../compiler/tensor/program.js';
 import { functionsOf, sampleInputs } from '../../compiler/check/sample-inputs.js';
 import { unusedAllowances } from '../../grammar/diagnostics/allow.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
@@ -14,6 +15,9 @@ import { compileFor, plannedSteps, prepare, prepareDeclared, type ModelChoice, t
 export interface CheckOptions extends ModelChoice {
   readonly input: Readonly<Record<string, string>>;
 }
+
+/** The pass that leaves the program in which every activation is kept. */
+const beforeRecompute = passes[passes.findIndex((p) => p.name === 'recompute') - 1].name;
 
 /** Checks a file. Sizes come from its data or from `--input`; without either they are assumed, and that is said. */
 export async function check(context: Context, file: string, options: CheckOptions): Promise<Outcome> {
@@ -30,14 +34,17 @@ export async function check(context: Context, file: string, options: CheckOption
   const assumed = known.info.inputs.length > 0 ? null : sampleInputs(loaded, model, settings);
   const training = assumed === null ? known : { ...known, info: { ...known.info, inputs: assumed } };
   if (training.info.inputs.length === 0) usage(`model ${model} has no data, and the sizes of its inputs cannot be assumed`, 'add a train block with `data`, or give `--input x=u8[28,28,1]`');
-  const compiled = compileFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), plainTarget('wasm'));
+  const target = plainTarget('wasm');
+  let whole: Program | null = null;
+  const compiled = compileFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), target, (pass, entry, program) => { if (pass === beforeRecompute && entry === 'step') whole = program; });
+  const keptBytes = training.spec.activations === 'recompute' && whole !== null ? transientBytes(whole, target) : null;
   const request = { model: prepared.model, set: prepared.set, data: training.info };
   const collapse = checkCollapse(loaded, request);
   const diagnostics = [...compiled.diagnostics, ...collapse.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
   refuseErrors(diagnostics);
   diagnostics.push(...unused(prepared, diagnostics));
   const note = known.missing !== null ? `\n  sizes are what the declaration of the data says: ${known.missing}\n` : assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
-  const report = { compiled, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
+  const report = { compiled, keptBytes, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
   return done(`${file}: ok\n\n${checkText(report)}${note}`, { ...checkJson(report), assumedSizes: assumed !== null || known.missing !== null }, diagnostics);
 }
 

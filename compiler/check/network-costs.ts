@@ -3,7 +3,7 @@
  * papers count them. Counted over the elaborated graph; nothing is planned or allocated.
  */
 import type { Application, ObjectivesProgram } from '../lower/collapse-program.js';
-import type { Comprehension, Tensor } from '../tensor/program.js';
+import type { Comprehension, Program, Tensor } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Scalar } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
@@ -36,17 +36,24 @@ function costOf(p: ObjectivesProgram, application: Application): { multiplyAdds:
   const find = dependencyFinder(p.program.tensors);
   // What does not depend on the input, such as the drawing of a parameter's initial value, is no part of a pass.
   const inPass = (t: Tensor): t is Comprehension => t.kind === 'comprehension' && [...find(t.id).all].some((s) => p.inputs.has(s));
-  const own = p.program.tensors.filter((t) => (t.id >= application.from && t.id < application.to) || (t.id === application.output && t.id >= application.to));
+  return perExample(p.program.tensors.filter((t) => (t.id >= application.from && t.id < application.to) || (t.id === application.output && t.id >= application.to)).filter(inPass), p.batch);
+}
+
+/** What a program that represents `batch` examples does for one of them. */
+export function costEmbedding(program: Program, batch: number): { readonly multiplyAdds: number; readonly flops: number } {
+  return perExample(program.tensors.filter((t) => t.kind === 'comprehension'), batch);
+}
+
+function perExample(tensors: readonly Comprehension[], batch: number): { multiplyAdds: number; flops: number } {
   let multiplyAdds = 0;
   let flops = 0;
-  for (const t of own) {
-    if (!inPass(t)) continue;
+  for (const t of tensors) {
     const points = sizeOf(t.shape) * sizeOf(t.reduce?.extents ?? []);
     const product = isContraction(t);
     if (product) multiplyAdds += points;
     flops += product ? 2 * points : points * (operationsIn(t.body) + (t.reduce === null ? 0 : 1));
   }
-  return { multiplyAdds: Math.round(multiplyAdds / p.batch), flops: Math.round(flops / p.batch) };
+  return { multiplyAdds: Math.round(multiplyAdds / batch), flops: Math.round(flops / batch) };
 }
 
 /** A sum of products of two different tensors: a matrix product or convolution. */

@@ -99,11 +99,15 @@ function resolveModel(d: ModelDeclaration, outer: Names, out: Diagnostic[]): voi
 }
 
 function resolveTrain(d: TrainDeclaration, outer: Names, module: Module, out: Diagnostic[]): void {
-  const models = module.declarations.flatMap((x) => (x.kind === 'model' ? [x.name.text] : []));
+  const declared = module.declarations.flatMap((x) => (x.kind === 'model' ? [x] : []));
+  const models = declared.map((m) => m.name.text);
+  const chosen = new Names(outer);
+  chosen.add(...declared.filter((m) => m.name.text === d.model.text).flatMap((m) => m.settings.map((x) => x.name.text)));
   if (!models.includes(d.model.text)) out.push(diagnostic('SSL1001', d.model.span, { name: d.model.text, suggestion: suggest(d.model.text, models) }));
   for (const item of d.items) {
     switch (item.kind) {
-      case 'entry': expression(item.value, outer, out, true); break;
+      // Optimizer and schedule belong to the run; what data and how much of it may follow from the model's settings.
+      case 'entry': expression(item.value, item.key.text === 'optimizer' || item.key.text === 'schedule' ? outer : chosen, out, true); break;
       case 'group': item.entries.forEach((e) => expression(e.value, outer, out, true)); break;
       case 'every': expression(item.period, outer, out); break;
     }
