@@ -15,6 +15,7 @@ import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { FunctionDeclaration, Input } from '../../grammar/ast.js';
 import type { Span } from '../../grammar/span.js';
 import { dropDead } from '../tensor/simplify.js';
+import { OutputWatch } from './compared-outputs.js';
 import type { Context, Store } from './context.js';
 import { fail } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
@@ -94,7 +95,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     loaded, source, settings, overrides, layout: full, lengths, target: options.target, spec,
     inputs: (c) => (input, k) => inputTensor(c, options.data.inputs, input, k, options.resident ? 'resident' : 'batch', lengths.examples),
   };
-  const { model, reports, programs } = spec.chunk < batch ? buildVirtualStep(trained) : buildStep(trained);
+  const { model, reports, compared, programs } = spec.chunk < batch ? buildVirtualStep(trained) : buildStep(trained);
 
   // embed
   const embedBuilder = new ProgramBuilder('embed');
@@ -152,6 +153,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
     monitors: model.monitors.map((m) => m.name),
     reports,
+    compared,
     views: views?.names ?? [],
     trivial: options.trivial ?? null,
     ...(planned === null ? {} : { plan: planned }),
@@ -176,16 +178,19 @@ export interface BuiltStep {
   readonly programs: Readonly<Record<string, Program>> & { readonly step: Program };
   readonly model: ElaboratedModel;
   readonly reports: readonly string[];
+  readonly compared: Manifest['compared'];
 }
 
 function buildStep({ loaded, source, settings, overrides, layout, lengths, target, inputs }: StepParts): BuiltStep {
   const builder = new ProgramBuilder('step');
   const store = new PlacedStore(builder, layout, true);
   const step = openProgram(loaded, builder, store, lengths, lengths.batch, true);
-  store.context = step.c;
-  const model = elaborateModel(step.c, source.model, step.scope, settings, 'objectives', inputs(step.c));
-  const reports = finishStep(step, model, source, overrides, layout, store, target);
-  return { programs: { step: builder.build() }, model, reports };
+  const watch = new OutputWatch();
+  const s: Session = { ...step, c: { ...step.c, onApplication: (net, value, _inputs, from) => { watch.seen(step.c, net, value, from); return value; } } };
+  store.context = s.c;
+  const model = elaborateModel(s.c, source.model, s.scope, settings, 'objectives', inputs(s.c));
+  const { reports, compared } = finishStep(s, model, source, overrides, layout, store, target, watch);
+  return { programs: { step: builder.build() }, model, reports, compared };
 }
 
 function openNamed(loaded: LoadedProgram, name: string, store: Store, lengths: Lengths, batch: number, training: boolean): Session {
@@ -289,12 +294,17 @@ export interface Reported {
   readonly value: TensorValue;
 }
 
-/** The loss, and what is reported of the model: the loss, its terms, the monitors. */
-export function lossOf(c: Context, model: ElaboratedModel, source: TrainingSource): { readonly total: TensorId; readonly reported: readonly Reported[] } {
+/** The loss, and what is reported of the model: the loss, its terms, the monitors, how far apart the compared outputs lie. */
+export function lossOf(c: Context, model: ElaboratedModel, source: TrainingSource, watch: OutputWatch): { readonly total: TensorId; readonly reported: readonly Reported[]; readonly compared: Manifest['compared'] } {
   const { span, text } = source.model.name;
   if (model.objectives.length === 0) return fail(c, 'SSL3003', span, { model: text });
   const total = materialize(c, model.objectives.map((o) => o.value).reduce((x, y) => sumOf(c, span, x, y)), 'loss', span);
-  return { total: nodeOf(total), reported: [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors] };
+  const outputs = watch.compared(c, nodeOf(total)).map((o) => ({ ...o, name: `std.${o.net}` }));
+  return {
+    total: nodeOf(total),
+    reported: [{ name: 'loss', value: total }, ...model.objectives.map((o) => ({ name: o.name, value: o.value })), ...model.monitors, ...outputs.map(({ name, value }) => ({ name, value }))],
+    compared: outputs.map(({ net, name, size }) => ({ net, report: name, size })),
+  };
 }
 
 /** The rates of the optimizer and of the groups with their own. */
@@ -318,10 +328,10 @@ export function parameterWindows(b: ProgramBuilder, layout: Layout, store: Place
   return layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
 }
 
-function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions): string[] {
+function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions, watch: OutputWatch): Pick<BuiltStep, 'reports' | 'compared'> {
   const { c } = s;
   const b = c.builder;
-  const { total, reported } = lossOf(c, model, source);
+  const { total, reported, compared } = lossOf(c, model, source, watch);
   const stacked = stackObjectives(b, [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
   const loss = stacked.tensor(total);
 
@@ -343,7 +353,7 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
   }
   store.commit(stacked.tensor);
   b.output('reports', reportVector(b, all, stacked));
-  return all.map((r) => r.name);
+  return { reports: all.map((r) => r.name), compared };
 }
 
 /** Twin computations become one, before they are differentiated; `twins` switches it off. */

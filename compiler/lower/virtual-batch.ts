@@ -20,6 +20,7 @@ import { dependencies, tensorsRead } from '../tensor/renumber.js';
 import { unstacked } from '../tensor/stack-twins.js';
 import { add, float, index, int, mul, sub } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { OutputWatch } from './compared-outputs.js';
 import type { Context } from './context.js';
 import { fail } from './context.js';
 import { gradientNorm } from './gradient-norm.js';
@@ -62,13 +63,14 @@ export function buildVirtualStep(parts: StepParts): BuiltStep {
   const whole = buildCoupled(parts);
   const encode = buildEncode(parts, whole);
   const update = buildUpdate(parts, whole, spec.chunk);
-  return { programs: { encode, step: whole.program, backward: buildBackward(parts, whole), update: update.program }, model: whole.model, reports: update.reports };
+  return { programs: { encode, step: whole.program, backward: buildBackward(parts, whole), update: update.program }, model: whole.model, reports: update.reports, compared: whole.compared };
 }
 
 interface Coupled {
   readonly program: Program;
   readonly model: ElaboratedModel;
   readonly reports: readonly string[];
+  readonly compared: BuiltStep['compared'];
   /** Those the coupled part reads. */
   readonly boundaries: readonly Boundary[];
   readonly applications: number;
@@ -89,7 +91,8 @@ function buildCoupled(parts: StepParts): Coupled {
   const coupling = analyseCoupling(b, (s) => s.role === 'batch');
   const boundaries: Boundary[] = [];
   let applications = 0;
-  const onApplication = (net: NetValue, value: Value, args: readonly Value[]): Value => {
+  const watch = new OutputWatch();
+  const onApplication = (net: NetValue, value: Value, args: readonly Value[], from: TensorId): Value => {
     const application = applications++;
     const batch = opened.c.batch ?? bug('a step without a batch');
     // `independent`: of the batch; else whether every row is the work of one example.
@@ -98,7 +101,10 @@ function buildCoupled(parts: StepParts): Coupled {
       return found.kind === 'rows' && found.axis !== batch.variable.id ? 'coupled' : found.kind;
     };
     const inputs = args.flatMap((a) => (a.kind === 'tensor' ? [kindOf(a)] : []));
-    if (inputs.includes('coupled') || !inputs.includes('rows')) return value;
+    if (inputs.includes('coupled') || !inputs.includes('rows')) {
+      watch.seen(opened.c, net, value, from);
+      return value;
+    }
     const name = net.target?.name ?? net.name;
     if (value.kind !== 'tensor' || value.element !== 'f32') return fail(opened.c, 'SSL4001', source.model.name.span, { feature: `a virtual batch with the network \`${name}\`, which returns something other than one tensor of floats,`, help: null });
     const mixes = kindOf(value) !== 'rows';
@@ -109,12 +115,14 @@ function buildCoupled(parts: StepParts): Coupled {
     const id = b.source(boundaryName(application), 'batch', 'f32', shape, origin(name));
     boundaries.push({ application, shape, source: id, learns: net.target === null });
     const leading = outer.map((v) => index(v.id));
-    return { kind: 'tensor', element: 'f32', axes: value.axes, free: new Map(outer.map((v) => [v.id, v])), at: (i) => b.read(id, [...leading, ...i]) };
+    const read: TensorValue = { kind: 'tensor', element: 'f32', axes: value.axes, free: new Map(outer.map((v) => [v.id, v])), at: (i) => b.read(id, [...leading, ...i]) };
+    watch.stored(opened.c, net, read, id);
+    return read;
   };
   const s: Session = { ...opened, c: { ...opened.c, onApplication } };
   store.context = s.c;
   const model = elaborateModel(s.c, source.model, s.scope, settings, 'objectives', parts.inputs(s.c));
-  const { total, reported } = lossOf(s.c, model, source);
+  const { total, reported, compared } = lossOf(s.c, model, source, watch);
   const roots = [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))];
   const stacked = stackObjectives(b, roots, target);
   const read = reachable(b, roots);
@@ -128,7 +136,7 @@ function buildCoupled(parts: StepParts): Coupled {
   if (wrt.length > 0) b.update(gradientSource(b, layout.size), b.pack(gradients.slice(0, wrt.length), origin('gradient'), layout.parameters.map((p) => p.offset)));
   store.commit(stacked.tensor);
   b.update(reportSource(b, reported.length), reportVector(b, reported, stacked));
-  return { program: b.build(), model, reports: reported.map((r) => r.name), boundaries: used, applications, networks };
+  return { program: b.build(), model, reports: reported.map((r) => r.name), compared, boundaries: used, applications, networks };
 }
 
 /** What the coupled part reports, until the update has the rest. */

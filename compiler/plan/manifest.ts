@@ -94,8 +94,10 @@ export interface Manifest {
   readonly monitors: readonly string[];
   /** In the order they run. */
   readonly stages: readonly StageEntry[];
-  /** Names of the scalars a step reports: `loss`, then each objective, each monitor, then `rate` and other schedules. */
+  /** Names of the scalars a step reports: `loss`, then each objective, each monitor, those of `compared`, then `rate` and other schedules. */
   readonly reports: readonly string[];
+  /** Networks whose outputs the loss compares: the report that says how far apart they lie (1 / sqrt(size) when spread, 0 when collapsed). */
+  readonly compared: readonly { readonly net: string; readonly report: string; readonly size: number }[];
   readonly batch: number;
   /** Examples in memory at a time: fewer than a batch under a virtual batch. */
   readonly chunk: number;

@@ -16,7 +16,7 @@ export function trainingCurves(metrics: readonly MetricsLine[], manifest: Manife
   const embedding = (of: (f: EmbeddingFigures) => number | null): Point[] => metrics.flatMap((l) => { const v = l.kind === 'embedding' ? of(l) : null; return typeof v === 'number' ? [{ step: l.step, value: v }] : []; });
   const knn = metrics.flatMap((l) => (l.kind === 'knn' ? [{ step: l.step, value: l.accuracy }] : []));
   const objectives = manifest.objectives.map((o) => o.name).filter((n) => manifest.reports.includes(n));
-  const known = ['loss', 'gradient_norm', ...objectives, ...manifest.monitors];
+  const known = ['loss', 'gradient_norm', ...objectives, ...manifest.monitors, ...manifest.compared.map((o) => o.report)];
   const schedules = manifest.reports.filter((n) => !known.includes(n));
   const target = 1 / Math.sqrt(Math.max(1, manifest.embeddingSize));
   const { trivial } = manifest;
@@ -33,6 +33,10 @@ export function trainingCurves(metrics: readonly MetricsLine[], manifest: Manife
       title: 'Spread of the embeddings', note: 'mean deviation of unit embeddings; falls to 0 when they collapse', steps: done, fromZero: true,
       series: [{ name: '', colour: 3, points: embedding((f) => f.std), smooth: false }],
       reference: { value: target, name: `1/√${manifest.embeddingSize}: spread over the sphere` },
+    }),
+    manifest.compared.length === 0 ? '' : lineChart({
+      title: 'Spread of what the loss compares', note: 'deviation of the networks\' unit outputs as a share of what spread ones have; falls to 0 when they lie on one line', steps: done, fromZero: true,
+      series: manifest.compared.slice(0, 6).map(({ net, report, size }, i) => ({ name: net, colour: i + 1, points: values(report).map((p) => ({ step: p.step, value: p.value * Math.sqrt(size) })), smooth: true })),
     }),
     lineChart({
       title: 'Effective rank', note: `of at most ${manifest.embeddingSize}; falls to 1 when only one direction is used`, steps: done, fromZero: true,

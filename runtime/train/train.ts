@@ -99,9 +99,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const embeddingEvery = options.embeddingEvery ?? Math.max(20, Math.round(manifest.steps / 50));
   let embedding: (EmbeddingFigures & { readonly size: number }) | null = null;
   let collapsed: Collapse | null = null;
-  const guard = createCollapseGuard(manifest.embeddingSize, manifest.trivial);
+  const guard = createCollapseGuard(manifest.embeddingSize, manifest.trivial, manifest.compared);
   for (const l of step > 0 ? readMetrics(directory) : []) {
-    if (l.kind === 'step' && l.step <= step && typeof l['loss'] === 'number') guard.loss(l.step, l['loss']);
+    if (l.kind === 'step' && l.step <= step) guard.step(l.step, l);
     if (l.kind === 'embedding' && l.step <= step) guard.embedding(l.step, l);
   }
   /** The newest checkpoint that is as old as the latest healthy measure. */
@@ -110,6 +110,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   let notFinite: { readonly step: number; readonly name: string; readonly value: number } | null = null;
   let lastSave = Date.now();
 
+  const tell = (found: Collapse | null): void => {
+    if (found === null) return;
+    const checkpoint = lastHealthy();
+    const stop = options.onCollapse === 'stop';
+    if (stop) collapsed = found;
+    log.append({ kind: 'collapse', ...found });
+    events({ kind: 'collapse', ...found, checkpoint, diagnostic: runProblem(stop ? 'SSL5032' : 'SSL5033', { step: found.step, message: found.message, checkpoint }) });
+  };
   /** Reads reports until at most `leave` are outstanding. */
   const settle = async (leave: number): Promise<void> => {
     while (late.length > leave && notFinite === null) {
@@ -121,7 +129,6 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const wrong = manifest.reports.find((name) => !Number.isFinite(reports[name]));
       const loss = reports['loss'] ?? NaN;
       const gap = manifest.trivial === null || !Number.isFinite(loss) ? null : loss - manifest.trivial.value;
-      guard.loss(first.step, loss);
       log.append({ kind: 'step', step: first.step, ...(gap === null ? {} : { gap }), ...Object.fromEntries(Object.entries(reports).map(([k, v]) => [k, Number.isFinite(v) ? v : String(v)])) });
       if (wrong !== undefined) notFinite = { step: first.step, name: wrong, value: reports[wrong] };
       const speed = meter.rate();
@@ -129,6 +136,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         kind: 'step', step: first.step, steps: manifest.steps, epoch: first.step / perEpoch, loss, gap, reports,
         examplesPerSecond: speed, secondsLeft: speed > 0 ? ((manifest.steps - first.step) * manifest.batch) / speed : Infinity, embedding,
       });
+      tell(guard.step(first.step, reports));
     }
   };
   const save = async (): Promise<string | null> => {
@@ -146,13 +154,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     embedding = { ...figures, size: manifest.embeddingSize };
     log.append({ kind: 'embedding', step, ...figures });
     events({ kind: 'embedding', step, ...embedding });
-    const found = guard.embedding(step, figures);
-    if (found === null) return;
-    const checkpoint = lastHealthy();
-    const stop = options.onCollapse === 'stop';
-    if (stop) collapsed = found;
-    log.append({ kind: 'collapse', ...found });
-    events({ kind: 'collapse', ...found, checkpoint, diagnostic: runProblem(stop ? 'SSL5032' : 'SSL5033', { step, message: found.message, checkpoint }) });
+    tell(guard.embedding(step, figures));
   };
   const evaluateKnn = async (wanted: KnnOptions): Promise<void> => {
     const started = Date.now();

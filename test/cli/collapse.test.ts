@@ -57,3 +57,39 @@ test('by default it is a warning, and the run goes on', async () => {
   expect(lines.filter((l) => l['event'] === 'collapse')).toMatchObject([{ form: 'uniform', checkpoint: expect.stringContaining('step-') }]);
   expect(lines.at(-1)).toMatchObject({ exitCode: 0, diagnostics: expect.arrayContaining([expect.objectContaining({ code: 'SSL5033', severity: 'warning' })]), result: { outcome: 'finished' } });
 });
+
+/** Two views agree through a projector without a stop or a predictor; what little keeps the encoder alive does not reach the projector. */
+const behind = `use std.layers { linear, mlp }
+use std.energies { negative_cosine }
+use std.optimizers { adamw }
+use std.regularizers { variance }
+view jitter(x: [H, W, C]) { let by[i: H, j: W, c: C] ~ normal(0, 0.2); x + by }
+model siamese(width: int = 16) {
+  input x: u8[H, W, C]
+  view  a, b ~ jitter(x)
+  net   f = flatten |> linear(width)
+  net   g = mlp(32, 32)
+  minimize   agree: negative_cosine(g(f(a)), g(f(b)))
+  regularize spread: 0.0001 * variance(f(a))
+  represent  f(x)
+}
+train siamese {
+  data      idx(images: "images", labels: "labels", testImages: "images", testLabels: "labels")
+  batch     16
+  steps     400
+  optimizer adamw(rate: 0.01, skip: [bias, norm])
+  every 20 steps { checkpoint }
+}
+`;
+
+test('a projector that collapses behind a healthy encoder is told of by what the loss compares', async () => {
+  const p = idxProject({ 'behind.ssl': behind });
+  places.push(p);
+  const { code, stderr } = await p.sslc('train', 'behind.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run');
+  expect(stderr).toMatch(/uniform collapse: loss = -[\d.]+ for 2\d\d steps, and the unit outputs of `g`, which it compares,/);
+  expect(code).toBe(4);
+  const lines: readonly Record<string, unknown>[] = readFileSync(join(p.folder, 'run', 'metrics.jsonl'), 'utf8').trim().split('\n').map((l) => JSON.parse(l));
+  const encoder = lines.filter((l) => l['kind'] === 'embedding').at(-1);
+  expect(Number(encoder?.['std'])).toBeGreaterThan(0.1 / Math.sqrt(16));
+  expect(lines.find((l) => l['kind'] === 'step')).toHaveProperty('std.g');
+});

@@ -12,7 +12,7 @@ function run(until: number, loss: (step: number) => number, measure: (step: numb
   const guard = createCollapseGuard(64, known ? trivial : null);
   const said: Collapse[] = [];
   for (let step = 0; step <= until; step++) {
-    if (step > 0) guard.loss(step, loss(step));
+    if (step > 0) guard.step(step, { loss: loss(step) });
     const found = step % 50 === 0 ? guard.embedding(step, measure(step)) : null;
     if (found !== null) said.push(found);
   }
@@ -49,4 +49,29 @@ test('embeddings that shrink to nothing have collapsed, whatever directions are 
 test('a dimensional collapse, and a uniform one without a known loss', () => {
   expect(run(600, () => 1, (s) => (s < 100 ? healthy : line)).said).toMatchObject([{ form: 'dimensional', step: 300, since: 100 }]);
   expect(run(600, () => 1, () => same, false).said).toMatchObject([{ form: 'uniform', step: 200, message: expect.stringContaining('for 200 steps') }]);
+});
+
+/** Steps 1 to `until` of a healthy encoder; what two networks' outputs deviate by, as a share of 1/sqrt(D). */
+function projected(until: number, loss: (step: number) => number, shares: (step: number) => readonly [number, number]): { readonly said: Collapse[]; readonly healthy: number | null } {
+  const guard = createCollapseGuard(64, trivial, [{ net: 'g', report: 'std.g', size: 16 }, { net: 'head', report: 'std.head', size: 100 }]);
+  const said: Collapse[] = [];
+  for (let step = 0; step <= until; step++) {
+    const [g, head] = shares(step);
+    for (const found of [step > 0 ? guard.step(step, { loss: loss(step), 'std.g': g / 4, 'std.head': head / 10 }) : null, step % 50 === 0 ? guard.embedding(step, healthy) : null]) if (found !== null) said.push(found);
+  }
+  return { said, healthy: guard.healthy() };
+}
+
+test('outputs that the loss compares collapse behind a healthy encoder: told once, with the network', () => {
+  const { said, healthy: last } = projected(1000, (s) => (s < 310 ? 5 : trivial.value), (s) => [0.8, s < 300 ? 0.5 : 0.02]);
+  expect(said).toEqual([{ form: 'uniform', step: 509, since: 300, message: 'uniform collapse: loss = ln(2B - 1) = 6.236 for 209 steps, and the unit outputs of `head`, which it compares, deviate by 2.0e-3 from one line, spread ones by 0.10' }]);
+  expect(last).toBe(250);
+});
+
+test('compared outputs say nothing alone, nor while the loss has left its trivial value, nor with a good step between', () => {
+  expect(projected(2000, () => 5, () => [0.01, 0.01]).said).toEqual([]);
+  expect(projected(2000, () => trivial.value, () => [0.2, 1]).said).toEqual([]);
+  expect(projected(2000, () => trivial.value, (s) => [s % 150 === 0 ? 0.3 : 0.01, 1]).said).toEqual([]);
+  // A loss that begins near the trivial value, and outputs that take a while to come apart.
+  expect(projected(2000, () => trivial.value, (s) => [Math.min(1, 0.01 + s / 1500), 1]).said).toEqual([]);
 });

@@ -142,7 +142,7 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   },
   SSL5033: {
     title: 'a collapse of the embeddings while training',
-    explanation: 'For 200 steps, and in three measures at least, all embeddings were nearly one vector and the loss had the value of a collapsed encoder (uniform collapse), or they used fewer than two directions (dimensional collapse). Training goes on, since some runs recover; with `--on-collapse stop` it would have ended with exit code 4. What is watched is what `represent` gives, not what the loss compares: a projector may collapse behind a healthy encoder.',
+    explanation: 'For 200 steps, and in three measures at least, all embeddings were nearly one vector and the loss had the value of a collapsed encoder (uniform collapse), or they used fewer than two directions (dimensional collapse). Training goes on, since some runs recover; with `--on-collapse stop` it would have ended with exit code 4. A projector may also collapse behind a healthy encoder: the same is said where the loss had that value in each of 200 steps and the outputs of a network that it compares lay on nearly one line (`std.NET`, reported at every step, below 0.1 / sqrt(D)).',
     wrong: 'minimize agree: mean((u - v)^2)\nregularize spread: 0.00001 * variance(u)\n',
     right: 'minimize agree: mean((u - v)^2)\nregularize spread: variance(u)\n',
   },
