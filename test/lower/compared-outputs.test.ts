@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { range, values } from './harness.js';
 import { train, type Rows, type Values } from './training.js';
 
-const rows = { x: range(8, (i) => values(10, i + 1)), steps: 1 } satisfies Rows;
+const rows = { x: Array.from({ length: 8 }, (_, i) => values(10, i + 1)), steps: 1 } satisfies Rows;
 
 const program = (body: string, batch = 'batch 8'): string => `use std.layers { linear }
 use std.optimizers { sgd }
@@ -52,7 +52,7 @@ test('0 where outputs are equal, opposite or nothing; and nothing is watched of 
   const one = program('  minimize fit: mean(f(x)^2)');
   const with_ = (change: (values: Values) => Values, x: Rows = rows): number => train(one, x, change).reports[0]['std.f'];
   const direction = values(10, 3);
-  const line = { ...rows, x: range(8, (i) => direction.map((v) => (i % 2 === 0 ? 1 : -2) * v)) };
+  const line = { ...rows, x: Array.from({ length: 8 }, (_, i) => direction.map((v) => (i % 2 === 0 ? 1 : -2) * v)) };
   expect(with_((v) => v)).toBeGreaterThan(0.1);
   expect(with_((v) => v, line)).toBeLessThan(1e-7);
   expect(with_((v) => ({ ...v, parameters: Array.from(v['parameters'], () => 0) }))).toBe(0);
