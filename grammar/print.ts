@@ -142,8 +142,8 @@ function expandBlocks(items: Item[]): void {
 
 function layout(items: readonly Item[]): Line[] {
   const lines: Line[] = [];
-  // For each open bracket: the indentation that its closing line has.
-  const bases: { readonly indent: number; readonly brace: boolean }[] = [];
+  // For each open bracket: the indentation that its closing line has, and that of the statement it stands in.
+  const bases: { readonly indent: number; readonly brace: boolean; readonly statement: number }[] = [];
   let line: Item[] = [];
   let indent = 0;
   let first = 0;
@@ -181,14 +181,15 @@ function layout(items: readonly Item[]): Line[] {
     }
     if (closes) {
       const base = bases.pop();
-      if (base?.brace === true) statement = base.indent;
+      const outer = bases.at(-1);
+      if (base !== undefined) statement = base.brace && (outer === undefined || outer.brace) ? base.indent : base.statement;
     }
     if (item.text === ';' && items[i + 1]?.breakBefore === true && items[i + 1]?.token.tokenType !== t.BraceOpen) continue;
     line.push(item);
     if (!item.comment && item.partner > i) {
       const brace = type === t.BraceOpen;
       const hangs = brace && atStatement && isDeclaration(item.lead);
-      bases.push({ indent: hangs ? statement : indent, brace });
+      bases.push({ indent: hangs ? statement : indent, brace, statement });
     }
   }
   flush();

@@ -62,12 +62,12 @@ export function withoutAllowed(diagnostics: readonly Diagnostic[], sourceOf: (fi
 export function faultyAllowances(source: SourceFile): Diagnostic[] {
   return allowancesIn(source).filter((a) => !isEffective(a)).map((a) => {
     const problem = !Object.hasOwn(catalog, a.code) ? 'unknown' : isWarning(a.code) ? 'reason' : 'error';
-    return diagnostic('SSL0020', a.span, { code: a.code, problem });
+    return diagnostic('SSL3012', a.span, { code: a.code, problem });
   });
 }
 
 /** Warnings about comments that silenced none of these diagnostics: all that the file gives. */
 export function unusedAllowances(source: SourceFile, diagnostics: readonly Diagnostic[]): Diagnostic[] {
   return allowancesIn(source).filter((a) => isEffective(a) && !diagnostics.some((d) => covers(a, d)))
-    .map((a) => diagnostic('SSL0020', a.span, { code: a.code, problem: 'unused' }));
+    .map((a) => diagnostic('SSL3012', a.span, { code: a.code, problem: 'unused' }));
 }

@@ -68,6 +68,11 @@ test('long lines break, and stay broken alike', () => {
   expect(formatted(once)).toBe(once);
 });
 
+test('a body hangs from its header, whatever braces the header has on a continued line', () => {
+  const text = 'model m(a: string = "x",\n  b: int = if a == "x" { 1 } else { 2 }, c: int = 3) {\n  let d = c\n}\n';
+  expect(formatted(text)).toBe(text);
+});
+
 test('a file with errors is left alone', () => {
   const text = 'fn  f(x: []) = (x\n';
   const result = format(file(text));

@@ -41,6 +41,18 @@ export const meaningCodes = {
     label: () => 'what is embedded later has no such number',
     help: () => 'read a `table` in what is minimized or in a stage, not in what is represented',
   }),
+  SSL3012: entry<{ code: string; problem: 'reason' | 'unknown' | 'error' | 'unused' }>({
+    severity: 'warning',
+    title: (a) => {
+      switch (a.problem) {
+        case 'reason': return `allowing ${a.code} needs a reason`;
+        case 'unknown': return a.code === '' ? '`ssl-allow` needs the code of a warning' : `no warning has the code \`${a.code}\``;
+        case 'error': return `${a.code} is an error, which nothing silences`;
+        case 'unused': return `nothing here gives ${a.code}`;
+      }
+    },
+    help: (a) => (a.problem === 'unused' ? 'take the comment out' : 'write `// ssl-allow SSL3006: why this is meant`, on the line the warning points at or alone above it'),
+  }),
   SSL3006: entry<{ model: string; batch: number; dimensions: number; terms: readonly string[] }>({
     severity: 'warning',
     title: (a) => `a batch of ${a.batch} examples cannot fill the ${a.dimensions} dimensions that ${a.terms.map((t) => `\`${t}\``).join(' and ')} ${a.terms.length === 1 ? 'asks' : 'ask'} for`,

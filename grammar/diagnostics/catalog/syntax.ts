@@ -110,16 +110,4 @@ export const syntaxCodes = {
     title: (a) => `this file has more than ${a.limit}`,
     help: () => 'split it into several files and join them with `use`; data belongs in data files',
   }),
-  SSL0020: entry<{ code: string; problem: 'reason' | 'unknown' | 'error' | 'unused' }>({
-    severity: 'warning',
-    title: (a) => {
-      switch (a.problem) {
-        case 'reason': return `allowing ${a.code} needs a reason`;
-        case 'unknown': return a.code === '' ? '`ssl-allow` needs the code of a warning' : `no warning has the code \`${a.code}\``;
-        case 'error': return `${a.code} is an error, which nothing silences`;
-        case 'unused': return `nothing here gives ${a.code}`;
-      }
-    },
-    help: (a) => (a.problem === 'unused' ? 'take the comment out' : 'write `// ssl-allow SSL3006: why this is meant`, on the line the warning points at or alone above it'),
-  }),
 };

@@ -44,6 +44,12 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
     wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D], id: example\n  net f = linear(8)\n  table bias: [examples, 8] = 0\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x) + bias[id]\n}\n',
     right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D], id: example\n  net f = linear(8)\n  table bias: [examples, 8] = 0\n  minimize contrast: nt_xent(f(x), f(2 * x) + bias[id])\n  represent f(x)\n}\n',
   },
+  SSL3012: {
+    title: 'an `ssl-allow` that does nothing',
+    explanation: '`// ssl-allow CODE: reason`, at the end of the line a warning points at or alone on a line above it, silences that warning in every command. It needs the code of a warning and a reason, which the next reader will want to know. Errors are never silenced. `sslc check` also reports a comment that silences nothing, so that it does not outlive its cause.',
+    wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\n// ssl-allow SSL3005\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nuse std.regularizers { variance }\n// ssl-allow SSL3005: this one is about the variance alone\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  represent f(x)\n}\n',
+  },
   SSL3006: {
     title: 'fewer examples in a batch than dimensions',
     explanation: 'B embeddings lie in at most B - 1 directions around their mean. A term that wants every dimension to vary over the batch, and each differently from the others, cannot be met when there are more dimensions than that: what is left over repeats other dimensions within each batch, and only changes from batch to batch. Papers with very wide expanders train this way on purpose; a small model rarely gains from it.',

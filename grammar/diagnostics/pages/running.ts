@@ -28,8 +28,8 @@ export const runningPages: Readonly<Record<string, PageText>> = {
   },
   SSL5005: {
     title: 'data that is not there',
-    explanation: 'Nothing lies at this path. Paths are relative to the file that names them.',
-    wrong: `${shortModel}train m {\n  data images("pictrues")\n}\n`,
+    explanation: 'Nothing lies at this path. Paths are relative to the file that names them. Where the sizes of the inputs follow from the declaration alone, as for `images(path, size: 64)`, `sslc check` goes on with these and says so.',
+    wrong: `${shortModel}train m {\n  data idx(images: "pictrues.gz")\n}\n`,
     right: `${shortModel}train m {\n  data images("pictures")\n}\n`,
   },
   SSL5006: {

@@ -119,10 +119,4 @@ export const syntaxPages: Readonly<Record<string, PageText>> = {
     wrong: `fn f(x: []) = [${'1, '.repeat(50_000)}1]\n`,
     right: 'fn f(x: []) = [1, 1]\n',
   },
-  SSL0020: {
-    title: 'an `ssl-allow` that does nothing',
-    explanation: '`// ssl-allow CODE: reason`, at the end of the line a warning points at or alone on a line above it, silences that warning in every command. It needs the code of a warning and a reason, which the next reader will want to know. Errors are never silenced. `sslc check` also reports a comment that silences nothing, so that it does not outlive its cause.',
-    wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\n// ssl-allow SSL3005\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
-    right: 'use std.layers { linear }\nuse std.regularizers { variance }\n// ssl-allow SSL3005: this one is about the variance alone\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  let u = f(x), v = f(2 * x)\n  minimize agree: mean((u - v)^2)\n  regularize spread: variance(u)\n  represent f(x)\n}\n',
-  },
 };
