@@ -13,7 +13,7 @@ interface Column {
 const number = (value: number | null | undefined, digits = 3): string | null => (value === null || value === undefined ? null : value.toFixed(digits));
 
 /** The rows, with a column for each figure that some row has, and what planning reached. */
-export function evaluationTable({ rows, protocols, data, planning }: Evaluation): string {
+export function evaluationTable({ rows, protocols, data, planning, fineTuning }: Evaluation): string {
   const budgets = rows.find((r) => r.lowLabel !== null)?.lowLabel ?? [];
   const learned: readonly Column[] = [
     { title: 'kNN', value: (r) => number(r.knn) },
@@ -47,6 +47,7 @@ export function evaluationTable({ rows, protocols, data, planning }: Evaluation)
     ...(has((r) => r.retrieval) ? [protocols.retrieval] : []),
     protocols.spread,
     ...(planning === null ? [] : [planning.protocol]),
+    ...(fineTuning === null ? [] : [fineTuning.protocol]),
     ...(has((r) => r.alignment) ? [protocols.views] : ['alignment, LiDAR: not defined, no views of the model fit its encoder']),
   ];
   const first = show(data, learned);
@@ -54,7 +55,8 @@ export function evaluationTable({ rows, protocols, data, planning }: Evaluation)
     ['episodes', 'at the goal', 'distance left'],
     ...([['planned', planning.planned], ['at random', planning.random]] as const).map(([name, s]) => [name, s.rate.toFixed(3), s.distance.toFixed(1)]),
   ])}`;
-  return `${first}${first === '' ? '' : '\n'}${show(first === '' ? data : 'embeddings', quality)}${plans}\n${notes.map((note) => `${note}\n`).join('')}`;
+  const tuned = fineTuning === null ? '' : `\n${table([['fine-tuned from', 'accuracy'], ['trained encoder', fineTuning.trained.toFixed(3)], ['untrained encoder', fineTuning.untrained.toFixed(3)]])}`;
+  return `${first}${first === '' ? '' : '\n'}${show(first === '' ? data : 'embeddings', quality)}${plans}${tuned}\n${notes.map((note) => `${note}\n`).join('')}`;
 }
 
 /** The evaluation as `--json` shows it. */

@@ -83,6 +83,11 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--labels <list>', 'labels for further linear probes: shares and numbers a class (default: 1%,10%)')
     .option('--draws <n>', 'draws of these labels (default: 3)', whole('--draws', 1))
     .option('--episodes <n>', 'episodes to plan in, for a model with a plan and data with a world (default: 64)', whole('--episodes', 1))
+    .option('--checkpoint <which>', 'a step, or a file, instead of the last checkpoint')
+    .option('--finetune', 'also train the whole encoder further with labels, under a linear classifier, from here and from the untrained one')
+    .option('--finetune-epochs <n>', 'how long (default: 5)', whole('--finetune-epochs', 1))
+    .option('--finetune-rate <rate>', 'the optimizer\'s rate (default: 0.001)', Number)
+    .option('--finetune-labels <share>', 'labels to use: 1%, 10%, 5 (a class) or all (default: all)')
     .action((run: string, options: EvaluateOptions) => perform('evaluate', async () => (await import('./commands/evaluate.js')).evaluate(context, run, options)));
 
   onDevice(command('embed <run> [data]', 'Write the embedding of every example: DATA is train, test, or a folder of pictures.', ['sslc embed runs/simclr test -o test.npy', 'sslc embed runs/simclr photos -o photos.npy']))

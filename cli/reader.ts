@@ -5,7 +5,8 @@
  */
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
-import type { Reader } from '../compiler/api.js';
+import type { LoadedProgram, Reader } from '../compiler/api.js';
+import { loadProgram } from '../compiler/pipeline.js';
 import type { SpecDocument } from '../compiler/spec/document.js';
 import { specReader } from '../compiler/spec/reader.js';
 import { readSpec } from '../compiler/spec/validate.js';
@@ -28,6 +29,14 @@ export interface Project {
   readonly confined: boolean;
   /** A name for each path that does not depend on where the project lies; for specs. */
   readonly canonicalNames: (paths: Iterable<string>) => ReadonlyMap<string, string>;
+}
+
+/** A module of the installed library with what it imports, apart from any project. */
+export function loadLibrary(context: Context, name: string): LoadedProgram {
+  const { reader } = diskReader(context);
+  const loaded = loadProgram(reader.library(name) ?? missing(`${name}: not in the library`, 'is the installation whole?'), reader);
+  if (loaded.diagnostics.some((d) => d.severity === 'error')) throw new DiagnosticError(loaded.diagnostics);
+  return loaded;
 }
 
 /** Finds and reads the main file; it may be a spec. */

@@ -5,6 +5,7 @@
  *   loadProgram(path, reader)                     parses the file and its imports, resolves names
  *   readTraining(loaded, { model, set })          the `train` block as data, before any data set is opened
  *   compileTraining(loaded, options)              programs init, step and embed, fused, planned and emitted
+ *   compileFineTuning(loaded, tuning, options)     what the model represents under a classifier, trained with labels
  *   compileCall(loaded, options)                  one function, model, layer ... on given tensors (`sslc call`)
  */
 import type { Diagnostic } from '../grammar/diagnostics/diagnostic.js';
@@ -120,6 +121,15 @@ export interface CompileTrainingOptions {
   readonly target: TargetOptions;
   /** What the collapse check found, to be kept with the model. */
   readonly trivial?: TrivialLoss | null;
+}
+
+export interface CompileFineTuningOptions extends Pick<CompileTrainingOptions, 'model' | 'set' | 'data' | 'embedBatch' | 'target'> {
+  /** Of the classifier's training. */
+  readonly batch: number;
+  readonly steps: number;
+  readonly epochSteps: number;
+  /** Instead of the rate that the classifier's train block names. */
+  readonly rate: number | null;
 }
 
 /** A tensor given to `sslc call`. */

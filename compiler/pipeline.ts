@@ -3,9 +3,10 @@
  * programs, and each program goes through the passes below. Everything is a pure function of its arguments.
  */
 import { buildCall } from './lower/call-programs.js';
+import { buildFineTuning } from './lower/fine-tuning-programs.js';
 import { buildTraining } from './lower/training-programs.js';
 import { readTraining } from './lower/training-spec.js';
-import type { CompileCallOptions, CompiledCall, CompiledModel, CompileTrainingOptions, LoadedProgram, TargetOptions } from './api.js';
+import type { CompileCallOptions, CompiledCall, CompiledModel, CompileFineTuningOptions, CompileTrainingOptions, LoadedProgram, TargetOptions } from './api.js';
 import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
@@ -86,6 +87,12 @@ export function compileTraining(loaded: LoadedProgram, options: CompileTrainingO
   const built = buildTraining(loaded, options);
   const planned = planPrograms(loaded, built.programs, { ...options.target, recompute: training.activations === 'recompute' }, observe);
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
+}
+
+/** Compiles the training of a classifier, the model of `tuning`, on what a model represents: entries `init`, `step` and `embed`. */
+export function compileFineTuning(loaded: LoadedProgram, tuning: LoadedProgram, options: CompileFineTuningOptions): Pick<CompiledModel, 'manifest' | 'programs' | 'kernels' | 'plan'> & { readonly recipe: string } {
+  const built = buildFineTuning(loaded, tuning, options);
+  return { manifest: built.manifest, recipe: built.recipe, ...planPrograms(loaded, built.programs, options.target) };
 }
 
 /** Compiles one function or model for given tensors: entries `init` and `call`. */

@@ -184,7 +184,7 @@ function axisNames(input: Input): string[] {
 }
 
 /** Names a failed statement would have declared. */
-function declaredNames(s: Statement): string[] {
+export function declaredNames(s: Statement): string[] {
   switch (s.kind) {
     case 'let': return s.bindings.flatMap((b) => b.names.map((n) => n.text));
     case 'draw': return s.draws.map((d) => d.name.text);

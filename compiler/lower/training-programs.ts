@@ -253,7 +253,7 @@ function sourceOnce(b: ProgramBuilder, name: string, role: 'data' | 'batch', ele
   return known?.id ?? b.source(name, role, element, shape, origin(name));
 }
 
-function overridesOf(s: Session, source: TrainingSource, options: CompileTrainingOptions): Overrides {
+export function overridesOf(s: Session, source: TrainingSource, options: Pick<CompileTrainingOptions, 'set'>): Overrides {
   const frame = rootFrame(s.c, s.scope, 'train');
   return sortOverrides(source, options.set, settingNames(s.c, frame, entryOf(source.train, 'optimizer')), settingNames(s.c, frame, entryOf(source.train, 'schedule')));
 }
@@ -261,7 +261,7 @@ function overridesOf(s: Session, source: TrainingSource, options: CompileTrainin
 export const optimizerFor = (s: Session, source: TrainingSource, overrides: Overrides): Optimizer | null => optimizerOf(s.c, rootFrame({ ...s.c, batch: null }, s.scope, 'train'), source, overrides);
 
 /** Elaborates the optimizer once on dummies, so that its states are known and start at their declared values. */
-function discoverOptimizer(s: Session, optimizer: Optimizer, layout: Layout): void {
+export function discoverOptimizer(s: Session, optimizer: Optimizer, layout: Layout): void {
   const zero = (n: readonly number[]): TensorValue => tensorOfNode(s.c, s.c.builder.comprehension('f32', n, null, float(0), origin('zero')));
   applyOptimizer(s.c, s.root, optimizer, layout, {
     flat: () => ({ w: zero([layout.size]), g: zero([layout.size]) }),
@@ -373,7 +373,7 @@ function representSpan(source: TrainingSource): Span | null {
   return source.model.body.find((s) => s.kind === 'represent')?.span ?? null;
 }
 
-function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource): number {
+export function finishEmbed(c: Context, model: ElaboratedModel, source: TrainingSource): number {
   const r = model.representation;
   const span = source.model.name.span;
   if (r === null || c.batch === null) return fail(c, 'SSL3004', span, { model: source.model.name.text });

@@ -10,6 +10,7 @@ import { readState, writeState } from '../train/run-state.js';
 import { clusterDefaults, clusterFigures, type ClusterFigures, type ClusterOptions } from './clusters.js';
 import { bindInputs, embedInputs, embedSplit, pixelFeatures } from './embed.js';
 import { playEpisodes, type Episodes } from './episodes.js';
+import { fineTune, fineTuningProtocol, heldOutExamples, startOf, type FineTuneOptions, type FineTuning } from './fine-tune.js';
 import { linearDefaults, linearProbe, type LinearOptions } from './linear-probe.js';
 import { lowLabelDefaults, lowLabelProbes, type LowLabelFigure, type LowLabelOptions } from './low-label.js';
 import { knn, knnDefaults, type KnnOptions } from './nearest.js';
@@ -57,6 +58,8 @@ export interface Evaluation {
   readonly rows: readonly EvaluationRow[];
   /** What the trained model's plan reaches; null without a plan or a world to act in. */
   readonly planning: Episodes | null;
+  /** With labels, from the trained and the untrained encoder; null unless it was asked for. */
+  readonly fineTuning: FineTuning | null;
 }
 
 /** Embeddings of both splits, kept for the report. */
@@ -75,6 +78,10 @@ export interface EvaluateOptions {
   /** The run's seed: the untrained encoder is the one that training began from. */
   readonly seed: number;
   readonly step?: number | null;
+  /** The step was asked for; it need not be the last. */
+  readonly chosen?: boolean;
+  /** Fine-tunes too. */
+  readonly fineTuning?: FineTuneOptions | null;
   /** Which rows; all by default. */
   readonly encoders?: readonly EncoderName[];
   readonly knn?: Partial<KnnOptions>;
@@ -86,7 +93,7 @@ export interface EvaluateOptions {
   /** Most examples of each split that are used. */
   readonly trainLimit?: number;
   readonly testLimit?: number;
-  readonly progress?: (event: { readonly encoder: EncoderName; readonly stage: 'embed' | 'knn' | 'linear' | 'few labels' | 'clusters' | 'retrieval' | 'views' | 'plan'; readonly done: number; readonly total: number }) => void;
+  readonly progress?: (event: { readonly encoder: EncoderName; readonly stage: 'embed' | 'knn' | 'linear' | 'few labels' | 'clusters' | 'retrieval' | 'views' | 'plan' | 'fine-tuning'; readonly done: number; readonly total: number }) => void;
 }
 
 /** Evaluates on the held-out split; without one, the training split stands in and the protocol says so. */
@@ -120,9 +127,10 @@ export async function evaluate(options: EvaluateOptions): Promise<{ readonly eva
       step: options.step ?? null,
       train: trainCount,
       test: testCount,
-      protocols: protocolsOf({ step: options.step ?? null, train: trainCount, where, itself: test === data.train, knn: knnOptions, linear: linearOptions, lowLabel, clusters }),
+      protocols: protocolsOf({ step: options.step ?? null, chosen: options.chosen ?? false, train: trainCount, where, itself: test === data.train, knn: knnOptions, linear: linearOptions, lowLabel, clusters }),
       rows,
       planning,
+      fineTuning: options.fineTuning ? await fineTuneBoth(options, options.fineTuning) : null,
     },
   };
 }
@@ -147,17 +155,29 @@ async function featuresOf(encoder: EncoderName, options: EvaluateOptions, test: 
     progress?.({ encoder, stage: 'views', done: 0, total: 1 });
     return { features, views: await embedViews({ session, manifest, split: test, binding, limit: sample.examples, seed }, sample.draws) };
   };
-  if (encoder === 'trained') return drawn();
+  return encoder === 'trained' ? drawn() : untrained(options, drawn);
+}
+
+/** Does something with the encoder that training began from, and puts the trained state back. */
+async function untrained<T>({ session, manifest, seed }: EvaluateOptions, work: () => Promise<T>): Promise<T> {
   const trained = await readState(session, manifest);
   if ('clock.seed' in session.plan.sources) session.write('clock.seed', Int32Array.of(seed));
   // The draws are keyed by the step too: those of the start, wherever training has come to.
   if ('clock.step' in session.plan.sources) session.write('clock.step', Int32Array.of(0));
   await session.run('init');
   try {
-    return await drawn();
+    return await work();
   } finally {
     writeState(session, manifest, trained, 'the trained state');
   }
+}
+
+async function fineTuneBoth(options: EvaluateOptions, tuning: FineTuneOptions): Promise<FineTuning> {
+  const { session, manifest, data, progress } = options;
+  const from = (encoder: EncoderName) => async (): Promise<number> =>
+    fineTune(tuning, data, await startOf(session, manifest, tuning), (done, total) => progress?.({ encoder, stage: 'fine-tuning', done, total }));
+  const trained = await from('trained')();
+  return { trained, untrained: await untrained(options, from('untrained')), labels: tuning.rows.length, epochs: tuning.epochs, protocol: fineTuningProtocol(tuning, heldOutExamples(data)) };
 }
 
 async function embedBoth({ session, manifest, data }: EvaluateOptions, test: Split, trainCount: number, testCount: number, progress: (done: number, total: number) => void): Promise<SplitFeatures> {

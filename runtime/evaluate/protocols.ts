@@ -11,6 +11,8 @@ export type ProtocolName = 'encoder' | 'knn' | 'linear' | 'lowLabel' | 'clusters
 
 export interface ProtocolFacts {
   readonly step: number | null;
+  /** The checkpoint was asked for by its step or file. */
+  readonly chosen: boolean;
   readonly train: number;
   /** `on 10000 held-out examples`. */
   readonly where: string;
@@ -22,9 +24,9 @@ export interface ProtocolFacts {
   readonly clusters: ClusterOptions;
 }
 
-export function protocolsOf({ step, train, where, itself, knn, linear, lowLabel, clusters }: ProtocolFacts): Readonly<Record<ProtocolName, string>> {
+export function protocolsOf({ step, chosen, train, where, itself, knn, linear, lowLabel, clusters }: ProtocolFacts): Readonly<Record<ProtocolName, string>> {
   return {
-    encoder: `the last checkpoint${step === null ? '' : ` (step ${step})`}, not the best; untrained: the same network as training began with; pixels: raw inputs / 255, averaged over squares beyond 4,096 values`,
+    encoder: `${chosen ? `the checkpoint that was asked for (step ${step})` : `the last checkpoint${step === null ? '' : ` (step ${step})`}, not the best`}; untrained: the same network as training began with; pixels: raw inputs / 255, averaged over squares beyond 4,096 values`,
     knn: `${knnProtocol(knn)}; ${train} training embeddings without augmentation, ${where}${itself ? ', each leaving itself out' : ''}`,
     linear: `${linearProtocol(linear)}; fitted on ${train} training embeddings without augmentation, ${where}`,
     lowLabel: `${lowLabelProtocol(lowLabel)}; of ${train} training embeddings, ${where}`,

@@ -111,16 +111,18 @@ function accuracyTable(evaluation: Evaluation): string {
   const table = (titles: readonly string[], cells: (r: EvaluationRow) => string): string =>
     `<div class="scroll"><table><thead><tr><th>features</th>${titles.map((t) => `<th>${t}</th>`).join('')}</tr></thead><tbody>${evaluation.rows.map((r) => `<tr class="${r.name === 'trained' ? 'ours' : ''}"><td>${rowNames[r.name]}</td>${cells(r)}</tr>`).join('')}</tbody></table></div>`;
   const plain = (v: number | null): string => `<td>${v === null ? '–' : formatNumber(Number(v.toPrecision(3)))}</td>`;
-  const { protocols } = evaluation;
+  const { protocols, fineTuning } = evaluation;
   const notes = [
     protocols.encoder,
     ...(used.some((c) => c.title.includes('kNN')) ? [protocols.knn, protocols.linear, protocols.lowLabel, protocols.clusters] : []),
     ...(used.some((c) => c.title.startsWith('R@')) ? [protocols.retrieval] : []),
     protocols.spread,
     protocols.views,
+    ...(fineTuning === null ? [] : [fineTuning.protocol]),
   ];
+  const tuned = fineTuning === null ? '' : `<div class="scroll"><table><thead><tr><th>fine-tuned from</th><th>accuracy</th></tr></thead><tbody><tr class="ours"><td>${rowNames.trained}</td>${cell(fineTuning.trained)}</tr><tr><td>${rowNames.untrained}</td>${cell(fineTuning.untrained)}</tr></tbody></table></div>`;
   return `<h2>What was learned</h2><div class="card">${used.length === 0 ? '' : table(used.map((c) => c.title), (r) => used.map((c) => cell(c.value(r))).join(''))}
-${table(qualityColumns.map((c) => c.title), (r) => qualityColumns.map((c) => plain(c.value(r))).join(''))}
+${table(qualityColumns.map((c) => c.title), (r) => qualityColumns.map((c) => plain(c.value(r))).join(''))}${tuned}
 <details style="margin-top:12px"><summary>How these are measured</summary>${notes.map((p) => `<p class="note" style="margin-top:6px">${escapeHtml(p)}.</p>`).join('')}</details></div>`;
 }
 

@@ -1,4 +1,6 @@
 /** `sslc evaluate` on a small trained model: its figures, its options, and that every figure names its protocol. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { idxProject } from './idx-project.js';
 import type { Place } from './command.js';
@@ -77,4 +79,41 @@ it('prints tables, and says what is wrong with an option', async () => {
   expect(stdout).toMatch(/std +rank +participation +alpha +uniformity +alignment +LiDAR/);
   expect(await p.sslc('evaluate', 'run', '--metric', 'manhattan')).toMatchObject({ code: 2 });
   expect(await p.sslc('evaluate', 'run', '--labels', 'many')).toMatchObject({ stderr: expect.stringContaining('--labels many') });
+});
+
+it('fine-tunes from the trained and the untrained encoder with the labels that are asked for, and says how', async () => {
+  const { code, stdout, stderr } = await p.sslc('evaluate', 'run', '--device', 'cpu', '--json', '--finetune', '--finetune-epochs', '300', '--finetune-rate', '0.05', '--finetune-labels', '50%');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const { fineTuning, rows } = JSON.parse(stdout).result;
+  expect(fineTuning).toMatchObject({ trained: expect.any(Number), untrained: expect.any(Number), labels: 24, epochs: 300 });
+  for (const word of ['24 labels (50 %', '300 epochs of batches of 24', 'adamw(rate: 0.001', 'rate 0.05 instead', 'batch norm in training mode', 'after the last epoch on 48 held-out examples']) expect(fineTuning.protocol).toContain(word);
+  // Half of the held-out examples are those it was trained on.
+  for (const share of [fineTuning.trained, fineTuning.untrained]) expect(share).toBeGreaterThan(0.5);
+  // Neither the trained state nor the other figures notice.
+  expect(rows).toEqual((await evaluated()).rows);
+  const report = readFileSync(join(p.folder, 'run', 'report.html'), 'utf8');
+  expect(report).toContain('fine-tuned from');
+  expect(report).toContain('fine-tuning: all weights that the representation uses');
+});
+
+it('says what fine-tuning needs', async () => {
+  expect(await p.sslc('evaluate', 'run', '--finetune-epochs', '2')).toMatchObject({ code: 2, stderr: expect.stringContaining('add `--finetune`') });
+  expect(await p.sslc('evaluate', 'run', '--finetune', '--finetune-labels', '1%,10%')).toMatchObject({ stderr: expect.stringContaining('expected one share') });
+  const bare = idxProject({ 'small.ssl': program.replace(/, labels: .*$/m, ')') });
+  try {
+    expect(await bare.sslc('train', 'small.ssl', '--out', 'run', '--device', 'cpu', '--no-evaluate')).toMatchObject({ code: 0 });
+    expect(await bare.sslc('evaluate', 'run', '--device', 'cpu', '--finetune')).toMatchObject({ stderr: expect.stringContaining('fine-tuning cannot be evaluated: the data has no labels') });
+  } finally {
+    bare.remove();
+  }
+});
+
+it('measures the checkpoint that is asked for, by step or by file', async () => {
+  const first = await evaluated('--checkpoint', '0');
+  expect(first.protocols['encoder']).toContain('the checkpoint that was asked for (step 0)');
+  const { name: _trained, ...trained } = first.rows[0];
+  const { name: _untrained, ...untrained } = first.rows[1];
+  expect(trained).toEqual(untrained);
+  expect((await evaluated('--checkpoint', 'run/checkpoints/step-6.safetensors')).rows).toEqual((await evaluated()).rows);
+  expect(await p.sslc('evaluate', 'run', '--checkpoint', '5')).toMatchObject({ stderr: expect.stringContaining('there are those of steps 0, 6') });
 });
