@@ -63,10 +63,10 @@ describe('the verdict on collapse', () => {
     ['tico', narrow, 'contrastive', 'rho', 8],
     ['sparse_prediction', narrow, 'regularized', null, 24.75],
     ['discrete_prediction', narrow, 'regularized', null, 24.75],
-    ['swav', { prototypes: '50', queued: '8', parts: '1' }, 'clustered', 'ln 50', Math.log(50)],
-    ['deepcluster_v2', { k: '50' }, 'clustered', 'ln 50', Math.log(50)],
+    ['swav', { prototypes: '50', queued: '8', parts: '1' }, 'clustered', 'ln prototypes', Math.log(50)],
+    ['deepcluster_v2', { k: '50' }, 'clustered', 'ln k', Math.log(50)],
     ['deeper_cluster', { k: '40' }, 'clustered', 'ln 160', Math.log(160)],
-    ['clusterfit', { k: '50' }, 'clustered', 'ln 50', Math.log(50)],
+    ['clusterfit', { k: '50' }, 'clustered', 'ln k', Math.log(50)],
   ] as const)('of %s', (name, set, mechanism, formula, value) => {
     const v = verdict(name, undefined, set);
     expect(v.mechanism).toBe(mechanism);
