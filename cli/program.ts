@@ -86,7 +86,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--checkpoint <which>', 'a step, or a file, instead of the last checkpoint')
     .option('--finetune', 'also train the whole encoder further with labels, under a linear classifier, from here and from the untrained one')
     .option('--finetune-epochs <n>', 'how long (default: 5)', whole('--finetune-epochs', 1))
-    .option('--finetune-rate <rate>', 'the optimizer\'s rate (default: 0.001)', Number)
+    .option('--finetune-rate <rate>', 'the optimizer\'s rate (default: 0.003)', Number)
     .option('--finetune-labels <share>', 'labels to use: 1%, 10%, 5 (a class) or all (default: all)')
     .action((run: string, options: EvaluateOptions) => perform('evaluate', async () => (await import('./commands/evaluate.js')).evaluate(context, run, options)));
 

@@ -86,7 +86,7 @@ it('fine-tunes from the trained and the untrained encoder with the labels that a
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const { fineTuning, rows } = JSON.parse(stdout).result;
   expect(fineTuning).toMatchObject({ trained: expect.any(Number), untrained: expect.any(Number), labels: 24, epochs: 300 });
-  for (const word of ['24 labels (50 %', '300 epochs of batches of 24', 'adamw(rate: 0.001', 'rate 0.05 instead', 'batch norm in training mode', 'after the last epoch on 48 held-out examples']) expect(fineTuning.protocol).toContain(word);
+  for (const word of ['24 labels (50 %', '300 epochs of batches of 24', 'adamw(rate: 0.003', 'rate 0.05 instead', 'batch norm in training mode', 'after the last epoch on 48 held-out examples']) expect(fineTuning.protocol).toContain(word);
   // Half of the held-out examples are those it was trained on.
   for (const share of [fineTuning.trained, fineTuning.untrained]) expect(share).toBeGreaterThan(0.5);
   // Neither the trained state nor the other figures notice.

@@ -9,7 +9,7 @@ import { run, type Values } from './training.js';
 
 const head = loadProgram('models/std/fine_tuning.ssl', memoryReader({}));
 /** The same classifier under plain descent without momentum: the step is the gradient. */
-const plain = (rate: number): ReturnType<typeof load> => load(readFileSync('models/std/fine_tuning.ssl', 'utf8').replace('adamw(rate: 0.001, decay: 0.0001, skip: [bias, norm])', `sgd(rate: ${rate}, momentum: 0)`).replace('adamw', 'sgd').replace(/^ *schedule .*$/m, ''));
+const plain = (rate: number): ReturnType<typeof load> => load(readFileSync('models/std/fine_tuning.ssl', 'utf8').replace('adamw(rate: 0.003, decay: 0.0001, skip: [bias, norm])', `sgd(rate: ${rate}, momentum: 0)`).replace('adamw', 'sgd').replace(/^ *schedule .*$/m, ''));
 
 function build(body: string, tuning = plain(1), rate: number | null = null): FineTuningPrograms {
   const loaded = load(`use std.layers { linear, mlp, batch_norm }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n${body}\n}\ntrain m { batch 4; steps 1; optimizer sgd(rate: 0.1) }\n`);
