@@ -3,5 +3,5 @@ export const emissions = ['ast', 'types', 'tensor', 'kernels', 'wgsl', 'plan'] a
 export type Emission = (typeof emissions)[number];
 
 /** What `--dump-after` takes: `lower` is the program before any pass. The names of `passes` in the pipeline; a test compares. */
-export const passNames = ['lower', 'simplify', 'phases', 'recompute'] as const;
+export const passNames = ['lower', 'simplify', 'phases', 'moments', 'partial sums', 'recompute'] as const;
 export type PassName = (typeof passNames)[number];

@@ -68,7 +68,8 @@ describe('canonical JSON', () => {
   it('never throws and points inside the text for what is not JSON', () => {
     fc.assert(fc.property(fc.string({ maxLength: 60 }), (text) => {
       const read = readJson(text);
-      if (read.kind === 'value') expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(read.value)));
+      // JSON writes -0 as 0.
+      if (read.kind === 'value') expect(JSON.stringify(JSON.parse(text))).toEqual(JSON.stringify(read.value));
       else expect(read.place.start).toBeLessThanOrEqual(text.length);
     }), { numRuns: 500 });
     expect(readJson('['.repeat(100_000))).toMatchObject({ kind: 'problem', message: 'nested more than 64 deep' });

@@ -6,7 +6,7 @@ export type Matrix = readonly (readonly number[])[];
 export type Inputs = Readonly<Record<string, Matrix>>;
 
 export interface Formula {
-  readonly file: 'energies' | 'regularizers' | 'prelude';
+  readonly file: 'energies' | 'regularizers' | 'prelude' | 'clustering';
   readonly name: string;
   readonly set?: Readonly<Record<string, string>>;
   /** Rows and columns of each input; columns null for one number a row. */
@@ -29,6 +29,14 @@ const cosine = (a: readonly number[], b: readonly number[]): number => dot(unit(
 const logSumExp = (xs: readonly number[]): number => Math.log(sum(xs.map(Math.exp)));
 const column = (m: Matrix, d: number): number[] => m.map((row) => row[d]);
 const variance = (xs: readonly number[], lessOne: boolean): number => sum(xs.map((x) => (x - mean(xs)) ** 2)) / (xs.length - (lessOne ? 1 : 0));
+
+/**
+ * SwAV, equation 2, summed over the prototypes k: -q_k log softmax(z c / tau)_k, averaged over the batch. Codes enter only by the mean
+ * m = sum_k q_k c_k, and here each is one-hot, so that m is a prototype.
+ */
+function swapped(means: Matrix, z: Matrix, prototypes: Matrix, tau: number): number {
+  return mean(z.map((a, b) => logSumExp(prototypes.map((c) => dot(a, c) / tau)) - dot(a, means[b]) / tau));
+}
 
 /** Contrastive losses -------------------------------------------------------------------------------------------- */
 
@@ -107,6 +115,7 @@ const rows = (f: (u: readonly number[], v: readonly number[]) => number) => ({ u
 const tau = { tau: '0.4' };
 
 export const formulas: readonly Formula[] = [
+  { file: 'clustering', name: 'swapped_prediction', set: tau, shapes: { means: [4, 3], z: [4, 3], prototypes: [6, 3] }, value: ({ means, z, prototypes }) => swapped(means, z, prototypes, 0.4) },
   { file: 'energies', name: 'nt_xent', set: tau, shapes: pair, value: ({ u, v }) => ntXent(u, v, 0.4) },
   { file: 'energies', name: 'info_nce', set: tau, shapes: { q: [4, 3], k: [4, 3], queue: [6, 3] }, value: ({ q, k, queue }) => infoNce(q, k, queue, 0.4) },
   { file: 'energies', name: 'batch_info_nce', set: tau, shapes: { q: [4, 3], k: [4, 3] }, value: ({ q, k }) => batchInfoNce(q, k, 0.4) },
