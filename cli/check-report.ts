@@ -5,6 +5,8 @@ import type { Coupling, ModelDescription } from '../compiler/check/describe-mode
 import { costEmbedding } from '../compiler/pipeline.js';
 import { reductionText } from '../compiler/check/term-reductions.js';
 import type { Json } from './outcome.js';
+import { probeJson, probeRows, type NotProbed } from './probe.js';
+import type { ProbeResult } from '../runtime/train/probe-spread.js';
 import { bigCount, byteCount, grouped } from './table.js';
 
 /** Everything a check found. */
@@ -12,6 +14,8 @@ export interface CheckReport {
   readonly compiled: CompiledModel;
   /** Bytes a step would need beside what is kept if its activations were kept too; null where they are. */
   readonly keptBytes: number | null;
+  /** What became of a nearly collapsed start; null when nobody asked. */
+  readonly spread: ProbeResult | NotProbed | null;
   readonly verdict: CollapseVerdict | Undecided;
   readonly description: ModelDescription;
 }
@@ -41,7 +45,7 @@ function costsOf({ manifest, plan }: CompiledModel): Costs {
 }
 
 /** For people: a row for each thing known. */
-export function checkText({ compiled, keptBytes, verdict, description }: CheckReport): string {
+export function checkText({ compiled, keptBytes, spread, verdict, description }: CheckReport): string {
   const { manifest } = compiled;
   const costs = costsOf(compiled);
   const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
@@ -54,6 +58,7 @@ export function checkText({ compiled, keptBytes, verdict, description }: CheckRe
     ...manifest.targets.map((t) => ['target', `${t.name} follows ${t.of}, ${t.when} each step; running statistics ${buffersIn[t.buffers]}`]),
     ...manifest.objectives.map((o, k) => [o.role, `${o.name}: ${reductionText(description.terms[k])}`]),
     ...collapseRows(verdict),
+    ...(spread === null ? [] : probeRows(spread)),
     ['couples', description.couplings.length === 0 ? 'nothing: examples meet only in sums and means' : description.couplings.map(couplingText).join(', ')],
     ...(description.memories.length === 0 ? [] : [['remembers', `${description.memories.join(', ')}: examples of earlier batches`]]),
     ['represent', `${manifest.embeddingSize} numbers an example, with ${bigCount(embedding.multiplyAdds)}MAC, ${bigCount(embedding.flops)}FLOP`],
@@ -97,7 +102,7 @@ function valueText({ value, formula }: TrivialLoss): string {
 }
 
 /** For programs (docs/json.md). */
-export function checkJson({ compiled, keptBytes, verdict, description }: CheckReport): { readonly [key: string]: Json } {
+export function checkJson({ compiled, keptBytes, spread, verdict, description }: CheckReport): { readonly [key: string]: Json } {
   const { manifest } = compiled;
   return {
     model: manifest.model,
@@ -107,6 +112,7 @@ export function checkJson({ compiled, keptBytes, verdict, description }: CheckRe
     targets: manifest.targets.map((t) => ({ ...t })),
     objectives: manifest.objectives.map((o, k) => ({ ...o, reduction: reductionJson(description.terms[k]) })),
     collapse: collapseJson(verdict),
+    probe: spread === null ? null : probeJson(spread),
     couplings: description.couplings.map((c) => ({ ...c })),
     memories: description.memories,
     networks: description.networks.map((n) => ({ ...n })),

@@ -49,8 +49,9 @@ export function makeProgram(context: Context, perform: Perform): Command {
       .option('--batch-norm <how>', 'what layers that mix examples see under a virtual batch: chunk', oneOf('--batch-norm', ['chunk']));
   const onDevice = (c: Command): Command => c.option('--device <name>', 'auto, gpu, cpu, or part of an adapter\'s name', 'auto');
 
-  chunked(settable(command('check <file>', 'Check a model: names, shapes, what is minimized, what it costs.', ['sslc check models/vision/simclr.ssl', 'sslc check model.ssl --set tau=0.2'])))
+  chunked(settable(command('check <file>', 'Check a model: names, shapes, what is minimized, what it costs.', ['sslc check models/vision/simclr.ssl', 'sslc check model.ssl --set tau=0.2', 'sslc check model.ssl --probe'])))
     .option('--input <name=type>', 'bind an input without data, for instance x=u8[28,28,1]; may be repeated', assignment('--input'), {})
+    .option('--probe', 'also run a few steps from a nearly collapsed start, and see whether the embeddings spread')
     .action((file: string, options: CheckOptions & ChunkOptions) => perform('check', async () => (await import('./commands/check.js')).check(context, file, withChunks(options))));
 
   command('fmt <path...>', 'Format files in place; a folder stands for every .ssl below it, - for standard input.', ['sslc fmt model.ssl', 'sslc fmt --check models', 'sslc fmt - < model.ssl'])

@@ -8,12 +8,15 @@ import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { plainTarget } from '../device.js';
 import { usage } from '../failure.js';
+import { probe } from '../probe.js';
 import { checkJson, checkText } from '../check-report.js';
 import { done, type Context, type Outcome } from '../outcome.js';
 import { compileFor, plannedSteps, prepare, prepareDeclared, type ModelChoice, type Prepared } from '../prepare.js';
 
 export interface CheckOptions extends ModelChoice {
   readonly input: Readonly<Record<string, string>>;
+  /** Run a few steps from a nearly collapsed start. */
+  readonly probe?: boolean;
 }
 
 /** The pass that leaves the program in which every activation is kept. */
@@ -44,7 +47,8 @@ export async function check(context: Context, file: string, options: CheckOption
   refuseErrors(diagnostics);
   diagnostics.push(...unused(prepared, diagnostics));
   const note = known.missing !== null ? `\n  sizes are what the declaration of the data says: ${known.missing}\n` : assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
-  const report = { compiled, keptBytes, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
+  const spread = options.probe === true ? await probe(prepared, training) : null;
+  const report = { compiled, spread, keptBytes, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
   return done(`${file}: ok\n\n${checkText(report)}${note}`, { ...checkJson(report), assumedSizes: assumed !== null || known.missing !== null }, diagnostics);
 }
 

@@ -5,18 +5,13 @@
  */
 import type { Expression, ModelDeclaration } from '../../grammar/ast.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
-import { parse } from '../../grammar/parse.js';
 import type { LoadedProgram } from '../api.js';
 import { selectModel } from '../lower/training-spec.js';
 import { decideCollapse } from './collapse.js';
 import type { CollapseRequest, CollapseVerdict } from './collapse.js';
 import { comparisonsIn } from './compared-sides.js';
-
-/** An insertion into the text of the main file. */
-interface Edit {
-  readonly at: number;
-  readonly text: string;
-}
+import { edited, withMain } from './edited-program.js';
+import type { Edit } from './edited-program.js';
 
 interface Candidate {
   /** What to do, in words. */
@@ -101,8 +96,7 @@ regularizer ${spreadRegularizer}(z: [B, D]) -> [] {
 `;
 
 function helps(loaded: LoadedProgram, request: CollapseRequest, text: string, candidate: Candidate): boolean {
-  const changed = [...candidate.edits].map((e, k) => ({ ...e, k })).sort((a, b) => b.at - a.at || b.k - a.k).reduce((t, e) => t.slice(0, e.at) + e.text + t.slice(e.at), text);
-  return prevents(withMain(loaded, `${changed}\n${helpers}`), request);
+  return prevents(withMain(loaded, `${edited(text, candidate.edits)}\n${helpers}`), request);
 }
 
 function prevents(loaded: LoadedProgram | null, request: CollapseRequest): boolean {
@@ -114,18 +108,4 @@ function prevents(loaded: LoadedProgram | null, request: CollapseRequest): boole
     if (e instanceof DiagnosticError) return false;
     throw e;
   }
-}
-
-/** The program with another text of its main file; null when that cannot be read. */
-function withMain(loaded: LoadedProgram, text: string): LoadedProgram | null {
-  const main = loaded.modules.get(loaded.main);
-  if (main === undefined) return null;
-  const source = { name: main.source.name, text };
-  const { module, diagnostics } = parse(source);
-  if (diagnostics.length > 0) return null;
-  const imports = new Map(module.uses.flatMap((use) => {
-    const before = [...main.imports].find(([u]) => u.from.path === use.from.path);
-    return before === undefined ? [] : [[use, before[1]] as const];
-  }));
-  return { ...loaded, modules: new Map([...loaded.modules, [loaded.main, { source, module, imports }]]) };
 }

@@ -30,6 +30,8 @@ export interface ObjectivesRequest {
 export interface Application {
   /** Of the network, or of the target. */
   readonly name: string;
+  /** The network whose weights it has, or follows. */
+  readonly of: string;
   /** Its output, the batch first: a source where networks are replaced. Null when it is not one tensor. */
   readonly output: TensorId | null;
   readonly target: boolean;
@@ -73,7 +75,7 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
       const to = builder.nextId;
       const seen = networks === 'replaced' ? replace(builder, applications.length, opened.c, net, value) : value;
       applications.push({
-        name: nameOf(net), output: outputOf(opened.c, seen, net), target: net.target !== null,
+        name: nameOf(net), of: net.target?.of ?? net.name, output: outputOf(opened.c, seen, net), target: net.target !== null,
         inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])), from, to,
       });
       return seen;
