@@ -1,6 +1,11 @@
 /** The `sslc` command: runs what was asked for and leaves with its exit code. */
+import { setFlagsFromString } from 'node:v8';
 import { run } from './run.js';
 import { processTerminal } from './terminal.js';
+
+// A command runs much code few times. V8 would optimize it (on other threads) long before that pays: a third of a large
+// model's compile time. What runs for long is optimized all the same, some milliseconds later.
+setFlagsFromString('--interrupt-budget=1000000');
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read our output has seen enough (`sslc doc | head`).
