@@ -4,6 +4,8 @@
  * of a block adds them in order.
  */
 import type { ContractKernel } from '../../fuse/kernel.js';
+import { bytesOf } from '../../tensor/program.js';
+import type { Scalar } from '../../tensor/scalar.js';
 import type { Local } from './binary.js';
 import { I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
@@ -12,12 +14,16 @@ import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
-import { decodeGroup, product } from './nest.js';
+import { decodeGroup, product, reachable } from './nest.js';
 import type { PackTables } from './panels.js';
 import { chooseTile, emitPanelProduct, pack, roundUp, tableBytes } from './panels.js';
+import { Strides } from './strides.js';
 
 /** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
 const depthBlock = 256;
+/** Rows of a block where there are many, and where they are one block: the packed block stays in the second cache. */
+const usualRows = 96;
+const mostRows = 144;
 /** Rounds rows of the packed left operand off powers of two. */
 const leftPadding = 4;
 
@@ -31,8 +37,8 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const rows = own(swapped ? kernel.columns : kernel.rows);
   const columns = own(swapped ? kernel.rows : kernel.columns);
   const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
-  const sums = reduceExtents.map((_, i) => extents.length + i).filter((a) => reduceExtents[a - extents.length] > 1);
   const all = [...extents, ...reduceExtents];
+  const sums = neighboursLast(context, left, all, reduceExtents.map((_, i) => extents.length + i).filter((a) => all[a] > 1));
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
   const [B, M, N, K] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(sums)];
 
@@ -43,23 +49,25 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const rowUnit = tile.rows * 4 / gcd(tile.rows, 4);
   /** Blocks of about equal size, at most `most`. */
   const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
-  let rowBlock = even(M, 96, rowUnit);
+  let rowBlock = M <= mostRows ? roundUp(M, rowUnit) : even(M, usualRows, rowUnit);
   let columnBlock = even(N, 256, tile.columns);
+  const depthBlocks = Math.ceil(K / depthBlock);
+  /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
+  const partsFor = (blocks: number): number => (blocks < 8 ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
+  const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
   if (flops > 1 << 18) {
-    while (blocksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
-    while (blocksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
+    while (tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
+    while (tasksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
   }
   const rowBlocks = Math.ceil(M / rowBlock);
   const columnBlocks = Math.ceil(N / columnBlock);
   const blocks = B * rowBlocks * columnBlocks;
-  const depthBlocks = Math.ceil(K / depthBlock);
-  const parts = blocks < 8 && depthBlocks > 3 ? Math.min(Math.ceil(16 / blocks), Math.ceil(depthBlocks / 2)) : 1;
-  const partBlocks = Math.ceil(depthBlocks / parts);
+  const partBlocks = Math.ceil(depthBlocks / partsFor(blocks));
   const splits = Math.ceil(depthBlocks / partBlocks);
   const depth = Math.min(depthBlock, roundUp(K, 4));
 
   // The packed right operand of a whole part, kept from task to task while it stays the same.
-  const resident = partBlocks * depth * columnBlock * 4 <= 1 << 20;
+  const resident = rowBlocks > 1 && partBlocks * depth * columnBlock * 4 <= 1 << 20;
   const leftStride = (depth + leftPadding) * 4;
   const leftBytes = rowBlock * leftStride;
   const rightBytes = (resident ? partBlocks : 1) * depth * columnBlock * 4;
@@ -195,6 +203,20 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     f.i32(-1).set(keep);
   });
   return blocks * splits;
+}
+
+/** The summed axes, last the one along which the left operand's elements are neighbours: it is packed four at a time. */
+function neighboursLast(context: Context, left: Scalar, all: readonly number[], sums: readonly number[]): readonly number[] {
+  const contiguous = (axis: number): boolean => {
+    const graph = new Graph();
+    const axes = all.map((size, a) => (a === axis || !sums.includes(a) ? graph.variable('i32', 0, size - 1) : graph.int(0)));
+    const strides = new Strides(axes[axis], 0);
+    const loads = [...reachable([lowerScalar(graph, context.memory, { axes, accumulators: [] }, left)])].filter((n) => n.op === 'load' && strides.of(n) !== 0);
+    return loads.length > 0 && loads.every((n) => strides.of(n.args[0]) === bytesOf(n.element));
+  };
+  if (sums.length < 2 || contiguous(sums[sums.length - 1])) return sums;
+  const best = sums.find((a) => all[a] % 4 === 0 && contiguous(a));
+  return best === undefined ? sums : [...sums.filter((a) => a !== best), best];
 }
 
 function gcd(a: number, b: number): number {
