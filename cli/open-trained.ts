@@ -43,7 +43,7 @@ export async function withTrained<T>(context: Context, shown: string, device: st
 }
 
 /** The newest checkpoint, or that of a step, or a file. */
-function checkpointOf(context: Context, { shown, directory }: RunFolder, wanted: string | undefined): string {
+export function checkpointOf(context: Context, { shown, directory }: RunFolder, wanted?: string): string {
   const known = listCheckpoints(directory);
   if (wanted === undefined) return latestCheckpoint(directory)?.path ?? missing(`${shown}: no checkpoint`, 'was the run stopped before its first checkpoint? train it again');
   if (/^\d+$/.test(wanted)) return known.find((c) => c.step === Number(wanted))?.path ?? missing(`${shown}: no checkpoint of step ${wanted}`, known.length === 0 ? null : `there are those of steps ${known.map((c) => c.step).join(', ')}`);

@@ -69,7 +69,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--seed <n>', 'seed of every draw', whole('--seed', 0))
     .option('--out <folder>', 'the run folder (default: runs/MODEL, runs/MODEL-2, ...)')
     .option('--resume', 'go on from the last checkpoint of a run: give its folder as <file>, or with --out')
-    .option('--params <file>', 'start from the parameters in a safetensors file')
+    .option('--params <file or run>', 'start from the parameters in a safetensors file, or from the networks of another run: its folder or a checkpoint')
     .option('--data-memory <MiB>', 'pictures to hold decoded; a larger folder is decoded while training (default: 1024)', whole('--data-memory', 0))
     .option('--on-collapse <what>', 'when the embeddings collapse: warn, or stop with exit code 4', oneOf('--on-collapse', ['stop', 'warn'] as const), 'warn')
     .option('--no-evaluate', 'leave out the measures and the report at the end')

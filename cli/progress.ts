@@ -54,6 +54,7 @@ export function showProgress(context: Context, now: () => number = Date.now): Pr
         return;
       case 'knn': say(`step ${e.step}  kNN accuracy ${bold(terminal, fixed(e.accuracy, 3))}  ${faint(terminal, `${e.protocol}, ${duration(e.seconds)}`)}`); return;
       case 'stage': say(`step ${e.step}  stage ${bold(terminal, e.name)}  ${faint(terminal, [duration(e.seconds), ...e.artifacts.map(artifactText)].join(', '))}`); return;
+      case 'adopted': say(`weights of ${e.names.join(', ')} from ${e.path}`); return;
       case 'warning': say(`warning: ${e.diagnostic?.title ?? e.message}`); return;
       case 'collapse': say(`warning: ${e.diagnostic.title}`); return;
       case 'embedding': case 'checkpoint': case 'not-finite': case 'device': case 'interrupted': case 'finished': return;

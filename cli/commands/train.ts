@@ -16,6 +16,7 @@ import { exitCodes, usage, type ExitCode } from '../failure.js';
 import type { Context, Outcome } from '../outcome.js';
 import { compileFor, plannedSteps, prepare, prepareRun, prepareTraining, type ModelChoice, type Prepared } from '../prepare.js';
 import { duration, showProgress } from '../progress.js';
+import { checkpointOf } from '../open-trained.js';
 import { freshRunFolder, openRun, type RunFacts, type RunFolder } from '../run-folder.js';
 import { specOf } from './spec.js';
 
@@ -70,7 +71,7 @@ export async function train(context: Context, file: string, options: TrainOption
       const result = await runTraining({
         compiled, session, data, directory, seed,
         resume: run !== null,
-        parameters: options.params === undefined ? null : resolve(terminal.directory, options.params),
+        parameters: options.params === undefined ? null : parametersFile(context, options.params),
         files: { 'spec.json': specText(prepared, isRun), 'run.json': `${JSON.stringify(facts, null, 2)}\n` },
         events: (event) => {
           if (event.kind === 'not-finite' || event.kind === 'collapse') problems.push(event.diagnostic);
@@ -104,6 +105,11 @@ function runToResume(context: Context, file: string, options: TrainOptions): Run
   if (!folder && options.out === undefined) usage('--resume needs the run', 'give its folder: `sslc train RUN --resume`, or `--out RUN`');
   if (options.params !== undefined) usage('--resume and --params exclude each other');
   return openRun(context, folder ? file : options.out ?? file);
+}
+
+/** A file, or the newest checkpoint of a run. */
+function parametersFile(context: Context, shown: string): string {
+  return isFolder(context, shown) ? checkpointOf(context, openRun(context, shown)) : resolve(context.terminal.directory, shown);
 }
 
 function isFolder(context: Context, path: string): boolean {

@@ -244,6 +244,11 @@ export function inputTensor(c: Context, inputs: readonly ModelInput[], input: In
     const order = sourceOnce(c.builder, 'batch.order', 'batch', 'i32', [size]);
     return { kind: 'tensor', element: info.element, axes, free, at: (i) => c.builder.read(data, [c.builder.read(order, [at]), ...i]) };
   }
+  // Of a batch in chunks, only the chunk at hand is sent.
+  if (batch.within !== undefined) {
+    const rows = source(`chunk.${info.name}`, 'batch', batch.variable.axis.size);
+    return { kind: 'tensor', element: info.element, axes, free, at: (i) => c.builder.read(rows, [index(batch.variable.id), ...i]) };
+  }
   const rows = source(`${kind}.${info.name}`, 'batch', size);
   return { kind: 'tensor', element: info.element, axes, free, at: (i) => c.builder.read(rows, [at, ...i]) };
 }

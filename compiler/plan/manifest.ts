@@ -75,7 +75,8 @@ export interface TrivialLoss {
  * `batch.INPUT` when inputs are streamed; `parameters`, `target.NAME`, `state.PATH`, `memory.NAME`, `table.NAME`, `optimizer.NAME`;
  * `embed.INPUT` ([embedBatch, ...shape]) feeds entry `embed`; entry `views` also `embed.example` (keys its draws) and `views.which` (i32 scalar).
  * With `chunk` below `batch`, a step is `encode` for every chunk (source `clock.chunk` is its number), `step` once, `backward` for
- * every chunk, `update` once; sources `boundary.N`, `gradient.N` and `gradient.parameters` carry values between them.
+ * every chunk, `update` once; sources `boundary.N`, `gradient.N` and `gradient.parameters` carry values between them. Streamed inputs are
+ * then in `chunk.INPUT`, [chunk, ...shape], and in `batch.INPUT` only where what compares examples reads the inputs themselves.
  * Entries: `init` (draws parameters, fills states; reads `clock.seed`), `step` (one training step; output `reports`, f32[n]
  * in the order of `reports`), `embed` (output `embedding`, f32[embedBatch, size], running statistics, no draws),
  * `views` (the same output, of view number `views.which` of each example; drawn anew for every `clock.step`); those of `stages`, whose passes read

@@ -6,6 +6,8 @@ import type { StageResult } from './stages.js';
 
 export type TrainEvent =
   | { readonly kind: 'started'; readonly step: number; readonly steps: number; readonly stepsPerEpoch: number; readonly resumedFrom: string | null }
+  /** Weights came from a file: those under these names. */
+  | { readonly kind: 'adopted'; readonly path: string; readonly names: readonly string[] }
   /** After a step, possibly a few steps late. Steps are counted from 1. */
   | {
       readonly kind: 'step';

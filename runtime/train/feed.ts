@@ -1,15 +1,17 @@
 /**
  * Puts a step's numbers and examples where the plan reads them: resident data once, then the order of each batch;
- * streamed inputs are decoded one batch ahead, while the device works on the one before.
+ * streamed inputs are decoded one batch ahead, while the device works on the one before; a batch in chunks is sent chunk by chunk.
  */
 import type { Manifest, ModelInput } from '../../compiler/plan/manifest.js';
-import { allocateInput, type DataSet } from '../data/data-set.js';
+import { allocateInput, elementsOf, type DataSet } from '../data/data-set.js';
 import type { HostArray, Session } from '../device/device.js';
 import { batchOrder } from './data-order.js';
 
 export interface Feed {
   /** Writes everything step `step` (from 0) reads. */
   write(step: number): Promise<void>;
+  /** Writes a chunk of the streamed inputs of the step written last. */
+  send(chunk: number): void;
 }
 
 /** Whether a session can hold the data set whole: its plan has room for it. */
@@ -25,7 +27,8 @@ export function createFeed(session: Session, manifest: Manifest, data: DataSet, 
   if (isResident(session, manifest)) {
     for (const [model, input] of binding) if (has(`data.${model}`)) session.write(`data.${model}`, data.train.input(input.name));
   }
-  const streamed = [...binding].filter(([model]) => has(`batch.${model}`));
+  const streamed = [...binding].filter(([model]) => has(`batch.${model}`) || has(`chunk.${model}`));
+  let current: ReadonlyMap<string, HostArray> = new Map();
   let ahead: { readonly step: number; readonly rows: Promise<ReadonlyMap<string, HostArray>> } | null = null;
   const fetch = (step: number): Promise<ReadonlyMap<string, HostArray>> => {
     const work = readRows(order(step), streamed, data, manifest.batch);
@@ -39,9 +42,16 @@ export function createFeed(session: Session, manifest: Manifest, data: DataSet, 
       if (has('batch.order')) session.write('batch.order', indices);
       if (has('batch.example')) session.write('batch.example', indices);
       if (streamed.length === 0) return;
-      const rows = await (ahead !== null && ahead.step === step ? ahead.rows : fetch(step));
-      for (const [model, values] of rows) session.write(`batch.${model}`, values);
+      current = await (ahead !== null && ahead.step === step ? ahead.rows : fetch(step));
+      for (const [model, values] of current) if (has(`batch.${model}`)) session.write(`batch.${model}`, values);
       ahead = { step: step + 1, rows: fetch(step + 1) };
+    },
+    send: (chunk) => {
+      for (const [model, input] of streamed) {
+        const rows = current.get(model);
+        const size = manifest.chunk * elementsOf(input);
+        if (rows !== undefined && has(`chunk.${model}`)) session.write(`chunk.${model}`, rows.subarray(chunk * size, (chunk + 1) * size));
+      }
     },
   };
 }

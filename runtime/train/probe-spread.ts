@@ -58,7 +58,7 @@ export async function probeSpread({ session, manifest, data, networks, seed, sec
   while (step < manifest.steps && (step < 2 || Date.now() - began < seconds * 1000)) {
     for (const stage of dueStages(manifest.stages, step, perEpoch)) await runStage({ session, manifest, split: data.train, binding }, stage, step);
     await feed.write(step);
-    await runStep(session, manifest);
+    await runStep(session, manifest, feed.send);
     for (const [k, { state }] of networks.entries()) seen[k].push((await session.readSource(state))[0]);
     step++;
   }

@@ -65,7 +65,7 @@ function tensorOf(tensors: ReadonlyMap<string, NamedTensor>, name: string, shape
 }
 
 /** Overwrites parameters with given weights: `--params`. Names may be `param.PATH` or `PATH`; what is not given stays; a name that fits nothing is an error. */
-export async function writeParameters(session: Session, manifest: Pick<Manifest, 'parameters'>, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<void> {
+export async function writeParameters(session: Session, manifest: Pick<Manifest, 'parameters'>, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<readonly string[]> {
   const bare = new Map([...tensors].map(([name, tensor]) => [name.startsWith('param.') ? name.slice('param.'.length) : name, tensor]));
   const arenas = new Set(manifest.parameters.map((p) => p.arena));
   const known = new Set(manifest.parameters.map((p) => p.path));
@@ -79,19 +79,23 @@ export async function writeParameters(session: Session, manifest: Pick<Manifest,
     }
     session.write(arena, data);
   }
+  return [...new Set([...bare.keys()].filter((n) => known.has(n)).map(rootOf))];
 }
+
+/** Of a path, the network or parameter of the model that it is in. */
+const rootOf = (path: string): string => path.split('.')[0] ?? path;
 
 /**
  * Takes over from another run's checkpoint the nets that go by the same names: their weights and running statistics. What it has
  * under other names is left out; a net that differs inside is an error.
  */
-export async function adoptCheckpoint(session: Session, manifest: Pick<Manifest, 'parameters'>, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<void> {
-  const root = (path: string): string => path.split('.')[0] ?? path;
-  const nets = new Set(manifest.parameters.map((p) => root(p.path)));
-  const shared = (prefix: string): (readonly [string, NamedTensor])[] => [...tensors].filter(([name]) => name.startsWith(prefix) && nets.has(root(name.slice(prefix.length))));
-  await writeParameters(session, manifest, new Map(shared('param.')), shown);
+export async function adoptCheckpoint(session: Session, manifest: Pick<Manifest, 'parameters'>, tensors: ReadonlyMap<string, NamedTensor>, shown: string): Promise<readonly string[]> {
+  const nets = new Set(manifest.parameters.map((p) => rootOf(p.path)));
+  const shared = (prefix: string): (readonly [string, NamedTensor])[] => [...tensors].filter(([name]) => name.startsWith(prefix) && nets.has(rootOf(name.slice(prefix.length))));
+  const names = await writeParameters(session, manifest, new Map(shared('param.')), shown);
   for (const [name] of shared('state.')) {
     const slot = session.plan.sources[name];
     if (slot !== undefined) session.write(name, tensorOf(tensors, name, slot.shape, slot.element, shown).data);
   }
+  return names;
 }

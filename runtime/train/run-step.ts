@@ -7,12 +7,14 @@ type Sizes = Pick<Manifest, 'batch' | 'chunk'>;
 /** The entry whose output `reports` says how the step went. */
 export const stepReports = (manifest: Sizes): 'step' | 'update' => (manifest.chunk < manifest.batch ? 'update' : 'step');
 
-export async function runStep(session: Pick<Session, 'write' | 'run'>, manifest: Sizes): Promise<void> {
+/** `send` writes what a chunk of streamed inputs reads. */
+export async function runStep(session: Pick<Session, 'write' | 'run'>, manifest: Sizes, send: (chunk: number) => void = () => undefined): Promise<void> {
   const chunks = manifest.batch / manifest.chunk;
   if (chunks === 1) return session.run('step');
   const each = async (entry: string): Promise<void> => {
     for (let chunk = 0; chunk < chunks; chunk++) {
       session.write('clock.chunk', Int32Array.of(chunk));
+      send(chunk);
       await session.run(entry);
     }
   };

@@ -88,7 +88,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if ('clock.seed' in session.plan.sources) session.write('clock.seed', Int32Array.of(seed));
     if ('clock.step' in session.plan.sources) session.write('clock.step', Int32Array.of(0));
     await session.run('init');
-    if (options.parameters) await takeParameters(session, manifest, options.parameters);
+    if (options.parameters) events({ kind: 'adopted', path: options.parameters, names: await takeParameters(session, manifest, options.parameters) });
   }
   for (const [name, text] of Object.entries(options.files ?? {})) await atomicWrite(join(directory, name), text);
 
@@ -190,7 +190,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       await stages();
       meter.begin();
       await feed.write(step);
-      await runStep(session, manifest);
+      await runStep(session, manifest, feed.send);
       const values = session.readOutput(stepReports(manifest), 'reports');
       values.catch(() => undefined); // awaited, and reported, by `settle`
       step++;
@@ -230,11 +230,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
 }
 
-/** Weights from a file: another run's checkpoint, or parameters by name. */
-async function takeParameters(session: Session, manifest: CompiledModel['manifest'], path: string): Promise<void> {
+/** Weights from a file: another run's checkpoint, or parameters by name. Gives the names of networks and parameters that were there. */
+async function takeParameters(session: Session, manifest: CompiledModel['manifest'], path: string): Promise<readonly string[]> {
   const { tensors, metadata } = decodeSafetensors(await readFile(path), path);
   const take = metadata['format'] === checkpointFormat ? adoptCheckpoint : writeParameters;
-  await take(session, manifest, tensors, path);
+  return take(session, manifest, tensors, path);
 }
 
 /** `cluster@195 assignment 3f5a...`: which stages ran last, when, and what they wrote. */

@@ -88,6 +88,12 @@ describe('train', () => {
     await p.sslc('train', 'tiny.ssl', '--steps', '1', '--out', 'b', '--seed', '9', '--params', 'start.safetensors', ...cpu);
     const weights = (name: string): unknown => decodeSafetensors(readFileSync(join(p.folder, name, 'checkpoints/step-0.safetensors')), name).tensors.get('param.w')?.data;
     expect(weights('b')).toEqual(weights('a'));
+    // A run stands for its newest checkpoint.
+    const from = await p.sslc('train', 'tiny.ssl', '--steps', '1', '--out', 'c', '--params', 'a', ...cpu);
+    expect(from.stdout + from.stderr).toContain(`weights of w from ${join(p.folder, 'a/checkpoints/step-1.safetensors')}`);
+    const last = decodeSafetensors(readFileSync(join(p.folder, 'a/checkpoints/step-1.safetensors')), 'a').tensors.get('param.w')?.data;
+    expect(weights('c')).toEqual(last);
+    expect(await p.sslc('train', 'tiny.ssl', '--steps', '1', '--out', 'd', '--params', '.', ...cpu)).toMatchObject({ code: 3, stderr: expect.stringContaining('not a run folder') });
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { range, values } from './harness.js';
 import { build, train } from './training.js';
-import type { Trained } from './training.js';
+import type { Trained, Values } from './training.js';
 
 const rows = Array.from({ length: 20 }, (_, i) => values(5, 0.37 * (i + 1)));
 const steps = 3;
@@ -35,9 +35,9 @@ function distance(a: Trained, b: Trained): number {
   return most;
 }
 const set = (more: Record<string, string> = {}): Record<string, string> => ({ virtual_batch: '8', ...more });
-function check(source: string): void {
-  const whole = train(source, { x: rows, steps, set: { batch: '8' } });
-  const chunked = train(source, { x: rows, steps, set: set() });
+function check(source: string, prepare: (values: Values) => Values = (v) => v): void {
+  const whole = train(source, { x: rows, steps, set: { batch: '8' } }, prepare);
+  const chunked = train(source, { x: rows, steps, set: set() }, prepare);
   expect(chunked.built.manifest).toMatchObject({ batch: 8, chunk: 2, reports: whole.built.manifest.reports });
   expect(Object.keys(chunked.built.programs)).toEqual(expect.arrayContaining(['backward', 'embed', 'encode', 'init', 'step', 'update']));
   // Something is learned, and it is the same.
@@ -57,6 +57,17 @@ describe('a virtual batch learns what the whole batch does', () => {
     ['a target that moves before, and a queue', `${two}  target t = ema(f, 0.5, when: "before")\n  memory queue: [16, 6] ~ unit_normal()\n  let k = normalize(t(b))\n  minimize contrast: info_nce(0.5)(normalize(f(a)), k, queue)\n  update queue <- enqueue(queue, k)\n  represent f(x)`],
     ['a list of views', `view part[3] ~ noisy(x)\n  net f = tanh_layer(6)\n  let z = [f(v) for v in part]\n  minimize contrast: mean[s in z, t in z where s != t](nt_xent(0.5)(s, t))\n  represent f(x)`],
   ])('%s', (_, body) => check(text(body)));
+
+  it('with tables that a stage fills, prototypes, a target and a queue', () => {
+    const body = `${two}  table label: int[examples] = 0\n  table before: [examples, 4] = 0\n  target t = ema(g, 0.9, when: "before")
+  param codes: [3, 4] ~ unit_normal()\n  memory queue: [12, 4] ~ unit_normal()
+  stage assign every 1 epochs { let z = g(f(x)) over data; before <- z; codes <- 0.5 * codes }
+  let u = g(f(a)), k = normalize(t(f(b)))
+  minimize tell: cross_entropy(u @ transpose(codes), label[id])\n  minimize stay: mean((u - before[id])^2)
+  minimize contrast: info_nce(0.5)(normalize(u), k, queue)\n  update queue <- enqueue(queue, k)\n  represent f(x)`;
+    const filled = (v: Values): Values => ({ ...v, 'table.label': rows.map((_, i) => (7 * i) % 3), 'table.before': rows.flatMap((r) => r.slice(0, 4)) });
+    check(text(body).replace('input x: [D]', 'input x: [D], id: example'), filled);
+  });
 
   it('with LARS, AdamW, groups and schedules', () => {
     const body = `${two}  minimize contrast: nt_xent(0.5)(g(f(a)), g(f(b)))\n  represent f(x)`;

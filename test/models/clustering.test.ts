@@ -80,17 +80,66 @@ describe('k-means', () => {
   });
 });
 
+/** Eigenvectors of a symmetric matrix with their values, largest first: Jacobi's rotations. */
+function eigen(m: Matrix): readonly { readonly value: number; readonly vector: readonly number[] }[] {
+  const n = m.length;
+  const a = m.map((r) => [...r]);
+  const v = a.map((_, i) => a.map((__, j) => Number(i === j)));
+  for (let sweep = 0; sweep < 40; sweep++) for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) {
+    if (Math.abs(a[p][q]) < 1e-300) continue;
+    const angle = 0.5 * Math.atan2(2 * a[p][q], a[q][q] - a[p][p]);
+    const [c, s] = [Math.cos(angle), Math.sin(angle)];
+    for (let k = 0; k < n; k++) [a[k][p], a[k][q]] = [c * a[k][p] - s * a[k][q], s * a[k][p] + c * a[k][q]];
+    for (let k = 0; k < n; k++) [a[p][k], a[q][k]] = [c * a[p][k] - s * a[q][k], s * a[p][k] + c * a[q][k]];
+    for (let k = 0; k < n; k++) [v[k][p], v[k][q]] = [c * v[k][p] - s * v[k][q], s * v[k][p] + c * v[k][q]];
+  }
+  return a.map((r, i) => ({ value: r[i], vector: v.map((row) => row[i]) })).sort((x, y) => y.value - x.value);
+}
+const covariance = (x: Matrix): Matrix => { const m = meanOf(x); return m.map((_, i) => m.map((__, j) => x.reduce((s, r) => s + (r[i] - m[i]) * (r[j] - m[j]), 0) / x.length)); };
+
+describe('principal components', () => {
+  // Variances of about 9, 1, 1/9 and so on, along directions that are none of the axes.
+  const turn = Array.from({ length: 5 }, (_, i) => Array.from({ length: 5 }, (__, j) => Math.sin((i + 1.3) * (j + 2.1) * 1.37)));
+  const x = Array.from({ length: 60 }, (_, i) => [0, 1, 2, 3, 4].map((j) => Math.sin(1.7 * (i + 1) ** 2 * (j + 1)))).map((r) => turn[0].map((_, j) => 2 + r.reduce((s, v, i) => s + 3 ** (1 - i) * v * turn[i][j], 0)));
+  const components = eigen(covariance(x));
+
+  it('are the coordinates along the eigenvectors of the covariance matrix, largest first', () => {
+    const found = rowsOf(call('principal_components', { x: tensor(x) }, { dims: '3', rounds: '60' }), 3);
+    const centre = meanOf(x);
+    for (let k = 0; k < 3; k++) {
+      const expected = x.map((r) => dot(r.map((v, d) => v - centre[d]), components[k].vector));
+      const sign = Math.sign(found[0][k] * expected[0]);
+      near(found.map((r) => sign * r[k]), expected, 5);
+    }
+  });
+
+  it('whitened are scaled to variance one', () => {
+    const found = rowsOf(call('principal_components', { x: tensor(x) }, { dims: '2', rounds: '60' }), 2);
+    const w = rowsOf(call('whiten', { x: tensor(found) }, { floor: '0' }), 2);
+    w.forEach((r, n) => near(r, [found[n][0] / Math.sqrt(components[0].value), found[n][1] / Math.sqrt(components[1].value)], 5));
+  });
+
+  it('stay apart when the rows lie in fewer dimensions', () => {
+    const flat = matrix(30, 2, 3).map((r) => [r[0], r[1], r[0] + r[1], r[0] - r[1]]);
+    const found = rowsOf(call('principal_components', { x: tensor(flat) }, { dims: '3' }), 3);
+    expect(found.flat().every(Number.isFinite)).toBe(true);
+    const c = covariance(found);
+    expect(c[0][0] + c[1][1]).toBeCloseTo(eigen(covariance(flat)).reduce((s, e) => s + e.value, 0), 5);
+    expect(Math.abs(c[2][2])).toBeLessThan(1e-5);
+  });
+});
+
 describe('whitening', () => {
   it('gives every direction variance one, and no covariance', () => {
     const x = Array.from({ length: 40 }, (_, i) => [5 + 3 * Math.sin(1.7 * i), Math.sin(i * i), 0.5 * Math.cos(0.9 * i) - Math.sin(i * i)]);
-    const w = rowsOf(call('whiten', { x: tensor(x) }, { floor: '0', rounds: '30' }), 3);
+    const w = rowsOf(call('whiten', { x: tensor(x) }, { floor: '0' }), 3);
     near(meanOf(w), [0, 0, 0], 6);
     for (let i = 0; i < 3; i++) for (let j = 0; j < 3; j++) expect(w.reduce((s, r) => s + r[i] * r[j], 0) / 40).toBeCloseTo(i === j ? 1 : 0, 6);
   });
 
   it('leaves directions without variance small', () => {
     const x = matrix(40, 2, 2).map((r) => [r[0], r[1], 1e-4 * r[0] * r[1]]);
-    const w = rowsOf(call('whiten', { x: tensor(x) }), 3);
+    const w = rowsOf(call('whiten', { x: tensor(x) }, { floor: '0.001' }), 3);
     expect(w.reduce((s, r) => s + r[2] ** 2, 0) / 40).toBeLessThan(0.01);
   });
 });

@@ -92,7 +92,7 @@ const elsewhere: ReadonlySet<string> = new Set([
   // no gradient passes, or not to every input (conformance.test.ts)
   'nearest', 'self_distillation',
   // for stages, or with a stop inside (clustering.test.ts)
-  'cluster_of', 'cluster_within', 'cluster_means', 'some_rows', 'kmeans', 'spherical_kmeans', 'kmeans_within', 'whiten', 'sinkhorn_means',
+  'cluster_of', 'cluster_within', 'cluster_means', 'some_rows', 'kmeans', 'spherical_kmeans', 'kmeans_within', 'orthonormal', 'principal_components', 'whiten', 'sinkhorn_means',
   // an int beside the floats: below
   'cross_entropy', 'one_of_four',
   // given an energy: test/lower/latent.test.ts; and its helper

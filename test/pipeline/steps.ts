@@ -24,6 +24,8 @@ export interface SmallModel {
   readonly channels: number;
   /** Pixels a side, 16 unless told. */
   readonly side?: number;
+  /** In the data, 12 unless told. */
+  readonly examples?: number;
   readonly set: Readonly<Record<string, string>>;
   /** Inputs that are not one picture each. */
   readonly given?: readonly ModelInput[];
@@ -60,13 +62,20 @@ export const models: readonly SmallModel[] = [
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
 
+/** Batches in three chunks, batch norm seeing a chunk: a target that moves before the step and a queue; tables that a stage fills, and prototypes. */
+export const chunkedModels: readonly SmallModel[] = models.flatMap((m) => (m.name === 'moco_v2' || m.name === 'deepcluster_v2' ? [inChunks(m)] : []));
+
+function inChunks(m: SmallModel): SmallModel {
+  return { ...m, set: { ...m.set, virtual_batch: `${3 * batch}`, batch_norm: 'chunk' } };
+}
+
 /** Compiles `init`, `step` and `embed`; the file must have nothing wrong with it. */
-export function compile(m: SmallModel, options: TargetOptions): CompiledModel {
+export function compile(m: SmallModel, options: TargetOptions, resident = true): CompiledModel {
   const loaded = loadProgram(join(root, 'models', m.folder ?? 'vision', `${m.name}.ssl`), memoryReader({}));
   expect(loaded.diagnostics).toEqual([]);
   return compileTraining(loaded, {
-    model: null, set: { ...m.set, batch: `${batch}` }, steps: 8, resident: true, embedBatch: batch, target: options,
-    data: { examples, classes: null, inputs: inputsOf(m) },
+    model: null, set: { ...m.set, batch: `${batch}` }, steps: 8, resident, embedBatch: batch, target: options,
+    data: { examples: m.examples ?? examples, classes: null, inputs: inputsOf(m) },
   });
 }
 
@@ -84,7 +93,7 @@ function valuesOf({ element, shape }: ModelInput, salt: number): Uint8Array | Fl
 
 /** What a model is called in a test's title. */
 export function titleOf(m: SmallModel): string {
-  return `${m.name}, ${m.channels} channel${m.channels === 1 ? '' : 's'}`;
+  return `${m.name}, ${m.channels} channel${m.channels === 1 ? '' : 's'}${'virtual_batch' in m.set ? ', in chunks' : ''}`;
 }
 
 /** Runs two steps on a device and in the interpreter, from the parameters the device drew, and compares reports and what was learned. */

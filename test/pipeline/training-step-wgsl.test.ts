@@ -7,7 +7,7 @@ import type { TargetOptions } from '../../compiler/api.js';
 import { gpuOptions, openTestDevice, softwareOptions } from '../wgsl/harness.js';
 import type { NullDevice } from './null-device.js';
 import { acceptModules, nullDevice } from './null-device.js';
-import { compile, expectSameSteps, models, titleOf } from './steps.js';
+import { chunkedModels, compile, expectSameSteps, models, titleOf } from './steps.js';
 
 const opened = await openTestDevice();
 const reason = typeof opened === 'string' ? ` (skipped: ${opened})` : '';
@@ -18,7 +18,7 @@ describe('the WGSL of a training', () => {
   afterAll(() => checker.close());
 
   const schedules: readonly (readonly [string, TargetOptions])[] = [['a GPU', gpuOptions], ['a software adapter', softwareOptions]];
-  it.each(models.flatMap((m) => schedules.map(([name, options]) => [titleOf(m), name, m, options] as const)))('of %s for %s is accepted', async (_title, _name, m, options) => {
+  it.each([...models, ...chunkedModels].flatMap((m) => schedules.map(([name, options]) => [titleOf(m), name, m, options] as const)))('of %s for %s is accepted', async (_title, _name, m, options) => {
     await acceptModules(checker, compile(m, options).plan, options);
   });
 });
@@ -26,7 +26,7 @@ describe('the WGSL of a training', () => {
 describe.skipIf(typeof opened === 'string')(`a training step on an adapter${reason}`, () => {
   afterAll(async () => { if (typeof opened !== 'string') await opened.close(); });
 
-  it.each(models.map((m) => [titleOf(m), m] as const))('of %s agrees with the interpreter', async (_, m) => {
+  it.each([...models, ...chunkedModels].map((m) => [titleOf(m), m] as const))('of %s agrees with the interpreter', async (_, m) => {
     if (typeof opened === 'string') throw new Error(opened);
     await expectSameSteps(opened, compile(m, softwareOptions), m);
   }, 300_000);
