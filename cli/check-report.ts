@@ -79,7 +79,7 @@ const mechanismText: Record<Exclude<Mechanism, 'none'>, string> = {
   contrastive: 'examples are told apart',
   regularized: 'statistics of the batch are held up',
   clustered: 'targets made of the embeddings are balanced',
-  reconstructive: 'embeddings must give back the input',
+  reconstructive: 'embeddings must tell something of the input',
   asymmetric: 'one side is stopped, the other goes further; the loss alone would allow it',
 };
 
@@ -97,6 +97,7 @@ function collapseRows(v: CollapseVerdict | Undecided): string[][] {
 }
 
 function valueText({ value, formula }: TrivialLoss): string {
+  if (!Number.isFinite(value)) return 'not a number';
   const rounded = Number(value.toFixed(4));
   return `${formula === null ? '' : `${formula} = `}${rounded === 0 ? 0 : rounded}`;
 }
@@ -135,7 +136,9 @@ function reductionJson(term: ModelDescription['terms'][number]): Json {
 function collapseJson(v: CollapseVerdict | Undecided): Json {
   if (v.mechanism === 'undecided') return { mechanism: 'undecided', reason: v.reason };
   return {
-    mechanism: v.mechanism, carriedBy: v.carriedBy, trivial: { ...v.trivial }, terms: v.terms.map((t) => ({ ...t })),
+    mechanism: v.mechanism, carriedBy: v.carriedBy, trivial: trivialJson(v.trivial), terms: v.terms.map((t) => ({ name: t.name, ...trivialJson(t) })),
     dimensional: v.dimensional, unfilled: v.unfilled === null ? null : { ...v.unfilled }, standIn: { ...v.standIn },
   };
 }
+
+const trivialJson = ({ value, formula, exact }: TrivialLoss): { readonly [key: string]: Json } => ({ value: Number.isFinite(value) ? value : null, formula, exact });

@@ -19,17 +19,26 @@ export const centres: readonly ((d: number) => number)[] = [(d) => normal(1, 0, 
 /** How far `near` lies from the collapsed point: so little that what pulls away linearly beats what pulls back quadratically. */
 const step = 0.02;
 
-export type Layout = 'collapsed' | 'near' | 'spread' | 'line' | 'uneven' | 'turned';
+/** How much the views of an example differ where they do: less than views of trained networks. */
+const difference = 0.05;
 
-/** Each objective's value where the networks' outputs are laid out so. */
+/**
+ * `opposite` is `near` mirrored at the collapsed point; `exchanged` is `near` with every example at the next one's place. In `spread views` and `line views` the views of an example differ a little;
+ * the differences of a dimension are orthogonal to what it holds, so that deviations over the batch stay equal in both.
+ */
+export type Layout = 'collapsed' | 'near' | 'opposite' | 'exchanged' | 'spread' | 'line' | 'spread views' | 'line views' | 'uneven' | 'turned';
+
+/** Each objective's value where the networks' outputs are laid out so. What has no value there, a whitening of what does not vary, is as bad as can be. */
 export function evaluateTerms(p: ObjectivesProgram, layout: Layout, centre: number, withoutMatrices = false): number[] {
   const tensors = p.program.tensors.map((t) => (withoutMatrices && t.kind === 'comprehension' && p.matrices.has(t.id) ? { ...t, reduce: null, body: float(0) } : t));
   const program = termsOnly(p, tensors);
   const inputs = sourcesOf(program, layout, centre);
-  Object.assign(inputs, settledStates(p, tensors, program, layout === 'near' ? 'collapsed' : layout, centre));
+  Object.assign(inputs, settledStates(p, tensors, program, aroundCollapsed(layout) ? 'collapsed' : layout, centre));
   const out = interpret(program, inputs);
-  return p.terms.map((_, k) => out.outputs.get(`${k}`)?.[0] ?? 0);
+  return p.terms.map((_, k) => { const x = out.outputs.get(`${k}`)?.[0] ?? 0; return Number.isNaN(x) ? Infinity : x; });
 }
+
+const aroundCollapsed = (layout: Layout): boolean => layout === 'near' || layout === 'opposite' || layout === 'exchanged';
 
 function sourcesOf(program: Program, layout: Layout, centre: number): Record<string, Float64Array> {
   return Object.fromEntries(program.tensors.flatMap((t) => (t.kind === 'source' ? [[t.name, sourceValues(t, layout, centre)] as const] : [])));
@@ -38,28 +47,38 @@ function sourcesOf(program: Program, layout: Layout, centre: number): Record<str
 /** Steps after which a moving average with a factor of 0.99 has all but arrived. */
 const stepsToSettle = 2000;
 
-/** What the states that a program reads come to hold when every step sees this layout: a centre lies at the mean. */
+/**
+ * What the states that a program reads come to hold when every step sees this layout: a centre lies at the mean. Moving averages
+ * approach it by the same factor every step, so that three steps say where they go.
+ */
 function settledStates(p: ObjectivesProgram, tensors: readonly Tensor[], program: Program, layout: Layout, centre: number): Record<string, Float64Array> {
   const outputs = program.tensors.flatMap((t) => {
-    const tensor = t.kind === 'source' && t.role === 'state' ? p.updates.get(t.name) : undefined;
+    const tensor = t.kind === 'source' && t.name.startsWith('state.') ? p.updates.get(t.name) : undefined;
     return tensor === undefined ? [] : [{ name: t.origin.name, tensor }];
   });
   if (outputs.length === 0) return {};
   const moving = dropDead({ ...p.program, tensors, outputs, updates: [] });
   const inputs = sourcesOf(moving, layout, centre);
-  const held: Record<string, Float64Array> = {};
+  const held: Record<string, readonly Float64Array[]> = {};
   for (let step = 0, change = 1; step < stepsToSettle && change > 1e-12; step++) {
     change = 0;
     const next = interpret(moving, inputs).outputs;
     for (const { name } of outputs) {
       const value = next.get(name) ?? new Float64Array();
-      const before = held[name] ?? inputs[name];
-      value.forEach((x, k) => { change = Math.max(change, Math.abs(x - (before?.[k] ?? 0))); });
-      held[name] = value;
-      if (inputs[name] !== undefined) inputs[name] = value;
+      const [before, earlier] = held[name] ?? [inputs[name] ?? new Float64Array(value.length), null];
+      value.forEach((x, k) => { change = Math.max(change, Math.abs(x - before[k])); });
+      const ahead = step % 3 === 2 && earlier !== undefined && earlier !== null ? value.map((x, k) => limitOf(earlier[k], before[k], x)) : value;
+      held[name] = [ahead, before];
+      if (inputs[name] !== undefined) inputs[name] = ahead;
     }
   }
-  return held;
+  return Object.fromEntries(Object.entries(held).map(([name, [value]]) => [name, value]));
+}
+
+/** Where a sequence goes that approaches its limit by a constant factor. */
+function limitOf(first: number, second: number, third: number): number {
+  const factor = (third - second) / (second - first);
+  return Number.isFinite(factor) && Math.abs(factor) < 0.9999 ? third + ((third - second) * factor) / (1 - factor) : third;
 }
 
 /**
@@ -69,15 +88,21 @@ function settledStates(p: ObjectivesProgram, tensors: readonly Tensor[], program
 function sourceValues(t: Source, layout: Layout, centre: number): Float64Array {
   const width = t.shape.length === 0 ? 1 : t.shape[t.shape.length - 1];
   const rows = sizeOf(t.shape) / width;
-  if (t.name.startsWith('network.')) return embeddings(layout, rows, width, 0, Number(t.name.split('.')[1]), centre);
+  if (t.name.startsWith('network.')) {
+    const application = Number(t.name.split('.')[1]);
+    if (layout !== 'exchanged') return embeddings(layout, rows, width, 0, application, centre);
+    const near = embeddings('near', rows, width, 0, application, centre);
+    const example = near.length / t.shape[0];
+    return near.map((_, i) => near[(i + example) % near.length]);
+  }
   if (t.name.startsWith('memory.')) return unitRows(embeddings(layout, rows, width, rows, 0, centre), width);
   const values = new Float64Array(rows * width);
   // Latent variables that hold nothing, or any value of a few.
   if (t.name.startsWith('latent.')) return t.element === 'i32' ? values.map((_, i) => i % 8) : values;
-  // Assignments to clusters differ from example to example; the examples of a batch are the first.
-  if (t.name.startsWith('table.') && t.element === 'i32') return values.map((_, i) => i % 2);
+  // Labels, and assignments to clusters, differ from example to example; the examples of a batch are the first.
   if (t.name === 'batch.example') return values.map((_, i) => i);
-  if (t.role === 'clock' || t.role === 'state') return values;
+  if (t.element === 'i32' && t.role !== 'clock') return values.map((_, i) => i % 2);
+  if (t.role === 'clock' || (t.role === 'state' && !t.name.startsWith('table.'))) return values;
   return values.map((_, i) => normal(7, Math.floor(i / width), i % width));
 }
 
@@ -90,15 +115,39 @@ function embeddings(layout: Layout, rows: number, width: number, salt: number, a
   const values = new Float64Array(rows * width);
   for (let d = 0; d < width; d++) {
     const centre = centres[variant](d);
-    const signs = balancedSigns(rows, layout === 'line' ? 0 : d, salt);
+    const signs = balancedSigns(rows, layout.startsWith('line') ? 0 : d, salt);
     const direction = normal(4, 0, d) < 0 ? -1 : 1;
+    const apart = layout.endsWith(' views') ? differences(rows, d, salt, application) : null;
     for (let r = 0; r < rows; r++) {
       const sign = signs[r];
-      values[r * width + d] = layout === 'collapsed' ? centre : layout === 'near' ? centre + step * sign : layout === 'spread' ? sign
-        : layout === 'line' ? sign * direction : 0.3 * (sign * (1 + (d % 3)) + 0.5 * normal(20 + application, r, d));
+      const at = (): number => {
+        switch (layout) {
+          case 'collapsed': return centre;
+          case 'near': case 'exchanged': return centre + step * sign;
+          case 'opposite': return centre - step * sign;
+          case 'spread': case 'spread views': return sign;
+          case 'line': case 'line views': return sign * direction;
+          case 'uneven': case 'turned': return 0.3 * (sign * (1 + (d % 3)) + 0.5 * normal(20 + application, r, d));
+        }
+      };
+      values[r * width + d] = at() + (apart === null ? 0 : difference * apart[r]);
     }
   }
   return layout === 'turned' ? reflect(values, width) : values;
+}
+
+/** What one view adds to a dimension: noise with mean zero over the rows, and without what dimension holds in either layout. */
+function differences(rows: number, d: number, salt: number, application: number): number[] {
+  const held = [new Array<number>(rows).fill(1), balancedSigns(rows, 0, salt), ...(d === 0 ? [] : [balancedSigns(rows, d, salt)])];
+  const dot = (x: readonly number[], y: readonly number[]): number => x.reduce((n, v, r) => n + v * y[r], 0);
+  const basis: number[][] = [];
+  const without = (x: readonly number[]): number[] => basis.reduce<number[]>((rest, b) => { const along = dot(rest, b); return rest.map((v, r) => v - along * b[r]); }, [...x]);
+  for (const h of held) {
+    const rest = without(h);
+    const length = Math.sqrt(dot(rest, rest));
+    if (length > 1e-6) basis.push(rest.map((v) => v / length));
+  }
+  return without(Array.from({ length: rows }, (_, r) => normal(20 + application, r, d)));
 }
 
 /** Plus and minus one equally often, in an order of its own for every dimension: all variances are equal. */

@@ -2,17 +2,19 @@
  * Decides what keeps a model from collapsing, from its objective alone. Every network's output is replaced by a free tensor, the
  * same for every view of an example, and the objective is evaluated at several layouts of these embeddings:
  *
- * - `collapsed`, one constant vector for all, and `near` it, where examples differ a little. If leaving the collapsed point lowers
- *   the loss, the objective itself prevents collapse: by targets that are stopped outputs of the same networks (`clustered`), by
- *   statistics of each dimension, which change when the space of embeddings is turned (`uneven` and `turned`: `regularized`), or
- *   by telling examples apart, which does not (`contrastive`).
- * - `spread` over all directions and along one `line`, with equal variances: if the line costs no more, nothing keeps the
- *   embeddings from collapsing onto few dimensions.
+ * - `collapsed`, one constant vector for all; `near` it, where examples differ a little; the `opposite` of that; and with examples
+ *   `exchanged`. Where the mean of `near` and its opposite is lower than the collapsed point, leaving that point lowers the loss
+ *   (a pull that is the same for all examples cancels), and the objective itself prevents collapse, provided that a term knows more
+ *   than one example. By stopped targets in which examples meet it is `clustered`; by the scores of pairs of examples `contrastive`; by sums over the
+ *   batch `regularized`. (Where rows cannot be followed, statistics of single dimensions tell the last two apart: they change when the
+ *   space of embeddings is turned, from `uneven` to `turned`.)
+ * - `spread` over all directions and along one `line`, with equal variances: if the line costs no more, also where views differ a
+ *   little, nothing keeps the embeddings from collapsing onto few dimensions.
  *
- * Where the objective is indifferent, its structure decides: a term whose targets are assignments that a stage computes from the
- * networks' own outputs over the data set is `clustered`; a term that compares a network's output with the input itself is
- * `reconstructive`; one in which gradients flow on one side only, and that side has a further network (a predictor) or the other
- * a moving state (a centring), is `asymmetric`. Else nothing prevents collapse.
+ * A term that changes when examples are exchanged gives each a target of its own: assignments that a stage computes from the networks' outputs over the data set (`clustered`), the input
+ * (`reconstructive`) or the example's number (`contrastive`). Where the objective is indifferent, its structure decides: a term in which
+ * gradients flow on one side only, and that side has a further network (a predictor), or whose moving state (a centring) makes leaving
+ * pay, is `asymmetric`. Else nothing prevents collapse.
  *
  * Networks are never evaluated. An objective too large to evaluate here (thousands of prototypes, wide covariances) is decided on a
  * stand-in: the same model with its large settings made small.
@@ -23,7 +25,9 @@ import type { ObjectivesProgram, ObjectivesRequest } from '../lower/collapse-pro
 import { readTraining } from '../lower/training-spec.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { centres, evaluateTerms, workOf } from './collapse-layouts.js';
+import type { Layout } from './collapse-layouts.js';
 import { structureOf } from './collapse-structure.js';
+import type { Structure } from './collapse-structure.js';
 import { describeTrivial } from './trivial-value.js';
 import type { Sample } from './trivial-value.js';
 
@@ -32,6 +36,7 @@ export type Mechanism = 'contrastive' | 'regularized' | 'clustered' | 'reconstru
 
 /** A loss where every embedding is one constant vector, at the batch size asked for. */
 export interface TrivialLoss {
+  /** Infinite where it has no value, as the whitening of what does not vary. */
   readonly value: number;
   readonly formula: string | null;
   /** It is the value at that batch and those settings, not at smaller ones. */
@@ -80,32 +85,77 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
   const at = (batch: number): ObjectivesProgram => elaborateObjectives(loaded, smaller, batch, 'replaced');
   const small = at(sizes[0]);
   if (small.applications.length === 0) return { mechanism: 'undecided', reason: 'the objective involves no network' };
-  const large = at(sizes[1]);
+  const large = fillable(at(sizes[1]), at);
   if (workOf(large) > 10 * evaluable) return { mechanism: 'undecided', reason: 'the objective is too large to evaluate, and no setting makes it smaller' };
   const structure = structureOf(large);
   // Clusters are about equally large: no constant vector of scores suits their numbers better than equal scores.
   const centre = structure.clustered.length > 0 ? centres.length - 1 : lowestCentre((k) => total(evaluateTerms(small, 'collapsed', k)));
-  const collapsed = evaluateTerms(large, 'collapsed', centre);
   const spread = { ...trivialLosses(loaded, smaller, { ...settings, ...standIn }, settings, lowestCollapse(small, centre), at), standIn };
-  const near = evaluateTerms(large, 'near', centre);
-  const preventing = large.objectives.flatMap((o, k) => (lower(near[k], collapsed[k]) ? [o.name] : []));
+  const { leaving, told, leaves } = pulls(large, centre, structure);
   const indifferent = { ...spread, dimensional: false, unfilled: null };
-  if (structure.clustered.length > 0) return { mechanism: 'clustered', carriedBy: structure.clustered, ...indifferent };
-  if (lower(total(near), total(collapsed))) {
-    const turning = preventing.filter((name) => turns(large, name));
-    const mechanism = structure.selfTargets.some((n) => preventing.includes(n)) ? 'clustered'
-      // A centring that has settled shows in the loss: it is what keeps one output from winning.
-      : preventing.every((n) => structure.centred.includes(n)) ? 'asymmetric' : turning.length > 0 ? 'regularized' : 'contrastive';
-    const dimensional = !lower(total(evaluateTerms(large, 'spread', centre)), total(evaluateTerms(large, 'line', centre)));
-    return { mechanism, carriedBy: preventing, ...spread, dimensional, unfilled: mechanism === 'regularized' ? unfilledBy(loaded, request, turning) : null };
+  const own = (names: readonly string[]): readonly string[] => names.filter((n) => told.includes(n));
+  const clustered = own(structure.clustered);
+  if (clustered.length > 0) return { mechanism: 'clustered', carriedBy: clustered, ...indifferent };
+  if (leaves) {
+    const statistics = leaving.filter((name) => looksAtSums(large, structure, name));
+    const mechanism = leavingMechanism(structure, leaving, statistics);
+    return {
+      mechanism, carriedBy: leaving, ...spread, // A loss that alone would allow collapse says nothing of the directions that training leaves.
+      dimensional: mechanism !== 'asymmetric' && lineIsFree(large, centre, structure),
+      unfilled: mechanism === 'regularized' ? unfilledBy(loaded, request, leaving.filter((name) => turns(large, name))) : null,
+    };
   }
-  if (structure.reconstructive.length > 0) return { mechanism: 'reconstructive', carriedBy: structure.reconstructive, ...indifferent };
+  const reconstructive = own(structure.reconstructive);
+  if (reconstructive.length > 0) return { mechanism: 'reconstructive', carriedBy: reconstructive, ...indifferent };
+  const numbered = own(structure.numbered);
+  if (numbered.length > 0) return { mechanism: 'contrastive', carriedBy: numbered, ...indifferent };
   if (structure.asymmetric.length > 0) return { mechanism: 'asymmetric', carriedBy: structure.asymmetric, ...indifferent };
   return { mechanism: 'none', carriedBy: [], ...indifferent };
 }
 
+/** The program at a batch that can fill all dimensions, if it has no value at a smaller one: whitening needs more examples than dimensions. */
+function fillable(p: ObjectivesProgram, at: (batch: number) => ObjectivesProgram): ObjectivesProgram {
+  if (workOf(p) > 10 * evaluable || Number.isFinite(total(evaluateTerms(p, 'spread', 0)))) return p;
+  const widest = Math.max(...p.applications.map((a) => (a.output === null ? 0 : p.program.tensors[a.output].shape.at(-1) ?? 0)));
+  return at(Math.max(p.batch, 2 * widest));
+}
+
 const total = (terms: readonly number[]): number => terms.reduce((a, b) => a + b, 0);
-const lower = (x: number, y: number): boolean => x < y - 1e-7 * Math.max(1, Math.abs(y));
+const lower = (x: number, y: number): boolean => (y === Infinity ? x < Infinity : x < y - 1e-7 * Math.max(1, Math.abs(y)));
+
+/** Terms that are lower where examples differ, `leaving`; terms that tell examples apart by what they are given, `told`; is leaving lower altogether? */
+function pulls(p: ObjectivesProgram, centre: number, structure: Structure): { leaving: readonly string[]; told: readonly string[]; leaves: boolean } {
+  const [collapsed, near, opposite, exchanged] = (['collapsed', 'near', 'opposite', 'exchanged'] as const).map((layout) => evaluateTerms(p, layout, centre));
+  const around = near.map((x, k) => (x + opposite[k]) / 2);
+  const names = (which: (k: number) => boolean): string[] => p.objectives.flatMap((o, k) => (which(k) ? [o.name] : []));
+  const leaving = names((k) => structure.coupled.includes(p.objectives[k].name) && lower(around[k], collapsed[k]));
+  const told = names((k) => Math.abs(near[k] - exchanged[k]) > 1e-9 * Math.max(1, Math.abs(near[k])));
+  return { leaving, told, leaves: leaving.length > 0 && lower(total(around), total(collapsed)) };
+}
+
+function leavingMechanism(structure: Structure, leaving: readonly string[], statistics: readonly string[]): Mechanism {
+  // A centring that has settled shows in the loss: it is what keeps one output from winning.
+  if (leaving.every((n) => structure.centred.includes(n))) return 'asymmetric';
+  if (leaving.some((n) => structure.comparing(n) !== 'pairs' && structure.balanced.includes(n))) return 'clustered';
+  return statistics.length > 0 ? 'regularized' : 'contrastive';
+}
+
+/** Does a term look at sums over the batch, rather than at pairs of examples? */
+function looksAtSums(p: ObjectivesProgram, structure: Structure, name: string): boolean {
+  const comparing = structure.comparing(name);
+  return comparing === 'sums' || (comparing === 'unclear' && turns(p, name));
+}
+
+/**
+ * Do embeddings on a line cost no more than embeddings in all directions, in the terms that know several examples? If differences
+ * between views cost more there, they do: whitening makes them large.
+ */
+function lineIsFree(p: ObjectivesProgram, centre: number, structure: Structure): boolean {
+  const cost = (layout: Layout): number => total(evaluateTerms(p, layout, centre).filter((_, k) => structure.coupled.includes(p.objectives[k].name)));
+  const [spread, line, spreadViews, lineViews] = (['spread', 'line', 'spread views', 'line views'] as const).map(cost);
+  if (lower(spread, line)) return false;
+  return !lower(3 * Math.max(0, spreadViews - spread), lineViews - line);
+}
 
 /** Of the constant vectors to collapse to, the one with the lowest loss: a term may prefer some length, and that one is to be left. */
 function lowestCentre(loss: (centre: number) => number): number {
@@ -128,7 +178,7 @@ function turns(p: ObjectivesProgram, name: string): boolean {
 
 /**
  * B examples have at most B - 1 independent directions around their mean. Terms that ask every dimension of the batch to vary, and
- * all to vary differently, cannot be met when there are more.
+ * all to vary differently, which are those that change when the space is turned, cannot be met when there are more.
  */
 function unfilledBy(loaded: LoadedProgram, request: CollapseRequest, terms: readonly string[]): CollapseVerdict['unfilled'] {
   const real = elaborateObjectives(loaded, request, Math.max(2, request.batch), 'replaced');
@@ -197,7 +247,8 @@ function trivialLosses(
   const describe = (of: (terms: readonly number[]) => number): TrivialLoss => {
     const samples: Sample[] = [first, second, third].map((terms, k) => ({ batch: sizes[k], value: of(terms) }));
     const formula = describeTrivial(samples, { settings, asked, changed: (name, value) => { const terms = remeasure(name, value); return terms === null ? null : of(terms); } });
-    return { value: formula?.at(request.batch) ?? samples[1].value, formula: formula?.text ?? null, exact: (formula !== null && (!standsIn || formula.named)) || (!grows && !standsIn) };
+    const value = formula?.at(request.batch) ?? samples[1].value;
+    return { value, formula: formula?.text ?? null, exact: Number.isFinite(value) && ((formula !== null && (!standsIn || formula.named)) || (!grows && !standsIn)) };
   };
   return {
     trivial: describe(total),

@@ -22,7 +22,7 @@ export interface CouplingPoint {
 }
 
 /** How examples come together in a tensor: along a reduction, each by itself until then, or two at a time. */
-type Meeting = 'reduction' | 'pairs';
+export type Meeting = 'reduction' | 'pairs';
 
 interface Found {
   readonly result: Dependence;
@@ -30,7 +30,7 @@ interface Found {
 }
 
 /** How a tensor depends on the examples of the batch. */
-interface Dependence {
+export interface Dependence {
   /** The axis along which positions are examples, or null. */
   readonly own: { readonly axis: number; readonly shift: number } | null;
   /** Depends on several examples besides. */
@@ -39,16 +39,22 @@ interface Dependence {
 
 const nothing: Dependence = { own: null, several: false };
 
-/** The couplings on the way to the objectives, in order. */
-export function findCouplings(p: ObjectivesProgram): CouplingPoint[] {
-  const { tensors } = p.program;
+/** Of every tensor how it depends on the examples, and where they meet. */
+export function followExamples({ program: { tensors }, batch }: ObjectivesProgram): { readonly dependence: readonly Dependence[]; readonly meetings: ReadonlyMap<TensorId, Meeting> } {
   const dependence: Dependence[] = [];
   const meetings = new Map<TensorId, Meeting>();
   for (const t of tensors) {
-    const { result, meeting } = dependenceOf(t, tensors, dependence, p.batch);
+    const { result, meeting } = dependenceOf(t, tensors, dependence, batch);
     dependence.push(result);
     if (meeting !== null) meetings.set(t.id, meeting);
   }
+  return { dependence, meetings };
+}
+
+/** The couplings on the way to the objectives, in order. */
+export function findCouplings(p: ObjectivesProgram): CouplingPoint[] {
+  const { tensors } = p.program;
+  const { dependence, meetings } = followExamples(p);
   const depends = (id: TensorId): boolean => dependence[id].own !== null || dependence[id].several;
   const { live, nonlinear } = nonlinearlyUsed(p, depends);
   const counts = ([id, meeting]: readonly [TensorId, Meeting]): boolean => live.has(id) && (nonlinear.has(id) || (meeting === 'pairs' ? !isLinear(tensors[id], depends) : !isSum(tensors[id])));
@@ -93,23 +99,24 @@ function comprehensionDependence(t: Comprehension, known: readonly Dependence[],
   let own: { axis: number; shift: number } | null = null;
   let several = false;
   let pairs = false;
+  let elsewhere = false;
   for (const r of readsIn(t.body)) {
     const d = known[r.tensor];
     several ||= d.several;
     if (d.own === null) continue;
     const at = positionOf(r.at[d.own.axis], batch);
-    if (at === null) { pairs = true; continue; }
+    if (at === null) { elsewhere = true; continue; }
     const here = { axis: at.axis, shift: (at.shift + d.own.shift) % batch };
     if (own !== null && (own.axis !== here.axis || own.shift !== here.shift)) pairs = true;
     own ??= here;
   }
   const reduced = own !== null && own.axis >= rank && (t.reduce?.extents[own.axis - rank] ?? 1) > 1;
-  const meeting: Meeting | null = pairs ? 'pairs' : reduced ? 'reduction' : null;
-  return { result: { own: meeting === null ? own : null, several: several || meeting !== null }, meeting };
+  const meeting: Meeting | null = pairs || elsewhere ? 'pairs' : reduced ? 'reduction' : null;
+  return { result: { own: pairs || reduced ? null : own, several: several || meeting !== null }, meeting };
 }
 
 /** An index as `axis + shift` modulo the batch, or null. */
-function positionOf(s: Scalar, batch: number): { axis: number; shift: number } | null {
+export function positionOf(s: Scalar, batch: number): { axis: number; shift: number } | null {
   const form = residue(s, batch);
   if (form === null) return null;
   const [only, ...more] = [...form.coefficients];
@@ -154,7 +161,7 @@ function combine(a: Residue, b: Residue | null, sign: number, batch: number): Re
 }
 
 /** Every read of a scalar, those inside indices too. */
-function readsIn(root: Scalar): Extract<Scalar, { kind: 'read' }>[] {
+export function readsIn(root: Scalar): Extract<Scalar, { kind: 'read' }>[] {
   const found: Extract<Scalar, { kind: 'read' }>[] = [];
   const seen = new Set<Scalar>();
   const walk = (s: Scalar): void => {

@@ -27,19 +27,38 @@ export function dependencyFinder(tensors: readonly Tensor[]): (id: TensorId) => 
       if (inStop) d.all.forEach((s) => stopped.add(s));
       else { d.live.forEach((s) => live.add(s)); d.stopped.forEach((s) => stopped.add(s)); }
     };
-    const t = tensors[id];
-    switch (t.kind) {
-      case 'source': live.add(id); all.add(id); break;
-      case 'window': take(t.of, false); break;
-      case 'pack': t.parts.forEach((p) => take(p, false)); break;
-      case 'routine': t.inputs.forEach((i) => take(i, false)); break;
-      case 'comprehension': readsOf(t.body).forEach((r) => take(r.tensor, r.stopped)); break;
-    }
+    if (tensors[id].kind === 'source') { live.add(id); all.add(id); }
+    for (const r of readsOfTensor(tensors[id])) take(r.tensor, r.stopped);
     const result = { live, stopped, all };
     memo.set(id, result);
     return result;
   };
   return find;
+}
+
+/** Tensors on the way from `root` down, sources among them: those on a path without `stop`, and those on a path through one. */
+export function reachedFrom(tensors: readonly Tensor[], root: TensorId): { readonly live: ReadonlySet<TensorId>; readonly stopped: ReadonlySet<TensorId> } {
+  const live = new Set<TensorId>([root]);
+  const stopped = new Set<TensorId>();
+  for (let id = root; id >= 0; id--) {
+    for (const [mine, isStopped] of [[live, false], [stopped, true]] as const) {
+      if (!mine.has(id)) continue;
+      for (const r of readsOfTensor(tensors[id])) (isStopped || r.stopped ? stopped : live).add(r.tensor);
+    }
+  }
+  return { live, stopped };
+}
+
+/** What a tensor reads, and whether inside `stop`. */
+export function readsOfTensor(t: Tensor): readonly { readonly tensor: TensorId; readonly stopped: boolean }[] {
+  const plain = (of: readonly TensorId[]): { tensor: TensorId; stopped: boolean }[] => of.map((tensor) => ({ tensor, stopped: false }));
+  switch (t.kind) {
+    case 'source': return [];
+    case 'window': return plain([t.of]);
+    case 'pack': return plain(t.parts);
+    case 'routine': return plain(t.inputs);
+    case 'comprehension': return readsOf(t.body);
+  }
 }
 
 /** Every tensor a scalar reads, with whether the read lies inside `stop` or an index (no gradient either way). */

@@ -58,10 +58,10 @@ function constantFormula(value: number, probe: SettingsProbe): Formula | null {
       if (log !== null) return log;
     }
   }
-  // For a bare number only the plainest reading: more factors would fit numbers by chance.
+  // For a bare number only the plainest reading, and closely: more would fit numbers by chance.
   for (const a of [1, 2, 0.5] as const) {
     const n = Math.exp(value / a);
-    if (value > 0.5 && n < (a === 1 ? 1e7 : 1e4) && whole(n)) return { text: `${factor(a)}ln ${Math.round(n)}`, named: false, at: () => value };
+    if (value > 0.5 && n < (a === 1 ? 1e7 : 1e4) && Math.abs(n - Math.round(n)) < 1e-11 * n) return { text: `${factor(a)}ln ${Math.round(n)}`, named: false, at: () => value };
   }
   return null;
 }

@@ -5,7 +5,7 @@
 import { dependencyFinder } from '../check/dependencies.js';
 import type { DataInfo, LoadedProgram } from '../api.js';
 import { ProgramBuilder } from '../tensor/builder.js';
-import type { Program } from '../tensor/program.js';
+import type { Program, Tensor } from '../tensor/program.js';
 import { index, visit } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, Store } from './context.js';
@@ -48,12 +48,16 @@ export interface ObjectivesProgram {
   /** The scalar of each objective. */
   readonly terms: readonly TensorId[];
   readonly applications: readonly Application[];
-  /** What states become after a step, by name; empty where networks are kept. */
+  /** What states and memories become after a step, by name; empty where networks are kept. */
   readonly updates: ReadonlyMap<string, TensorId>;
+  /** Memories and states that every step writes: sources. Those that nothing writes hold their initial value, and are none. */
+  readonly memories: ReadonlySet<TensorId>;
   /** Initial values of matrices outside networks, prototypes for instance. */
   readonly matrices: ReadonlySet<TensorId>;
   /** Tables of whole numbers that a stage computes from networks' outputs over the data set: assignments to clusters. */
   readonly clusterings: ReadonlySet<TensorId>;
+  /** What a stage computes from the inputs over the data set, without a network. */
+  readonly precomputed: ReadonlySet<TensorId>;
   /** Sources that are the model's inputs. */
   readonly inputs: ReadonlySet<TensorId>;
   readonly parameters: readonly ParameterInfo[];
@@ -90,18 +94,39 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   const model = elaborateModel(c, source.model, opened.scope, settings, 'objectives', (input, k) => inputTensor(c, request.data.inputs, input, k, 'batch', lengths.examples));
   const assigned = assignedByStages({ c, model }, stagesOf(source.model.body), lengths.examples);
   const inputs = new Set(builder.tensors.flatMap((t) => (t.kind === 'source' && t.name.startsWith('batch.') && t.name !== 'batch.example' ? [t.id] : [])));
-  const find = dependencyFinder(builder.tensors);
-  const outputs = new Set(applications.map((a) => a.output));
-  const clusterings = new Set(builder.tensors.flatMap((t) => {
-    const by = t.kind === 'source' && t.element === 'i32' && t.name.startsWith('table.') ? assigned.get(t.name) : undefined;
-    const passed = by !== undefined && [...find(by.value).all].some((s) => { const from = builder.tensor(s); return from.kind === 'source' && from.name.startsWith('stage.'); });
-    return passed && by.rows.some((r) => [...find(r).all].some((s) => outputs.has(s))) ? [t.id] : [];
-  }));
+  const { clusterings, precomputed } = stageResults(builder.tensors, assigned, new Set(applications.map((a) => a.output)), inputs);
+  const tensors = withInitialValues(builder, discovering, (name) => store.written.has(name) || assigned.has(name));
+  const memories = new Set(tensors.flatMap((t) => (t.kind === 'source' && store.written.has(t.name) ? [t.id] : [])));
   const matrices = new Set([...discovering.parameters.values()].flatMap((q) => (q.info.shape.length >= 2 ? [q.initial] : [])));
   return {
-    updates, clusterings, matrices, program: builder.build(), objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
+    updates, memories, clusterings, precomputed, matrices, program: { ...builder.build(), tensors }, objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
     parameters: [...discovering.parameters.values()].map((p) => p.info), batch,
   };
+}
+
+/** Which tables stages compute from networks' outputs, and which from the inputs alone. */
+function stageResults(tensors: readonly Tensor[], assigned: ReturnType<typeof assignedByStages>, outputs: ReadonlySet<TensorId | null>, inputs: ReadonlySet<TensorId>): { clusterings: ReadonlySet<TensorId>; precomputed: ReadonlySet<TensorId> } {
+  const find = dependencyFinder(tensors);
+  const clusterings = new Set<TensorId>();
+  const precomputed = new Set<TensorId>();
+  for (const t of tensors) {
+    const by = t.kind === 'source' && t.name.startsWith('table.') ? assigned.get(t.name) : undefined;
+    const passed = by !== undefined && [...find(by.value).all].some((s) => { const from = tensors[s]; return from.kind === 'source' && from.name.startsWith('stage.'); });
+    if (!passed) continue;
+    const rows = by.rows.flatMap((r) => [...find(r).all]);
+    if (rows.some((s) => outputs.has(s))) {
+      if (t.kind === 'source' && t.element === 'i32') clusterings.add(t.id);
+    } else if (rows.some((s) => inputs.has(s))) precomputed.add(t.id);
+  }
+  return { clusterings, precomputed };
+}
+
+/** States that nothing writes are what they were at first. */
+function withInitialValues(b: ProgramBuilder, discovering: DiscoveringStore, isWritten: (name: string) => boolean): readonly Tensor[] {
+  return b.tensors.map((t): Tensor => {
+    const known = t.kind === 'source' && t.role === 'state' && !isWritten(t.name) ? discovering.states.get(t.name) : undefined;
+    return known === undefined ? t : { kind: 'comprehension', id: t.id, element: t.element, shape: t.shape, reduce: null, body: b.identity(known.initial), origin: t.origin };
+  });
 }
 
 const nameOf = (net: NetValue): string => net.target?.name ?? net.name;
@@ -113,14 +138,17 @@ function outputOf(c: Context, value: Value, net: NetValue): TensorId | null {
   return first ?? null;
 }
 
-/** States and memories as sources, so that the analysis says what they hold; `updates` takes what states become. */
-function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder, updates: Map<string, TensorId> | null): Store {
+/** States and memories as sources, so that the analysis says what they hold; `updates` takes what they become. */
+function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder, updates: Map<string, TensorId> | null): Store & { readonly written: ReadonlySet<string> } {
   const states = new Map<string, TensorValue>();
+  const written = new Set<string>();
   return {
+    written,
     parameter: (info, target, initial, span) => discovering.parameter(info, target, initial, span),
-    state: (info) => {
+    state: (info, initial, span) => {
       const known = states.get(info.name);
       if (known !== undefined) return known;
+      discovering.state(info, initial, span);
       const id = b.source(info.name, 'state', info.element, info.shape, { span: null, name: info.name });
       const value: TensorValue = { kind: 'tensor', element: info.element, axes: info.shape.map((n) => axisOf(n)), free: new Map(), at: (i) => b.read(id, i) };
       states.set(info.name, value);
@@ -128,7 +156,8 @@ function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder, updat
     },
     updateState: (name, value, span) => {
       const { context } = discovering;
-      if (updates !== null && context !== null && name.startsWith('state.') && value.free.size === 0) updates.set(name, nodeOf(ensureRead(context, value, name, span)));
+      written.add(name);
+      if (updates !== null && context !== null && value.free.size === 0) updates.set(name, nodeOf(ensureRead(context, value, name, span)));
     },
     target: () => undefined,
   };
