@@ -39,7 +39,7 @@ export function innerScalarsOf(kernel: Kernel): readonly Scalar[] {
     case 'map': return [];
     case 'reduce': return kernel.reductions.map((r) => r.body);
     case 'contract': return [kernel.left, kernel.right];
-    case 'online': return [kernel.left, kernel.right, ...(kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value])];
+    case 'online': return [...kernel.scores.flatMap((s) => [s.left, s.right]), ...(kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value])];
     case 'scatter': return [...kernel.keys.map((k) => k.value), kernel.value];
     case 'routine': return kernel.operands;
   }
@@ -53,7 +53,7 @@ export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
     case 'reduce': return { ...kernel, stores, reductions: kernel.reductions.map((r) => ({ op: r.op, body: f(r.body) })) };
     case 'contract': return { ...kernel, stores, left: f(kernel.left), right: f(kernel.right) };
     case 'online': return {
-      ...kernel, stores, left: f(kernel.left), right: f(kernel.right),
+      ...kernel, stores, scores: kernel.scores.map((s) => ({ left: f(s.left), right: f(s.right) })),
       combine: kernel.combine.kind === 'reduce'
         ? { kind: 'reduce', reductions: kernel.combine.reductions.map((r) => ({ op: r.op, body: f(r.body) })) }
         : { kind: 'contract', weight: f(kernel.combine.weight), value: f(kernel.combine.value) },

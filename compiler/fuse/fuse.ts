@@ -16,6 +16,7 @@ import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
 import { placeUpdates } from './place-updates.js';
+import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
 import { scatterSegments } from './scatter-segments.js';
 import { streamProducts } from './stream-products.js';
@@ -29,6 +30,8 @@ export interface FuseOptions extends FuseContext {
 
 /** The passes, in order. */
 export const fusePasses: readonly FusePass[] = [
+  // First: what a gradient and the forward pass sum is still written alike.
+  { name: 'inner sums', description: 'sums over several axes read inner sums that exist', run: reuseSums },
   // Before contractions, which would see a product with a matrix of zeros and ones.
   { name: 'segments', description: 'sums by key become segmented sums', run: scatterSegments },
   { name: 'contractions', description: 'sums of products become contract kernels', run: classifyContractions },

@@ -76,14 +76,16 @@ export function runKernel(program: Program, kernel: Kernel, valueOf: (id: Tensor
       break;
     case 'online': {
       const p = kernel.extents.length;
-      const rowExtents = kernel.rows.map((a) => kernel.extents[a]);
-      const scoreExtents = [...rowExtents, ...kernel.streamedExtents];
-      // In the score's own comprehension: rows first, then streamed, then inner axes.
-      const place = (v: number): Scalar => index(v < p ? kernel.rows.indexOf(v) : v - p + kernel.rows.length);
-      const product = substitute(mul(here(kernel.left), here(kernel.right)), place);
-      const score = builder.comprehension('f32', scoreExtents, { op: 'sum', extents: kernel.innerExtents }, product, origin);
-      const scoreHere = builder.read(score, [...kernel.rows.map((a) => index(a)), ...kernel.streamedExtents.map((_, i) => index(p + i))]);
-      const withScore = (s: Scalar): Scalar => rewrite(here(s), (n) => (n.kind === 'accumulator' ? scoreHere : n));
+      const outer = [...kernel.batch, ...kernel.rows];
+      const scoreExtents = [...outer.map((a) => kernel.extents[a]), ...kernel.streamedExtents];
+      // In a score's own comprehension: batch and rows first, then streamed, then inner axes.
+      const place = (v: number): Scalar => index(v < p ? outer.indexOf(v) : v - p + outer.length);
+      const scores = kernel.scores.map(({ left, right }) => {
+        const product = substitute(mul(here(left), here(right)), place);
+        const score = builder.comprehension('f32', scoreExtents, { op: 'sum', extents: kernel.innerExtents }, product, origin);
+        return builder.read(score, [...outer.map((a) => index(a)), ...kernel.streamedExtents.map((_, i) => index(p + i))]);
+      });
+      const withScore = (s: Scalar): Scalar => rewrite(here(s), (n) => (n.kind === 'accumulator' ? scores[n.slot] : n));
       const { combine } = kernel;
       if (combine.kind === 'reduce') for (const r of combine.reductions) accumulators.push(reduced({ op: r.op, body: withScore(r.body) }, kernel.streamedExtents));
       else accumulators.push(reduced({ op: 'sum', body: mul(withScore(combine.weight), here(combine.value)) }, kernel.streamedExtents));

@@ -59,22 +59,29 @@ export interface ContractKernel extends KernelBase {
   readonly right: Scalar;
 }
 
+/** The operands of one streamed product. */
+export interface Score {
+  readonly left: Scalar;
+  readonly right: Scalar;
+}
+
 /**
- * A product whose result is consumed on the fly and never stored: for parallel rows i and streamed columns j,
- * `score(i, j) = sum over inner d of left(i, d) * right(j, d)`; then either reductions over j (`reduce`: bodies see
- * the score as `accumulator 0`, stores see reduction k as `accumulator k`), or a second product (`contract`:
- * `accumulator 0` of the stores is `sum over j of weight(i, j, score) * value(j, c)`, with c the `columns`, the parallel axes that
- * the score does not depend on; `weight` sees the score as `accumulator 0`).
+ * Products whose results are consumed on the fly and never stored: for parallel rows i and streamed columns j, in
+ * each of a batch b, `score k(b, i, j) = sum over inner d of left k(b, i, d) * right k(b, j, d)`; then either reductions over j
+ * (`reduce`: bodies see score k as `accumulator k`, stores see reduction k as `accumulator k`), or a last product
+ * (`contract`: `accumulator 0` of the stores is `sum over j of weight(b, i, j, scores) * value(b, j, c)`, with c the `columns`, the
+ * parallel axes that no score depends on; `weight` sees score k as `accumulator k`). Most kernels have one score; the
+ * gradient of attention needs two, q k' and dy v'.
  * Variables: parallel 0..p-1, then streamed axes, then inner axes.
  */
 export interface OnlineKernel extends KernelBase {
   readonly kind: 'online';
   readonly streamedExtents: readonly number[];
   readonly innerExtents: readonly number[];
+  readonly batch: readonly number[];
   readonly rows: readonly number[];
   readonly columns: readonly number[];
-  readonly left: Scalar;
-  readonly right: Scalar;
+  readonly scores: readonly Score[];
   readonly combine:
     | { readonly kind: 'reduce'; readonly reductions: readonly Reduction[] }
     | { readonly kind: 'contract'; readonly weight: Scalar; readonly value: Scalar };

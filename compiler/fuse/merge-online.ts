@@ -3,7 +3,7 @@
  * and once as column, sum_j w(i, j) z[j] + sum_j w(j, i) z[j], and becomes one kernel whose weight is w(i, j) + w(j, i).
  */
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { add, visit } from '../tensor/scalar.js';
+import { add, rewrite, visit } from '../tensor/scalar.js';
 import { createInterner } from '../tensor/structure.js';
 import type { Draft, FuseContext } from './draft.js';
 import { innerScalarsOf, mergeOrigins, tensorsTouched } from './draft.js';
@@ -35,8 +35,15 @@ function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, dra
   if (first.combine.kind !== 'contract' || second.combine.kind !== 'contract') return null;
   const interner = createInterner();
   const same = (a: Scalar, b: Scalar): boolean => interner.id(a) === interner.id(b);
-  const axes = (k: OnlineKernel): string => [k.extents, k.streamedExtents, k.innerExtents, k.rows].map((l) => l.join()).join(' ');
-  if (axes(first) !== axes(second) || !same(first.left, second.left) || !same(first.right, second.right)) return null;
+  const axes = (k: OnlineKernel): string => [k.extents, k.streamedExtents, k.innerExtents, k.batch, k.rows].map((l) => l.join()).join(' ');
+  if (axes(first) !== axes(second)) return null;
+  // The slot of each of the first's scores among all of them.
+  const scores = [...second.scores];
+  const slots = first.scores.map((s) => {
+    const known = scores.findIndex((t) => same(s.left, t.left) && same(s.right, t.right));
+    return known >= 0 ? known : scores.push(s) - 1;
+  });
+  if (scores.length > Math.max(first.scores.length, second.scores.length)) return null;
   if (!same(first.combine.value, second.combine.value)) return null;
   let inside = false;
   for (const s of innerScalarsOf(second)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === partial) inside = true; });
@@ -46,8 +53,8 @@ function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, dra
   const isPartial = (s: Scalar): boolean => s.kind === 'read' && s.tensor === partial && isIdentity(s, second.extents, draft.program.tensors[partial].shape);
   const other = isPartial(sum.a) ? sum.b : isPartial(sum.b) ? sum.a : null;
   if (other === null || !isLinear(other) || !same(other, first.stores[0].value)) return null;
-  const weight = add(first.combine.weight, second.combine.weight);
-  const merged: OnlineKernel = { ...second, origins: mergeOrigins(first.origins, second.origins), stores: [{ tensor: second.stores[0].tensor, value: other }], combine: { ...second.combine, weight } };
+  const weight = add(rewrite(first.combine.weight, (s) => (s.kind === 'accumulator' ? { ...s, slot: slots[s.slot] } : s)), second.combine.weight);
+  const merged: OnlineKernel = { ...second, origins: mergeOrigins(first.origins, second.origins), stores: [{ tensor: second.stores[0].tensor, value: other }], scores, combine: { ...second.combine, weight } };
   return merged;
 }
 

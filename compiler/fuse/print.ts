@@ -84,11 +84,11 @@ export function printKernel(program: Program, kernel: Kernel): string {
   const loops = (from: number, to: number): string => extents.slice(from, to).map((n, i) => `${variable(from + i)} < ${n}`).join(', ') || 'once';
   const axes = (list: readonly number[]): string => (list.length === 0 ? '-' : list.map(variable).join(' '));
   const lines: string[] = [];
-  const emit = (indent: number, make: () => string): void => {
+  const emit = (indent: number, make: () => string, named: (text: string) => string = (text) => text): void => {
     const before = printer.lines.length;
     const text = make();
-    for (const l of printer.lines.slice(before)) lines.push(' '.repeat(indent) + l);
-    lines.push(' '.repeat(indent) + text);
+    for (const l of printer.lines.slice(before)) lines.push(' '.repeat(indent) + named(l));
+    lines.push(' '.repeat(indent) + named(text));
   };
   switch (kernel.kind) {
     case 'map': break;
@@ -113,14 +113,18 @@ export function printKernel(program: Program, kernel: Kernel): string {
     case 'online': {
       const inner = p + kernel.streamedExtents.length;
       const { combine } = kernel;
-      lines.push(`    stream ${loops(p, inner)}  rows ${axes(kernel.rows)}  columns ${axes(kernel.columns)}`);
-      lines.push(`      score: sum ${loops(inner, extents.length)}`);
-      emit(8, () => `left  = ${printer.print(kernel.left)}`);
-      emit(8, () => `right = ${printer.print(kernel.right)}`);
+      lines.push(`    stream ${loops(p, inner)}  rows ${axes(kernel.rows)}  columns ${axes(kernel.columns)}  batch ${axes(kernel.batch)}`);
+      const scoreName = (slot: number): string => (kernel.scores.length === 1 ? 'score' : `score${slot}`);
+      const named = (text: string): string => text.replace(/\bacc(\d+)\b/g, (_, slot: string) => scoreName(Number(slot)));
+      kernel.scores.forEach((score, slot) => {
+        lines.push(`      ${scoreName(slot)}: sum ${loops(inner, extents.length)}`);
+        emit(8, () => `left  = ${printer.print(score.left)}`);
+        emit(8, () => `right = ${printer.print(score.right)}`);
+      });
       if (combine.kind === 'reduce') {
-        combine.reductions.forEach((r, i) => emit(6, () => `acc${i} ${r.op}= ${printer.print(r.body).replace(/\bacc0\b/g, 'score')}`));
+        combine.reductions.forEach((r, i) => emit(6, () => `#${i} ${r.op}= ${printer.print(r.body)}`, (text) => named(text).replace(/^#/, 'acc')));
       } else {
-        emit(6, () => `weight = ${printer.print(combine.weight).replace(/\bacc0\b/g, 'score')}`);
+        emit(6, () => `weight = ${printer.print(combine.weight)}`, named);
         emit(6, () => `value  = ${printer.print(combine.value)}`);
       }
       break;

@@ -19,7 +19,8 @@ export interface Product {
 /** The most factors that are dealt; beyond, there is no sense in a matrix product. */
 const mostFactors = 8;
 
-interface Factor {
+/** One factor of a product. */
+export interface Factor {
   readonly value: Scalar;
   /** Divides instead of multiplying; conditions zero the product where false. */
   readonly role: 'multiply' | 'divide' | 'condition';
@@ -52,7 +53,8 @@ function collect(s: Scalar, role: 'multiply' | 'divide', into: Factor[]): void {
   }
 }
 
-function assemble(factors: readonly Factor[]): Scalar {
+/** The product of these factors. */
+export function assemble(factors: readonly Factor[]): Scalar {
   let value: Scalar | null = null;
   for (const f of factors) if (f.role === 'multiply') value = value === null ? f.value : mul(value, f.value);
   for (const f of factors) if (f.role === 'divide') value = div(value ?? float(1), f.value);
@@ -61,14 +63,20 @@ function assemble(factors: readonly Factor[]): Scalar {
   return result;
 }
 
+/** The factors whose product a scalar is. */
+export function factorsOf(body: Scalar): readonly Factor[] {
+  const all: Factor[] = [];
+  collect(body, 'multiply', all);
+  return all;
+}
+
 /**
  * The best split of `body` over these parallel axes (`extents` by variable), or null when there is none with both
  * rows and columns. `isReduced` tells the variables that are summed over.
  */
 export function splitProduct(body: Scalar, extents: readonly number[], isReduced: (variable: number) => boolean): Product | null {
   if (body.type !== 'f32') return null;
-  const all: Factor[] = [];
-  collect(body, 'multiply', all);
+  const all = factorsOf(body);
   const outside = all.filter((f) => ![...f.variables].some(isReduced));
   const inside = all.filter((f) => [...f.variables].some(isReduced));
   if (inside.length < 2 || inside.length > mostFactors) return null;

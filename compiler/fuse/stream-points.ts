@@ -22,7 +22,8 @@ export function rematerializePoints(program: Program, product: ContractKernel, u
   const matrix = product.stores[0].tensor;
   const { shape } = program.tensors[matrix];
   const extents = loopExtents(user);
-  const most = Math.max(...[product.rows, product.columns].map((axes) => axes.reduce((n, a) => n * shape[a], 1)));
+  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * shape[a], 1);
+  const most = count(product.batch) * Math.max(count(product.rows), count(product.columns));
   const known = new Map<string, TensorId>();
   const added: Kernel[] = [];
   let current = program;

@@ -1,33 +1,47 @@
 /**
  * Products that never reach memory. A similarity matrix S = A B' that is only reduced along its rows or columns,
  * multiplied by another matrix, or read at few points is computed again by each of its users, tile by tile (online
- * softmax: Milakov and Gimelshein, 2018; attention: Rabe and Staats, 2021). This holds for NT-Xent, InfoNCE, and
- * cross-entropy over a vocabulary, forward and backward.
+ * softmax: Milakov and Gimelshein, 2018; attention: Rabe and Staats, 2021). This holds for NT-Xent, InfoNCE,
+ * cross-entropy over a vocabulary and attention, forward and backward.
  *
  * It pays where S is normalised along an axis: at least one user must be a logsumexp, max, min or argmax. Other chains
- * of products (layers of a network) are cheaper with S in memory.
+ * of products (layers of a network) are cheaper with S in memory. A product that only weighs such scores (the gradient
+ * of attention's weights) is streamed beside them. Small batched products stay in memory: computing them again takes
+ * longer than reading them, and they are no burden.
  */
 import type { Program, ReduceOperator } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { visit } from '../tensor/scalar.js';
+import { index, mul, read, rewrite, visit } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { readersOf, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
+import { appendTensor, innerScalarsOf, readersOf, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
 import { inlinable, inlineKernel, pinnedTensors } from './inline-maps.js';
-import type { ContractKernel, Kernel } from './kernel.js';
+import type { ContractKernel, Kernel, OnlineKernel } from './kernel.js';
 import { contractKernelOf } from './classify-contractions.js';
 import { streamConsumer } from './stream-consumer.js';
 import { rematerializePoints } from './stream-points.js';
 import { dropUnused, orderKernels } from './schedule-kernels.js';
 
 export function streamProducts(draft: Draft, context: FuseContext): Draft {
+  // Twice: a product may come before the scores it weighs.
+  let current = draft;
+  for (let round = 0; round < 2; round++) {
+    const next = streamOnce(current, context);
+    if (next === current) return current;
+    // Users take the places of what they stream, so the order holds meanwhile.
+    current = { program: next.program, kernels: dropUnused(next.program, orderKernels(next.program, next.kernels)) };
+  }
+  return current;
+}
+
+function streamOnce(draft: Draft, context: FuseContext): Draft {
   let current = draft;
   let readers = readersOf(draft.kernels);
   let present = new Set(draft.kernels);
   for (const kernel of draft.kernels) {
     if (!present.has(kernel)) continue;
     const product = productOf(current.program, kernel);
-    if (product === null || !mayBeNormalised(product.stores[0].tensor, readers)) continue;
+    if (product === null || !mayBeNormalised(product, readers)) continue;
     const streamed = streamProduct(current, kernel, product, context);
     if (streamed === null) continue;
     current = streamed;
@@ -37,11 +51,12 @@ export function streamProducts(draft: Draft, context: FuseContext): Draft {
   return current;
 }
 
-/** Whether a normalising reduction reads the matrix or a map made of it: most products are done with here. */
-function mayBeNormalised(matrix: TensorId, readers: ReadonlyMap<TensorId, readonly Kernel[]>): boolean {
-  const family = new Set<TensorId>([matrix]);
+/** Whether a normalising reduction reads the matrix or a map made of it, or a kernel that streams as many scores: most products are done with here. */
+function mayBeNormalised({ stores, extents }: ContractKernel, readers: ReadonlyMap<TensorId, readonly Kernel[]>): boolean {
+  const family = new Set<TensorId>([stores[0].tensor]);
   for (const tensor of family) {
     for (const user of readers.get(tensor) ?? []) {
+      if (user.kind === 'online' && scoreCount(user) === sizeOf(extents)) return true;
       if (user.kind === 'reduce' && user.reductions.some((r) => isNormalising(r.op))) return true;
       if (user.kind === 'map') for (const s of user.stores) family.add(s.tensor);
     }
@@ -49,21 +64,30 @@ function mayBeNormalised(matrix: TensorId, readers: ReadonlyMap<TensorId, readon
   return false;
 }
 
+const scoreCount = ({ batch, rows, extents, streamedExtents }: OnlineKernel): number =>
+  [...batch, ...rows].reduce((n, a) => n * extents[a], sizeOf(streamedExtents));
+
 const isNormalising = (op: ReduceOperator): boolean => op === 'logsumexp' || op === 'max' || op === 'min' || op === 'argmax';
 
 /** A kernel that only computes a matrix of products. */
 function productOf(program: Program, kernel: Kernel): ContractKernel | null {
   const contract = kernel.kind === 'contract' ? kernel : kernel.kind === 'reduce' ? contractKernelOf(kernel) : null;
-  if (contract === null || contract.batch.length > 0 || contract.stores.length !== 1) return null;
+  if (contract === null || contract.stores.length !== 1) return null;
   const tensor = program.tensors[contract.stores[0].tensor];
   if (tensor.element !== 'f32' || tensor.shape.join() !== contract.extents.join()) return null;
-  return pinnedTensors(program).has(tensor.id) ? null : contract;
+  return pinnedTensors(program).has(tensor.id) || isBetterKept(contract) ? null : contract;
+}
+
+/** Whether the matrices of a batch are no larger than what they are products of: storing them at most doubles the memory, and saves computing them again. */
+function isBetterKept({ batch, rows, columns, extents, reduceExtents }: ContractKernel): boolean {
+  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * extents[a], 1);
+  return count(batch) > 1 && count(rows) * count(columns) <= (count(rows) + count(columns)) * sizeOf(reduceExtents);
 }
 
 /** The draft without the product's matrix, or null when one of its users needs it in memory. */
 function streamProduct(draft: Draft, kernel: Kernel, product: ContractKernel, context: FuseContext): Draft | null {
   const matrix = product.stores[0].tensor;
-  const inlined = inlineSameSize(draft, matrix);
+  const inlined = inlineSameSize(finishApart(draft, matrix), matrix);
   if (!inlined.kernels.some((k) => normalises(k, matrix))) return null;
   let program = inlined.program;
   const kernels: Kernel[] = [];
@@ -83,7 +107,29 @@ function streamProduct(draft: Draft, kernel: Kernel, product: ContractKernel, co
     if (made.some((k) => tensorsTouched(k).size > context.maxBindings)) return null;
     kernels.push(...made);
   }
-  return { program, kernels: dropUnused(program, orderKernels(program, kernels)) };
+  return { program, kernels };
+}
+
+/** Products of the matrix's size that read it in their stores (a gradient times the weights) keep their sums, and maps finish them. */
+function finishApart(draft: Draft, matrix: TensorId): Draft {
+  const points = sizeOf(draft.program.tensors[matrix].shape);
+  let program = draft.program;
+  const kernels = draft.kernels.flatMap((kernel): readonly Kernel[] => {
+    if (kernel.kind !== 'contract' || kernel.stores.length !== 1 || sizeOf(kernel.extents) !== points || !tensorsRead(kernel).has(matrix)) return [kernel];
+    if (innerScalarsOf(kernel).some((s) => readsTensor(s, matrix))) return [kernel];
+    const [store] = kernel.stores;
+    const { origin } = program.tensors[store.tensor];
+    const reduce = { op: 'sum' as const, extents: kernel.reduceExtents };
+    const sum = appendTensor(program, (id) => ({ kind: 'comprehension', id, element: 'f32', shape: kernel.extents, reduce, body: mul(kernel.left, kernel.right), origin }));
+    program = sum.program;
+    const here = read(sum.id, kernel.extents.map((_, i) => index(i)), 'f32');
+    const value = rewrite(store.value, (n) => (n.kind === 'accumulator' ? here : n));
+    return [
+      { ...kernel, stores: [{ tensor: sum.id, value: { kind: 'accumulator', type: 'f32', slot: 0 } }] },
+      { kind: 'map', name: '', origins: kernel.origins, extents: kernel.extents, stores: [{ tensor: store.tensor, value }] },
+    ];
+  });
+  return { program, kernels };
 }
 
 /** Maps over the matrix move into their users, however often they are evaluated there. */
@@ -118,12 +164,18 @@ function readsWhole(kernel: Kernel, family: ReadonlySet<TensorId>, points: numbe
   return whole;
 }
 
+/** Whether a kernel normalises the matrix, or weighs scores with it as they are computed. */
 function normalises(kernel: Kernel, matrix: TensorId): boolean {
+  if (kernel.kind === 'online') return tensorsRead(kernel).has(matrix);
   if (kernel.kind !== 'reduce' || !tensorsRead(kernel).has(matrix)) return false;
   return kernel.reductions.some((r) => {
     if (!isNormalising(r.op)) return false;
-    let found = false;
-    visit(r.body, (n) => { if (n.kind === 'read' && n.tensor === matrix) found = true; });
-    return found;
+    return readsTensor(r.body, matrix);
   });
+}
+
+function readsTensor(s: Scalar, tensor: TensorId): boolean {
+  let found = false;
+  visit(s, (n) => { if (n.kind === 'read' && n.tensor === tensor) found = true; });
+  return found;
 }

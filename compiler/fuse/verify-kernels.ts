@@ -119,15 +119,20 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
     case 'online': {
       const streamed = (v: number): boolean => v >= p && v < p + kernel.streamedExtents.length;
       const inner = (v: number): boolean => v >= p + kernel.streamedExtents.length && v < limits.all;
-      checkAxes(kernel.extents.length, [...kernel.rows, ...kernel.columns], fail);
-      check('left', kernel.left, (v) => kernel.rows.includes(v) || inner(v), 0);
-      check('right', kernel.right, (v) => streamed(v) || inner(v), 0);
+      const shared = (v: number): boolean => kernel.batch.includes(v);
+      checkAxes(kernel.extents.length, [...kernel.batch, ...kernel.rows, ...kernel.columns], fail);
+      if (kernel.scores.length === 0) fail('it streams nothing');
+      for (const { left, right } of kernel.scores) {
+        check('left', left, (v) => shared(v) || kernel.rows.includes(v) || inner(v), 0);
+        check('right', right, (v) => shared(v) || streamed(v) || inner(v), 0);
+        if (left.type !== 'f32' || right.type !== 'f32') fail('its operands are not f32');
+      }
       if (kernel.combine.kind === 'reduce') {
         if (kernel.columns.length > 0) fail('an online reduction has columns');
-        for (const r of kernel.combine.reductions) check('a reduction', r.body, (v) => parallel(v) || streamed(v), 1);
+        for (const r of kernel.combine.reductions) check('a reduction', r.body, (v) => parallel(v) || streamed(v), kernel.scores.length);
       } else {
-        check('weight', kernel.combine.weight, (v) => kernel.rows.includes(v) || streamed(v), 1);
-        check('value', kernel.combine.value, (v) => kernel.columns.includes(v) || streamed(v), 0);
+        check('weight', kernel.combine.weight, (v) => shared(v) || kernel.rows.includes(v) || streamed(v), kernel.scores.length);
+        check('value', kernel.combine.value, (v) => shared(v) || kernel.columns.includes(v) || streamed(v), 0);
       }
       return;
     }

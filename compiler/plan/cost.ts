@@ -65,9 +65,9 @@ function flopsOf(kernel: Kernel): number {
     }
     case 'routine': return operationsIn(kernel.operands, extents) + routineFlops(kernel);
     case 'online': {
-      const pairs = product(kernel.rows, kernel.extents) * sizeOf(kernel.streamedExtents);
+      const pairs = product([...kernel.batch, ...kernel.rows], kernel.extents) * sizeOf(kernel.streamedExtents);
       const outer = extents.slice(0, kernel.extents.length + kernel.streamedExtents.length);
-      const score = 2 * pairs * sizeOf(kernel.innerExtents) + operationsIn([kernel.left, kernel.right], extents);
+      const score = 2 * pairs * sizeOf(kernel.innerExtents) * kernel.scores.length + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
       if (kernel.combine.kind === 'reduce') {
         return stores + score + operationsIn(kernel.combine.reductions.map((r) => r.body), outer) + kernel.combine.reductions.length * pairs;
       }

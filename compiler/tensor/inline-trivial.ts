@@ -1,6 +1,7 @@
 /**
  * Reads through maps that compute nothing: a constant, or one read (perhaps cast) at affine indices, such as a
- * transpose, a slice, a broadcast, a diagonal. The map itself stays until nothing needs it.
+ * transpose, a slice, a broadcast, a diagonal. The map itself stays until nothing needs it. A window over a plain copy
+ * becomes one over what was copied.
  */
 import { insideOf } from './scalar-derivative.js';
 import type { Comprehension, Program, Tensor } from './program.js';
@@ -15,6 +16,11 @@ export function inlineTrivial(program: Program): Program {
   const trivial = new Map<TensorId, Comprehension>();
   const tensors: Tensor[] = [];
   for (const tensor of program.tensors) {
+    if (tensor.kind === 'window') {
+      const copied = copiedBy(trivial.get(tensor.of), program);
+      tensors.push(copied === null ? tensor : { ...tensor, of: copied });
+      continue;
+    }
     if (tensor.kind !== 'comprehension') {
       tensors.push(tensor);
       continue;
@@ -36,6 +42,15 @@ function isTrivial(tensor: Comprehension): boolean {
   const { read } = core(tensor.body);
   if (tensor.body.kind === 'const') return true;
   return read !== null && read.at.every((i) => affineOf(i) !== null) && (read.otherwise === null || read.otherwise.kind === 'const');
+}
+
+/** The computed tensor that a map is an element by element copy of. */
+function copiedBy(map: Comprehension | undefined, program: Program): TensorId | null {
+  if (map?.body.kind !== 'read') return null;
+  const { tensor, at } = map.body;
+  const copied = program.tensors[tensor];
+  if (copied.kind !== 'comprehension' || copied.element !== map.element || copied.shape.join() !== map.shape.join()) return null;
+  return at.every((i, axis) => i.kind === 'index' && i.axis === axis) ? tensor : null;
 }
 
 /** The read inside at most one cast. */

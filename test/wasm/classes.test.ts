@@ -1,9 +1,11 @@
 /** Kernels of every class on the CPU target, against the float64 interpreter. */
 import { describe, expect, it } from 'vitest';
+import { fuse } from '../../compiler/fuse/fuse.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { attention } from '../fuse/attention.js';
 import { convolution, product, reduction, similarity } from '../wgsl/kernels.js';
 import { numbers } from '../kernels/tools.js';
-import { expectAgreement } from './harness.js';
+import { exactOptions, expectAgreement } from './harness.js';
 
 const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['product nn', () => product(1, 17, 19, 13, 'nn')],
@@ -37,6 +39,10 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['similarity weighing', () => similarity('contract', 37, 11)],
   ['similarity weighing, several tiles', () => similarity('contract', 150, 60)],
   ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
+  ['similarity weighing, batched, with two scores', () => similarity('contract', 150, 60, 2, 2)],
+  ['attention and its gradients', () => fuse(attention(2, 3, 37, 150, 20), exactOptions)],
+  ['attention of one head and its gradients', () => fuse(attention(2, 1, 64, 40, 16), exactOptions)],
+  ['attention of one example and its gradients', () => fuse(attention(1, 2, 21, 300, 9), exactOptions)],
 ];
 
 describe('kernel classes on the CPU', () => {

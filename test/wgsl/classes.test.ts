@@ -1,7 +1,9 @@
 /** Kernels of every class on a software adapter, against the float64 interpreter. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fuse } from '../../compiler/fuse/fuse.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { Device } from '../../runtime/device/device.js';
+import { attention } from '../fuse/attention.js';
 import { numbers } from '../kernels/tools.js';
 import { expectAgreement, gpuOptions, openTestDevice, softwareOptions } from './harness.js';
 import { convolution, product, reduction, similarity } from './kernels.js';
@@ -38,7 +40,11 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['similarity weighing', () => similarity('contract', 37, 11)],
   ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
   ['similarity reduced, whole blocks', () => similarity('reduce', 64, 16)],
-  ['similarity weighing, wide', () => similarity('contract', 70, 130)],
+  ['similarity weighing, wide, batched, with two scores', () => similarity('contract', 70, 130, 2, 2)],
+  ['similarity weighing, batched, with two scores', () => similarity('contract', 9, 11, 2, 2)],
+  ['attention and its gradients', () => fuse(attention(2, 2, 9, 17, 4), softwareOptions)],
+  ['attention of one head and its gradients', () => fuse(attention(2, 1, 9, 10, 4), softwareOptions)],
+  ['attention of one example and its gradients', () => fuse(attention(1, 2, 12, 9, 5), softwareOptions)],
 ];
 
 describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reason}`, () => {
@@ -46,9 +52,9 @@ describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reaso
   afterAll(() => device.close());
   for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
     // lavapipe takes many seconds to compile a tiled online kernel; one of each kind is run, the null backend checks the others.
-    const tiled = ['similarity reduced', 'similarity weighing, wide'];
+    const tiled = ['similarity reduced', 'similarity weighing, wide, batched, with two scores'];
     const chosen = programs.filter(([name]) =>
-      schedules === 'software' ? !name.includes('tiles') : !name.startsWith('similarity') || tiled.includes(name));
+      schedules === 'software' ? !name.includes('tiles') : !/^(similarity|attention)/.test(name) || tiled.includes(name));
     it.each(chosen)(`${schedules} schedules: %s`, async (_name, build) => {
       const kernels = build();
       await expectAgreement(device, kernels, numbers(kernels.program, 7), options, 1e-4);

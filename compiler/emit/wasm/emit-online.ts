@@ -1,10 +1,10 @@
 /**
  * Products consumed on the fly: a task holds a block of rows, streams tiles of the other operand past it, and keeps of
- * every tile of scores only the state of its reductions, or its weights' product with the values.
+ * every tile of scores only the state of its reductions, or its weights' product with the values. Scores of several products
+ * lie side by side.
  */
 import type { OnlineKernel } from '../../fuse/kernel.js';
 import type { Scalar } from '../../tensor/scalar.js';
-import { indexVariables } from '../../tensor/scalar.js';
 import type { State } from './accumulators.js';
 import { finishState, finishedLocal, isReal, makeState, mergeLanes, resetState, resultType, takeElement } from './accumulators.js';
 import { F32, I32, V128, op } from './binary.js';
@@ -27,11 +27,8 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const q = p + streamedExtents.length;
   const all = [...extents, ...streamedExtents, ...innerExtents];
   const wide = (axes: readonly number[]): number[] => axes.filter((a) => all[a] > 1).sort((a, b) => a - b);
-  // Rows that the streamed operand depends on too are a batch of products.
-  const shared = new Set<number>([kernel.right, ...(combine.kind === 'contract' ? [combine.value] : [])].flatMap((s: Scalar) => [...indexVariables(s)]));
-  const isColumn = new Set(kernel.columns);
-  const batch = wide(extents.map((_, i) => i).filter((a) => !isColumn.has(a) && shared.has(a)));
-  const rows = wide(extents.map((_, i) => i).filter((a) => !isColumn.has(a) && !shared.has(a)));
+  const batch = wide(kernel.batch);
+  const rows = wide(kernel.rows);
   const columns = wide(kernel.columns);
   const streamed = wide(streamedExtents.map((_, i) => p + i));
   const inner = wide(innerExtents.map((_, i) => q + i));
@@ -56,9 +53,9 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const wordCount = reductions.reduce((n, r) => n + (r.op === 'logsumexp' || r.op === 'argmax' ? 2 : 1), 0);
   let bytes = 0;
   const area = (size: number): number => { const at = bytes; bytes = roundUp(bytes + size, 64); return at; };
-  const leftAt = area(rowBlock * leftStride);
+  const leftAt = kernel.scores.map(() => area(rowBlock * leftStride));
   const rightAt = area(depth * streamBlock * 4);
-  const scoreAt = area(rowBlock * scoreStride);
+  const scoreAt = kernel.scores.map(() => area(rowBlock * scoreStride));
   const stateAt = area(rowBlock * wordCount * 32);
   const weightAt = area(combine.kind === 'contract' ? outRows * weightStride : 0);
   const valueAt = area(combine.kind === 'contract' ? streamBlock * outStride : 0);
@@ -90,7 +87,8 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     const e = new Expressions(f, graph, context.math);
     const v = (): Local => f.local(I32);
     const [lb, lr0, lj0, lk0, r1, j1, k1, rowCount] = [v(), v(), v(), v(), v(), v(), v(), v()];
-    const [left, right, score, weight, value, out] = [v(), v(), v(), v(), v(), v()];
+    const [right, weight, value, out] = [v(), v(), v(), v()];
+    const [lefts, results] = [leftAt, scoreAt].map((offsets) => offsets.map((offset) => ({ local: v(), offset })));
     const end = (target: Local, begin: Local, step: number, size: number): void => {
       f.get(begin).i32(step).op(op.i32add).tee(target).i32(size).get(target).i32(size).op(op.i32ltS).op(op.select).set(target);
     };
@@ -98,16 +96,17 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     f.get(task).i32(rowBlocks).op(op.i32remU).i32(rowBlock).op(op.i32mul).set(lr0);
     end(r1, lr0, rowBlock, M);
     f.get(r1).get(lr0).op(op.i32sub).set(rowCount);
-    for (const [local, offset] of [[left, leftAt], [right, rightAt], [score, scoreAt], [weight, weightAt], [value, valueAt], [out, outAt]]) f.get(scratch).i32(offset).op(op.i32add).set(local);
+    const areas = [...lefts, ...results, { local: right, offset: rightAt }, { local: weight, offset: weightAt }, { local: value, offset: valueAt }, { local: out, offset: outAt }];
+    for (const { local, offset } of areas) f.get(scratch).i32(offset).op(op.i32add).set(local);
     e.bind(scratchNode, scratch);
     e.bind(b, lb);
     e.bind(r0, lr0);
     const rowLoop = (variable_: Node) => ({ variable: variable_, local: f.local(I32), extent: rowBlock, begin: () => f.get(lr0), pushEnd: () => f.get(r1) });
-    e.scope(() => {
+    kernel.scores.forEach((score, slot) => e.scope(() => {
       const [r, k] = [variable(M), variable(D)];
-      pack(e, lower(environment({ r, k }), [], kernel.left), at(leftAt, [r, leftStride], [r0, -leftStride], [k, 4]), rowLoop(r),
+      pack(e, lower(environment({ r, k }), [], score.left), at(leftAt[slot], [r, leftStride], [r0, -leftStride], [k, 4]), rowLoop(r),
         { variable: k, local: f.local(I32), extent: D, begin: () => f.i32(0), pushEnd: () => f.i32(D) });
-    });
+    }));
     const stateAddress = (r: Node, word: number, lanes: boolean): Node => at(stateAt + word * 32 + (lanes ? 0 : 16), [r, wordCount * 32], [r0, -wordCount * 32]);
     /** Both forms of every reduction's state: four lanes, and one for ragged ends. */
     const states = reductions.map((r) => ({ wide: makeState(f, r.op, r.body.type, true), single: makeState(f, r.op, r.body.type, false) }));
@@ -146,21 +145,23 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       f.count(lk0, () => f.i32(D), depthBlock, () => e.scope(() => {
         e.bind(k0, lk0);
         end(k1, lk0, depthBlock, D);
-        e.scope(() => {
-          const [j, k] = [variable(J), variable(D)];
-          const [panel, inPanel] = panelOf(j, j0, tile.columns);
-          pack(e, lower(environment({ j, k }), [], kernel.right), at(rightAt, [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [inPanel, 4]), streamLoop(j),
-            { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
-        });
-        const from = f.local(I32);
-        f.get(left).get(lk0).i32(4).op(op.i32mul).op(op.i32add).set(from);
-        emitPanelProduct(f, {
-          tile, leftStride, resultStride: scoreStride, depth, left: from, right, result: score, relaxed: context.relaxed,
-          pushRows: () => f.get(rowCount), pushColumns: () => f.get(j1).get(lj0).op(op.i32sub), pushDepth: () => f.get(k1).get(lk0).op(op.i32sub), pushAdd: () => f.get(lk0),
+        kernel.scores.forEach((score, slot) => {
+          e.scope(() => {
+            const [j, k] = [variable(J), variable(D)];
+            const [panel, inPanel] = panelOf(j, j0, tile.columns);
+            pack(e, lower(environment({ j, k }), [], score.right), at(rightAt, [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [inPanel, 4]), streamLoop(j),
+              { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
+          });
+          const from = f.local(I32);
+          f.get(lefts[slot].local).get(lk0).i32(4).op(op.i32mul).op(op.i32add).set(from);
+          emitPanelProduct(f, {
+            tile, leftStride, resultStride: scoreStride, depth, left: from, right, result: results[slot].local, relaxed: context.relaxed,
+            pushRows: () => f.get(rowCount), pushColumns: () => f.get(j1).get(lj0).op(op.i32sub), pushDepth: () => f.get(k1).get(lk0).op(op.i32sub), pushAdd: () => f.get(lk0),
+          });
         });
         e.unbind(k0);
       }));
-      const scoreOf = (r: Node, j: Node): Node => graph.load('f32', at(scoreAt, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), 0, null);
+      const scoresOf = (r: Node, j: Node): Node[] => scoreAt.map((offset) => graph.load('f32', at(offset, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), 0, null));
       const j = variable(J);
       const overStream = (r: Node, roots: readonly Node[], body: (lanes: boolean) => void): void => {
         void r;
@@ -173,7 +174,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
         const bodies = (r: Node): Node[] => {
           const memo = new Map();
           const axes = environment({ r, j });
-          return reductions.map((x) => lower(axes, [scoreOf(r, j)], x.body, memo));
+          return reductions.map((x) => lower(axes, scoresOf(r, j), x.body, memo));
         };
         overRows(bodies, (r) => {
           moveStates(r, false);
@@ -195,7 +196,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
         });
       } else {
         const weightOf = (r: Node): { value: Node; address: Node } => ({
-          value: lower(environment({ r, j }), [scoreOf(r, j)], combine.weight),
+          value: lower(environment({ r, j }), scoresOf(r, j), combine.weight),
           address: at(weightAt, [r, weightStride], [r0, -weightStride], [j, 4], [j0, -4]),
         });
         overRows((r) => Object.values(weightOf(r)), (r) => {
@@ -226,7 +227,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       }));
     };
     if (combine.kind === 'reduce') {
-      const results = graph.variables(reductions.map((r) => resultType(r.op, r.body.type)));
+      const totals = graph.variables(reductions.map((r) => resultType(r.op, r.body.type)));
       overRows(() => [], (r) => {
         moveStates(r, false);
         states.forEach((s, i) => {
@@ -234,10 +235,10 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
           const local = finishedLocal(f, resultType(s.single.reduce, reductions[i].body.type), false);
           finishState(f, context.math, s.single);
           f.set(local);
-          e.bind(results[i], local);
+          e.bind(totals[i], local);
         });
-        e.store(itemsOf(environment({ r }), results));
-        results.forEach((x) => e.unbind(x));
+        e.store(itemsOf(environment({ r }), totals));
+        totals.forEach((x) => e.unbind(x));
       });
       return;
     }

@@ -146,8 +146,8 @@ function emitTiles(kernel: ContractKernel, writer: KernelWriter, shape: Shape, s
   if (split > 1) body.items.push(`let team = thread / ${team};`);
   const batch = countFrame(writer, body, 'batch', `group / ${rowTiles * columnTiles}`, null, kernel.batch, pick(kernel.extents, kernel.batch));
   const stages = [
-    { name: 'left', scalar: kernel.left, size: shape.rows, block: blockRows, axes: kernel.rows, base: 'row_base' },
-    { name: 'right', scalar: kernel.right, size: shape.columns, block: blockColumns, axes: kernel.columns, base: 'column_base' },
+    { name: 'left', tile: 'left_tile', scalar: kernel.left, size: shape.rows, block: blockRows, axes: kernel.rows, base: 'row_base' },
+    { name: 'right', tile: 'right_tile', scalar: kernel.right, size: shape.columns, block: blockColumns, axes: kernel.columns, base: 'column_base' },
   ].map((operand) => planStage(writer, body, { ...operand, extents: pick(kernel.extents, operand.axes) }, threads, depth, rank + kernel.reduceExtents.length - 1));
   const sums = declareSums(body, rows, columns);
 

@@ -5,12 +5,12 @@
  */
 import type { OnlineKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
+import type { Scalar } from '../../tensor/scalar.js';
 import { accumulatorRule } from './accumulators.js';
 import { pointOf } from './emit-contract.js';
 import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { OnlineSchedule } from './schedule.js';
-import { sharedRows } from './schedule.js';
 import type { StagedOperand } from './stage.js';
 import { countFrame, loadStage, planStage, stepCount } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
@@ -37,8 +37,8 @@ interface Scoring {
 
 export function emitOnlineTiles(kernel: OnlineKernel, writer: KernelWriter, schedule: Extract<OnlineSchedule, { kind: 'tiles' }>): KernelText {
   const { blockRows, blockColumns } = schedule;
-  const sharedAxes = sharedRows(kernel);
-  const tileAxes = kernel.rows.filter((axis) => !sharedAxes.includes(axis));
+  const sharedAxes = kernel.batch;
+  const tileAxes = kernel.rows;
   const extentsOf = (axes: readonly number[]): number[] => axes.map((axis) => kernel.extents[axis]);
   const tileExtents = extentsOf(tileAxes);
   const rowCount = sizeOf(tileExtents);
@@ -62,7 +62,7 @@ export function emitOnlineTiles(kernel: OnlineKernel, writer: KernelWriter, sche
 }
 
 /**
- * Opens the loop over blocks of streamed columns, computes `score_I` (a vector of four columns) for the thread's rows, and
+ * Opens the loop over blocks of streamed columns, computes `score_K_I` (a vector of four columns) for the thread's rows, and
  * opens a loop over those columns, in which `streamed` is known.
  */
 function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly streamed: Frame } {
@@ -72,24 +72,36 @@ function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly s
   const innerAxes = kernel.innerExtents.map((_, i) => rank + streamedAxes.length + i);
   const inner = sizeOf(kernel.innerExtents);
   const stepAxis = rank + streamedAxes.length + innerAxes.length - 1;
-  const left: StagedOperand = { name: 'left', scalar: kernel.left, size: s.rowCount, block: s.schedule.blockRows, axes: s.tileAxes, extents: s.tileExtents, base: 'row_base' };
-  const right: StagedOperand = { name: 'right', scalar: kernel.right, size: s.streamedCount, block: streamedBlock, axes: streamedAxes, extents: kernel.streamedExtents, base: 'j0' };
-  const leftStage = planStage(writer, body, left, threads, depth, stepAxis);
+  const left = (scalar: Scalar, slot: number): StagedOperand => ({ name: `left_${slot}`, tile: 'left_tile', scalar, size: s.rowCount, block: s.schedule.blockRows, axes: s.tileAxes, extents: s.tileExtents, base: 'row_base' });
+  const right = (scalar: Scalar, slot: number): StagedOperand => ({ name: `right_${slot}`, tile: 'right_tile', scalar, size: s.streamedCount, block: streamedBlock, axes: streamedAxes, extents: kernel.streamedExtents, base: 'j0' });
+  const leftStages = kernel.scores.map((score, slot) => planStage(writer, body, left(score.left, slot), threads, depth, stepAxis));
   const loop = writer.nested(body, `for (var j0 = 0; j0 < ${s.streamedCount}; j0 += ${streamedBlock})`);
-  const rightStage = planStage(writer, loop.body, right, threads, depth, stepAxis);
-  four.forEach((i) => loop.body.items.push(`var score_${i} = vec4f();`));
-  const steps = writer.nested(loop.body, `for (var k0 = 0; k0 < ${inner}; k0 += ${depth})`);
-  const count = stepCount(steps.body, 'k', 'k0', inner, depth, innerAxes, kernel.innerExtents);
-  const stores = [leftStage, rightStage].flatMap((stage) => loadStage(writer, stage, count, [s.shared]));
-  steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
-  const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
-  products.body.items.push(`let a = left_tile[k * ${s.schedule.blockRows / 4} + down];`, `let b = right_tile[k * ${streamedBlock / 4} + across];`);
-  four.forEach((i) => products.body.items.push(`score_${i} = fma(vec4f(a.${'xyzw'[i]}), b, score_${i});`));
-  four.forEach((i) => loop.body.items.push(`let scores_${i} = score_${i};`));
+  kernel.scores.forEach((score, slot) => {
+    const rightStage = planStage(writer, loop.body, right(score.right, slot), threads, depth, stepAxis);
+    four.forEach((i) => loop.body.items.push(`var score_${slot}_${i} = vec4f();`));
+    const steps = writer.nested(loop.body, `for (var k0 = 0; k0 < ${inner}; k0 += ${depth})`);
+    const count = stepCount(steps.body, 'k', 'k0', inner, depth, innerAxes, kernel.innerExtents);
+    const stores = [leftStages[slot], rightStage].flatMap((stage) => loadStage(writer, stage, count, [s.shared]));
+    steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
+    const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
+    products.body.items.push(`let a = left_tile[k * ${s.schedule.blockRows / 4} + down];`, `let b = right_tile[k * ${streamedBlock / 4} + across];`);
+    four.forEach((i) => products.body.items.push(`score_${slot}_${i} = fma(vec4f(a.${'xyzw'[i]}), b, score_${slot}_${i});`));
+    four.forEach((i) => loop.body.items.push(`let scores_${slot}_${i} = score_${slot}_${i};`));
+  });
   const each = writer.nested(loop.body, 'for (var c = 0; c < 4; c++)');
   const ragged = s.streamedCount % streamedBlock !== 0;
   const streamed = countFrame(writer, each.body, 'streamed', 'j0 + across * 4 + c', ragged ? s.streamedCount : null, streamedAxes, kernel.streamedExtents);
   return { loop, streamed };
+}
+
+/** The frame in which the scores of the thread's row `i` and the streamed column are known. */
+function scoredFrame(writer: KernelWriter, kernel: OnlineKernel, block: Block, i: number): Frame {
+  const scored = writer.frame(block);
+  kernel.scores.forEach((_, slot) => {
+    scored.block.items.push(`let score_of_${slot}_${i} = scores_${slot}_${i}[c];`);
+    scored.accumulators.set(slot, `score_of_${slot}_${i}`);
+  });
+  return scored;
 }
 
 const isInside = (s: Scoring): string | null => (s.streamedCount % streamedBlock === 0 ? null : `j0 + across * 4 + c < ${s.streamedCount}`);
@@ -104,9 +116,7 @@ function emitReductions(s: Scoring, combine: Extract<OnlineKernel['combine'], { 
   const inside = isInside(s);
   const place = inside === null ? writer.frame(streamed.body) : writer.nested(streamed.body, `if (${inside})`);
   four.forEach((i) => {
-    const scored = writer.frame(place.body);
-    scored.block.items.push(`let score_of_${i} = scores_${i}[c];`);
-    scored.accumulators.set(0, `score_of_${i}`);
+    const scored = scoredFrame(writer, kernel, place.body, i);
     const environment = writer.environment(s.shared, s.rows[i], loop, streamed, scored);
     const values = combine.reductions.map((r) => writer.variable(r.body, environment, 'value'));
     combine.reductions.forEach((_, k) => place.body.items.push(...rules[k].update(nameOf(k, i), values[k], 'streamed')));
@@ -149,23 +159,21 @@ function emitSecondProduct(s: Scoring, combine: Extract<OnlineKernel['combine'],
   const chunks = blockColumns / streamedBlock;
   const sum = (i: number, q: number): string => `sum_${i}_${q}`;
   four.forEach((i) => { for (let q = 0; q < chunks; q++) body.items.push(`var ${sum(i, q)} = vec4f();`); });
-  const value: StagedOperand = { name: 'right', scalar: combine.value, size: s.columnCount, block: blockColumns, axes: kernel.columns, extents: columnExtents, base: 'column_base' };
+  const value: StagedOperand = { name: 'value', tile: 'right_tile', scalar: combine.value, size: s.columnCount, block: blockColumns, axes: kernel.columns, extents: columnExtents, base: 'column_base' };
   const top: Block = { items: [], indent: body.indent };
   body.items.push(top);
   const { loop, streamed } = emitScores(s, body);
-  const valueStage = planStage(writer, top, { ...value, name: 'value' }, s.threads, depth, rank + streamedAxes.length - 1);
+  const valueStage = planStage(writer, top, value, s.threads, depth, rank + streamedAxes.length - 1);
   const inside = isInside(s);
   const weights = four.map((i) => {
-    const scored = writer.frame(streamed.body);
-    scored.block.items.push(`let score_of_${i} = scores_${i}[c];`);
-    scored.accumulators.set(0, `score_of_${i}`);
+    const scored = scoredFrame(writer, kernel, streamed.body, i);
     const weight = writer.variable(combine.weight, writer.environment(s.shared, s.rows[i], loop, streamed, scored), 'weight');
     return inside === null ? weight : `select(0.0, ${weight}, ${inside})`;
   });
   streamed.body.items.push(`weight_tile[(across * 4 + c) * ${blockRows / 4} + down] = vec4f(${weights.join(', ')});`);
   const steps = writer.nested(loop.body, `for (var s0 = 0; s0 < ${streamedBlock}; s0 += ${depth})`);
   const count = stepCount(steps.body, 's', 'j0 + s0', s.streamedCount, streamedBlock, streamedAxes, kernel.streamedExtents);
-  const stores = loadStage(writer, valueStage, count, [s.shared]).map((line) => line.replace(/^value_tile/, 'right_tile'));
+  const stores = loadStage(writer, valueStage, count, [s.shared]);
   steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
   const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
   products.body.items.push(`let a = weight_tile[(s0 + k) * ${blockRows / 4} + down];`);

@@ -24,7 +24,8 @@ export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
 /** A thread a row and strip of columns. */
 function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedule: Extract<OnlineSchedule, { kind: 'registers' }>): KernelText {
   const rank = kernel.extents.length;
-  const rowExtents = kernel.rows.map((a) => kernel.extents[a]);
+  const rowAxes = [...kernel.batch, ...kernel.rows];
+  const rowExtents = rowAxes.map((a) => kernel.extents[a]);
   const columnExtents = kernel.columns.map((a) => kernel.extents[a]);
   const rows = sizeOf(rowExtents);
   const columns = sizeOf(columnExtents);
@@ -33,7 +34,7 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
   const { threads } = schedule;
   const body = writer.root.body;
   body.items.push(`let strip = group * ${threads} + thread;`, `if (strip >= ${rows * chunks}) { return; }`, `let column_base = (strip % ${chunks}) * ${chunk};`);
-  const row = countFrame(writer, body, 'row', `strip / ${chunks}`, null, kernel.rows, rowExtents);
+  const row = countFrame(writer, body, 'row', `strip / ${chunks}`, null, rowAxes, rowExtents);
 
   const { combine } = kernel;
   const rules = combine.kind === 'reduce' ? combine.reductions.map((r) => accumulatorRule(r.op, r.body.type)) : [];
@@ -43,16 +44,17 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
   if (combine.kind === 'contract') body.items.push(`var sums: array<f32, ${chunk}>;`);
 
   const streamed = openLoops(writer, body, kernel.streamedExtents, rank, 'r');
-  streamed.block.items.push('var score_sum = 0.0;');
+  kernel.scores.forEach((_, k) => streamed.block.items.push(`var score_sum_${k} = 0.0;`));
   const inner = openLoops(writer, streamed.block, kernel.innerExtents, rank + kernel.streamedExtents.length, 'd');
   const products = writer.environment(row, ...streamed.loops, ...inner.loops);
-  const left = writer.value(kernel.left, products);
-  const right = writer.value(kernel.right, products);
-  inner.block.items.push(`score_sum += (${left}) * (${right});`);
+  const operands = kernel.scores.map((s) => [writer.value(s.left, products), writer.value(s.right, products)]);
+  operands.forEach(([left, right], k) => inner.block.items.push(`score_sum_${k} += (${left}) * (${right});`));
 
   const scored = writer.frame(streamed.block);
-  scored.block.items.push('let score = score_sum;');
-  scored.accumulators.set(0, 'score');
+  kernel.scores.forEach((_, k) => {
+    scored.block.items.push(`let score_${k} = score_sum_${k};`);
+    scored.accumulators.set(k, `score_${k}`);
+  });
   const environment = writer.environment(row, ...streamed.loops, scored);
   if (combine.kind === 'reduce') {
     const values = combine.reductions.map((r) => writer.variable(r.body, environment, 'value'));

@@ -6,8 +6,6 @@
 import type { TargetOptions } from '../../api.js';
 import type { ContractKernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
-import type { Scalar } from '../../tensor/scalar.js';
-import { indexVariables } from '../../tensor/scalar.js';
 
 /** What a schedule depends on. */
 export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'software'>;
@@ -88,36 +86,16 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
   return { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split };
 }
 
-/** Row axes that the streamed side also depends on (the head and example of attention): they are outside the tiles. */
-export function sharedRows(kernel: OnlineKernel): readonly number[] {
-  const streamedSide = new Set(indexVariables(kernel.right));
-  if (kernel.combine.kind === 'contract') for (const axis of indexVariables(kernel.combine.value)) streamedSide.add(axis);
-  return kernel.rows.filter((axis) => streamedSide.has(axis));
-}
-
 export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule {
   const columns = product(kernel.extents, kernel.columns);
   const registers: OnlineSchedule = { kind: 'registers', columns: Math.min(columns, 32), threads: limits.software ? 8 : 64 };
   if (limits.software || limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) return registers;
-  const shared = sharedRows(kernel);
-  const rows = product(kernel.extents, kernel.rows.filter((axis) => !shared.includes(axis)));
-  const tileable = rows >= 8 && sizeOf(kernel.streamedExtents) >= 16 && dependsOnlyOnItsSide(kernel) && (kernel.combine.kind === 'contract' || columns === 1);
+  const rows = product(kernel.extents, kernel.rows);
+  const tileable = rows >= 8 && sizeOf(kernel.streamedExtents) >= 16 && (kernel.combine.kind === 'contract' || columns === 1);
   if (!tileable) return registers;
   const roomy = limits.maxWorkgroupInvocations >= 256 && limits.maxWorkgroupStorageBytes >= 32768;
   const components = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length * 2 : 0;
   if (components * 1024 + 5120 > limits.maxWorkgroupStorageBytes) return registers;
-  const blockRows = roomy && components <= 4 && rows * product(kernel.extents, shared) >= 8192 ? 64 : 16;
+  const blockRows = roomy && components <= 4 && rows * product(kernel.extents, kernel.batch) >= 8192 ? 64 : 16;
   return { kind: 'tiles', blockRows, blockColumns: columns <= 64 || blockRows === 64 ? 64 : 128 };
-}
-
-/** The left side may not depend on the streamed axes, nor the right side on rows that are tiled, nor the value on them. */
-function dependsOnlyOnItsSide(kernel: OnlineKernel): boolean {
-  const rank = kernel.extents.length;
-  const streamed = kernel.streamedExtents.map((_, i) => rank + i);
-  const inner = kernel.innerExtents.map((_, i) => rank + streamed.length + i);
-  const within = (s: Scalar, allowed: readonly number[]): boolean => [...indexVariables(s)].every((axis) => allowed.includes(axis));
-  return within(kernel.left, [...kernel.rows, ...inner]) && within(kernel.right, [...kernel.rows, ...streamed, ...inner])
-    && (kernel.combine.kind === 'reduce'
-      ? kernel.combine.reductions.every((r) => within(r.body, [...kernel.rows, ...streamed]))
-      : within(kernel.combine.weight, [...kernel.rows, ...streamed]) && within(kernel.combine.value, [...kernel.rows, ...streamed, ...kernel.columns]));
 }

@@ -1,15 +1,16 @@
 /**
  * Staging of an operand's tile in workgroup memory: a workgroup's threads together read `block` rows (or columns) of `depth`
- * steps, four neighbouring rows of one step a thread at a time, into `NAME_tile[step][row / 4]`. Neighbouring threads take
+ * steps, four neighbouring rows of one step a thread at a time, into `TILE[step][row / 4]`. Neighbouring threads take
  * neighbouring steps or neighbouring rows, whichever lie side by side in memory.
  */
 import type { Scalar } from '../../tensor/scalar.js';
 import { affineOf, visit } from '../../tensor/scalar.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
-/** One operand: `axes` are the index variables that its rows count, `base` the name of the block's first row. */
+/** One operand: `axes` are the index variables that its rows count, `base` the name of the block's first row, `tile` the array it is staged in. */
 export interface StagedOperand {
   readonly name: string;
+  readonly tile: string;
   readonly scalar: Scalar;
   readonly size: number;
   readonly block: number;
@@ -95,6 +96,6 @@ export function loadStage(writer: KernelWriter, stage: Stage, steps: StepCount, 
     const at = frame;
     const vector = `vec4f(${rows.map((row) => writer.variable(operand.scalar, writer.environment(...outer, row, at), operand.name)).join(', ')})`;
     const value = steps.ragged ? `select(vec4f(), ${vector}, ${steps.counter} + ${step} < ${steps.size})` : vector;
-    return `${operand.name}_tile[(${step}) * ${quads} + ${quad}] = ${value};`;
+    return `${operand.tile}[(${step}) * ${quads} + ${quad}] = ${value};`;
   });
 }
