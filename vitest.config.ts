@@ -10,5 +10,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     env: { NO_COLOR: '1' },
+    // As the command does (cli/main.ts): most tests run much code few times.
+    execArgv: ['--interrupt-budget=500000'],
   },
 });
