@@ -52,7 +52,9 @@ export type Scalar =
 export const float = (value: number): Scalar => ({ kind: 'const', type: 'f32', value });
 export const int = (value: number): Scalar => ({ kind: 'const', type: 'i32', value });
 export const boolean = (value: boolean): Scalar => ({ kind: 'const', type: 'bool', value: value ? 1 : 0 });
-export const index = (axis: number): Scalar => ({ kind: 'index', type: 'i32', axis });
+/** The variables of most comprehensions, each one object: walks meet them once. */
+const indices: readonly Scalar[] = Array.from({ length: 16 }, (_, axis) => ({ kind: 'index', type: 'i32', axis }));
+export const index = (axis: number): Scalar => indices[axis] ?? { kind: 'index', type: 'i32', axis };
 
 /** The scalar type that reading an element of this type gives. */
 export function scalarTypeOf(element: ElementType): ScalarType {
@@ -168,16 +170,50 @@ export function rebuild(s: Scalar, ops: readonly Scalar[]): Scalar {
 export function rewrite(root: Scalar, f: (s: Scalar) => Scalar, memo = new Map<Scalar, Scalar>()): Scalar {
   const known = memo.get(root);
   if (known !== undefined) return known;
-  const before = operands(root);
-  let after: Scalar[] | null = null;
-  for (let i = 0; i < before.length; i++) {
-    const o = rewrite(before[i], f, memo);
-    if (after === null && o !== before[i]) after = before.slice(0, i);
-    after?.push(o);
-  }
-  const result = f(after === null ? root : rebuild(root, after));
+  const result = f(withRewritten(root, f, memo));
   memo.set(root, result);
   return result;
+}
+
+/** The node with rewritten operands, itself when none changed. Written out by kind: compiling spends much of its time here. */
+function withRewritten(s: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar, Scalar>): Scalar {
+  switch (s.kind) {
+    case 'const': case 'index': case 'accumulator': return s;
+    case 'read': {
+      let at: Scalar[] | null = null;
+      for (let i = 0; i < s.at.length; i++) {
+        const o = rewrite(s.at[i], f, memo);
+        if (at === null && o !== s.at[i]) at = s.at.slice(0, i);
+        at?.push(o);
+      }
+      const otherwise = s.otherwise === null ? null : rewrite(s.otherwise, f, memo);
+      return at === null && otherwise === s.otherwise ? s : read(s.tensor, at ?? s.at, s.type, otherwise);
+    }
+    case 'unary': {
+      const x = rewrite(s.x, f, memo);
+      return x === s.x ? s : unary(s.op, x);
+    }
+    case 'cast': {
+      const x = rewrite(s.x, f, memo);
+      return x === s.x ? s : cast(s.type, x);
+    }
+    case 'binary': {
+      const a = rewrite(s.a, f, memo);
+      const b = rewrite(s.b, f, memo);
+      return a === s.a && b === s.b ? s : binary(s.op, a, b);
+    }
+    case 'select': {
+      const condition = rewrite(s.condition, f, memo);
+      const a = rewrite(s.a, f, memo);
+      const b = rewrite(s.b, f, memo);
+      return condition === s.condition && a === s.a && b === s.b ? s : select(condition, a, b);
+    }
+    case 'draw': {
+      const before = operands(s);
+      const after = before.map((o) => rewrite(o, f, memo));
+      return after.every((o, i) => o === before[i]) ? s : rebuild(s, after);
+    }
+  }
 }
 
 /** Replaces index variables: `map(axis)` gives an i32 scalar, or null to keep the variable. */
@@ -189,7 +225,17 @@ export function substitute(root: Scalar, map: (axis: number) => Scalar | null): 
 export function visit(root: Scalar, f: (s: Scalar) => void, seen = new Set<Scalar>()): void {
   if (seen.has(root)) return;
   seen.add(root);
-  for (const o of operands(root)) visit(o, f, seen);
+  switch (root.kind) {
+    case 'const': case 'index': case 'accumulator': break;
+    case 'read':
+      for (const i of root.at) visit(i, f, seen);
+      if (root.otherwise !== null) visit(root.otherwise, f, seen);
+      break;
+    case 'unary': case 'cast': visit(root.x, f, seen); break;
+    case 'binary': visit(root.a, f, seen); visit(root.b, f, seen); break;
+    case 'select': visit(root.condition, f, seen); visit(root.a, f, seen); visit(root.b, f, seen); break;
+    case 'draw': for (const o of operands(root)) visit(o, f, seen); break;
+  }
   f(root);
 }
 

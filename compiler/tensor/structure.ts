@@ -3,7 +3,8 @@
  * expressions become equal objects (which the rest of the compiler takes as one computation) and can be compared
  * without walking them twice.
  */
-import type { Scalar } from './scalar.js';
+import { HashTable, hashOfFloat, mix } from './hash-table.js';
+import type { BinaryOperator, Scalar, ScalarType, UnaryOperator } from './scalar.js';
 import { operands, rebuild } from './scalar.js';
 
 export interface Interner {
@@ -15,25 +16,25 @@ export interface Interner {
 
 /** A new, empty interner. */
 export function createInterner(): Interner {
-  const byKey = new Map<string, { readonly id: number; readonly node: Scalar }>();
-  const known = new Map<Scalar, { readonly id: number; readonly node: Scalar }>();
-  const visit = (s: Scalar): { readonly id: number; readonly node: Scalar } => {
+  const table = new HashTable<Scalar>(equalAbove);
+  const known = new Map<Scalar, number>();
+  const visit = (s: Scalar): number => {
     const seen = known.get(s);
     if (seen !== undefined) return seen;
+    let hash = hashAbove(s);
+    let same = true;
     const before = operands(s);
-    const after = before.map(visit);
-    const key = `${labelOf(s)}(${after.map((o) => o.id).join(',')})`;
-    let entry = byKey.get(key);
-    if (entry === undefined) {
-      const node = after.some((o, i) => o.node !== before[i]) ? sameWith(s, after.map((o) => o.node)) : s;
-      entry = { id: byKey.size, node };
-      byKey.set(key, entry);
+    for (const o of before) {
+      const n = visit(o);
+      hash = mix(hash, n);
+      same &&= table.at(n) === o;
     }
-    known.set(s, entry);
-    known.set(entry.node, entry);
-    return entry;
+    const n = table.add(same ? s : sameWith(s, before.map((o) => table.at(visit(o)))), hash);
+    known.set(s, n);
+    if (table.at(n) !== s) known.set(table.at(n), n);
+    return n;
   };
-  return { id: (s) => visit(s).id, intern: (s) => visit(s).node };
+  return { id: visit, intern: (s) => table.at(visit(s)) };
 }
 
 /** The node with other operands, kept exactly as it is otherwise (`rebuild` would fold). */
@@ -43,6 +44,44 @@ function sameWith(s: Scalar, ops: readonly Scalar[]): Scalar {
     case 'binary': return { ...s, a: ops[0], b: ops[1] };
     case 'select': return { ...s, condition: ops[0], a: ops[1], b: ops[2] };
     default: return rebuild(s, ops);
+  }
+}
+
+const types: Record<ScalarType, number> = { f32: 1, i32: 2, bool: 3 };
+const operators: Readonly<Record<UnaryOperator | BinaryOperator, number>> = {
+  neg: 1, abs: 2, exp: 3, log: 4, log1p: 5, sqrt: 6, sin: 7, cos: 8, tanh: 9, erf: 10, floor: 11, ceil: 12, round: 13, not: 14, stop: 15,
+  add: 16, sub: 17, mul: 18, div: 19, idiv: 20, mod: 21, pow: 22, min: 23, max: 24, atan2: 25,
+  lt: 26, le: 27, gt: 28, ge: 29, eq: 30, ne: 31, and: 32, or: 33,
+};
+
+/** A hash of what tells a node from others besides its operands. */
+function hashAbove(s: Scalar): number {
+  switch (s.kind) {
+    case 'const': return mix(types[s.type], hashOfFloat(s.value));
+    case 'index': return mix(5, s.axis);
+    case 'read': return mix(7 + types[s.type], s.tensor);
+    case 'unary': return mix(11 + types[s.type], operators[s.op]);
+    case 'binary': return mix(15 + types[s.type], operators[s.op]);
+    case 'select': return mix(19, types[s.type]);
+    case 'cast': return mix(23, types[s.type]);
+    case 'draw': return mix(29, s.lane);
+    case 'accumulator': return mix(31, s.slot);
+  }
+}
+
+/** Whether two nodes with interned operands are the same structure. */
+function equalAbove(a: Scalar, b: Scalar): boolean {
+  if (a.type !== b.type) return false;
+  switch (a.kind) {
+    case 'const': return b.kind === 'const' && Object.is(a.value, b.value);
+    case 'index': return b.kind === 'index' && a.axis === b.axis;
+    case 'read': return b.kind === 'read' && a.tensor === b.tensor && a.otherwise === b.otherwise && a.at.length === b.at.length && a.at.every((i, d) => i === b.at[d]);
+    case 'unary': return b.kind === 'unary' && a.op === b.op && a.x === b.x;
+    case 'binary': return b.kind === 'binary' && a.op === b.op && a.a === b.a && a.b === b.b;
+    case 'select': return b.kind === 'select' && a.condition === b.condition && a.a === b.a && a.b === b.b;
+    case 'cast': return b.kind === 'cast' && a.x === b.x;
+    case 'draw': return b.kind === 'draw' && a.lane === b.lane && a.site === b.site && a.seed === b.seed && a.step === b.step && a.example === b.example && a.element === b.element;
+    case 'accumulator': return b.kind === 'accumulator' && a.slot === b.slot;
   }
 }
 

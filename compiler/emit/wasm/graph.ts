@@ -4,13 +4,19 @@
  * flattened loops vectorize: `(c / n) * n + c mod n` becomes `c` again, and a load's stride along an axis can be read off.
  */
 import type { ElementType, ScalarType } from '../../tensor/scalar.js';
+import { HashTable, hashOfFloat, mix } from '../../tensor/hash-table.js';
 import { bug } from '../../../grammar/diagnostics/report.js';
 
-export type Operation =
-  | 'const' | 'variable' | 'linear' | 'load' | 'select' | 'cast' | 'philox' | 'below'
-  | 'neg' | 'abs' | 'exp' | 'log' | 'log1p' | 'sqrt' | 'sin' | 'cos' | 'tanh' | 'erf' | 'floor' | 'ceil' | 'round' | 'not'
-  | 'add' | 'sub' | 'mul' | 'div' | 'idiv' | 'mod' | 'pow' | 'min' | 'max' | 'atan2'
-  | 'lt' | 'le' | 'gt' | 'ge' | 'eq' | 'ne' | 'and' | 'or';
+const operations = [
+  'const', 'variable', 'linear', 'load', 'select', 'cast', 'philox', 'below',
+  'neg', 'abs', 'exp', 'log', 'log1p', 'sqrt', 'sin', 'cos', 'tanh', 'erf', 'floor', 'ceil', 'round', 'not',
+  'add', 'sub', 'mul', 'div', 'idiv', 'mod', 'pow', 'min', 'max', 'atan2',
+  'lt', 'le', 'gt', 'ge', 'eq', 'ne', 'and', 'or',
+] as const;
+
+export type Operation = (typeof operations)[number];
+
+const operationNumbers: ReadonlyMap<Operation, number> = new Map(operations.map((o, i) => [o, i]));
 
 export interface Node {
   readonly id: number;
@@ -32,10 +38,21 @@ export interface Node {
 /** Numbers from here on belong to variables that share the bit of another. */
 const manyVariables = 1 << 16;
 
+/** Whether two nodes compute the same; their bounds follow from that. */
+function same(a: Node, b: Node): boolean {
+  return a.op === b.op && a.type === b.type && a.element === b.element && Object.is(a.value, b.value) && equalLists(a.args, b.args) && equalLists(a.coefficients, b.coefficients);
+}
+
+function equalLists<T>(a: readonly T[], b: readonly T[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 interface Fields { args?: readonly Node[]; value?: number; coefficients?: readonly number[]; element?: ElementType; low?: number; high?: number; variables?: number }
 
 export class Graph {
-  private readonly known = new Map<string, Node>();
+  private readonly known = new HashTable(same);
   private variableCount = 0;
 
   private node(op: Operation, type: ScalarType, fields: Fields): Node {
@@ -43,16 +60,14 @@ export class Graph {
     const value = fields.value ?? 0;
     const coefficients = fields.coefficients ?? [];
     const element = fields.element ?? 'f32';
-    let key = `${op} ${type} ${Object.is(value, -0) ? '-0' : value} ${element}`;
-    for (const a of args) key += ` ${a.id}`;
-    for (const c of coefficients) key += `,${c}`;
-    const old = this.known.get(key);
-    if (old !== undefined) return old;
     let variables = fields.variables ?? 0;
-    for (const a of args) variables |= a.variables;
-    const made: Node = { id: this.known.size, op, type, args, value, coefficients, element, low: fields.low ?? -Infinity, high: fields.high ?? Infinity, variables };
-    this.known.set(key, made);
-    return made;
+    let hash = mix(operationNumbers.get(op) ?? 0, hashOfFloat(value));
+    for (const a of args) {
+      variables |= a.variables;
+      hash = mix(hash, a.id);
+    }
+    for (const c of coefficients) hash = mix(hash, c);
+    return this.known.at(this.known.add({ id: this.known.size, op, type, args, value, coefficients, element, low: fields.low ?? -Infinity, high: fields.high ?? Infinity, variables }, hash));
   }
 
   /** A new variable, bound later by a loop or an assignment. Make them in the order they are bound. */
