@@ -63,12 +63,24 @@ export function checkText({ compiled, keptBytes, spread, verdict, description }:
     ...(description.memories.length === 0 ? [] : [['remembers', `${description.memories.join(', ')}: examples of earlier batches`]]),
     ['represent', `${manifest.embeddingSize} numbers an example, with ${bigCount(embedding.multiplyAdds)}MAC, ${bigCount(embedding.flops)}FLOP`],
     ...description.networks.map((n) => ['network', `${n.name}: ${grouped(n.parameters)} parameters; one example forward ${bigCount(n.multiplyAdds)}MAC, ${bigCount(n.flops)}FLOP; applied ${times(n.applications)}`]),
+    ...policyTexts(description.batchPolicies, manifest.chunk).map((text) => ['batches', text]),
     ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
     ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
     ['memory', `${byteCount(costs.persistentBytes)} kept, ${byteCount(costs.peakBytes)} more during a step${keptBytes === null ? '' : `, its activations computed again (kept, they would take ${byteCount(keptBytes)})`}`],
   ];
   const width = Math.max(...rows.map(([key]) => key.length));
   return rows.map(([key, text]) => `  ${key.padEnd(width)}  ${text}\n`).join('');
+}
+
+/** `batch_norm of f, g sees 128 examples of one view at a time`. */
+function policyTexts(policies: ModelDescription['batchPolicies'], examples: number): readonly string[] {
+  const networks = new Map<string, string[]>();
+  for (const { network, layers, together } of policies) {
+    const text = `${layers.length === 1 ? 'sees' : 'see'} ${grouped(examples)} examples of ${together === 1 ? 'one view' : `${together} views together`} at a time`;
+    const key = `${layers.join(', ')} of NETWORKS ${text}`;
+    networks.set(key, [...(networks.get(key) ?? []), network]);
+  }
+  return [...networks].map(([key, names]) => key.replace('NETWORKS', names.join(', ')));
 }
 
 const buffersIn = { own: 'from its own passes', copy: 'copied', ema: 'averaged' } as const;
@@ -117,6 +129,7 @@ export function checkJson({ compiled, keptBytes, spread, verdict, description }:
     couplings: description.couplings.map((c) => ({ ...c })),
     memories: description.memories,
     networks: description.networks.map((n) => ({ ...n })),
+    batchPolicies: description.batchPolicies.map((p) => ({ ...p, layers: [...p.layers] })),
     parameters: manifest.parameters.map((p) => ({ path: p.path, arena: p.arena, shape: p.shape })),
     batch: manifest.batch,
     embeddingSize: manifest.embeddingSize,

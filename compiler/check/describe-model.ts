@@ -10,7 +10,10 @@ import { readTraining, selectModel } from '../lower/training-spec.js';
 import { collapseDiagnostics } from './collapse-diagnostics.js';
 import { decideCollapse } from './collapse.js';
 import type { CollapseRequest, CollapseVerdict, Undecided } from './collapse.js';
+import { batchPolicies } from './batch-policies.js';
+import type { BatchPolicy } from './batch-policies.js';
 import { findCouplings } from './coupling.js';
+import type { CouplingPoint } from './coupling.js';
 import { dependencyFinder } from './dependencies.js';
 import { findMend } from './find-mend.js';
 import { costNetworks } from './network-costs.js';
@@ -37,6 +40,8 @@ export interface ModelDescription {
   /** Memories and states that the objective reads: they couple examples across steps. */
   readonly memories: readonly string[];
   readonly networks: readonly NetworkCost[];
+  /** Networks with layers that look at the batch, and what these see. */
+  readonly batchPolicies: readonly BatchPolicy[];
 }
 
 /** The verdict on collapse, with the error or warnings it calls for. */
@@ -54,11 +59,13 @@ export function describeModel(loaded: LoadedProgram, options: DescribeOptions, l
   const request = requestOf(loaded, options);
   const replaced = elaborateObjectives(loaded, request, request.batch, 'replaced');
   const kept = elaborateObjectives(loaded, request, request.batch, 'kept');
+  const points = findCouplings(kept);
   return {
     terms: describeReductions(replaced).map((r, k) => ({ name: replaced.objectives[k].name, ...r })),
-    couplings: groupCouplings(loaded, kept, lineOf),
+    couplings: groupCouplings(loaded, kept, points, lineOf),
     memories: memoriesOf(replaced),
     networks: costNetworks(kept),
+    batchPolicies: batchPolicies(kept, points, (point) => functionOf(loaded, point)),
   };
 }
 
@@ -66,14 +73,13 @@ function requestOf(loaded: LoadedProgram, options: DescribeOptions): CollapseReq
   return { ...options, batch: Math.min(readTraining(loaded, options).batch, options.data.examples) };
 }
 
-function groupCouplings(loaded: LoadedProgram, p: ObjectivesProgram, lineOf: (span: { file: string; start: number; end: number }) => string): Coupling[] {
+function groupCouplings(loaded: LoadedProgram, p: ObjectivesProgram, points: readonly CouplingPoint[], lineOf: (span: { file: string; start: number; end: number }) => string): Coupling[] {
   const repeated = laterApplications(p);
   const groups = new Map<string, { name: string; line: string; places: Map<string, number> }>();
-  for (const point of findCouplings(p)) {
+  for (const point of points) {
     if (point.span === null || repeated.some((a) => point.tensor >= a.from && point.tensor < a.to)) continue;
     const { file, start } = point.span;
-    const declaration = loaded.modules.get(file)?.module.declarations.find((d) => d.span.start <= start && start < d.span.end);
-    const name = declaration === undefined || declaration.kind === 'train' ? point.name : declaration.name.text;
+    const name = functionOf(loaded, point);
     const key = `${file} ${name}`;
     const group = groups.get(key) ?? { name, line: lineOf(point.span), places: new Map<string, number>() };
     const place = `${start} ${point.name}`;
@@ -81,6 +87,13 @@ function groupCouplings(loaded: LoadedProgram, p: ObjectivesProgram, lineOf: (sp
     groups.set(key, group);
   }
   return [...groups.values()].map(({ name, line, places }) => ({ name, line, count: [...places.values()][0] ?? 1 }));
+}
+
+/** The function that a coupling stands in, as declared; the tensor's name where there is none. */
+function functionOf(loaded: LoadedProgram, { span, name }: CouplingPoint): string {
+  if (span === null) return name;
+  const declaration = loaded.modules.get(span.file)?.module.declarations.find((d) => d.span.start <= span.start && span.start < d.span.end);
+  return declaration === undefined || declaration.kind === 'train' ? name : declaration.name.text;
 }
 
 /** Applications of a network beyond its first: the same operations, on another view. */

@@ -18,6 +18,8 @@ export interface NetworkCost {
   readonly flops: number;
   /** How often the objective applies it. */
   readonly applications: number;
+  /** Views of an example that go through it together, in the first application. */
+  readonly together: number;
 }
 
 /** The networks, in the order of their first use; targets share a network's parameters and are left out. */
@@ -27,7 +29,7 @@ export function costNetworks(p: ObjectivesProgram): NetworkCost[] {
     const applications = p.applications.filter((a) => a.name === name && !a.target);
     const parameters = p.parameters.filter((x) => x.path === name || x.path.startsWith(`${name}.`)).reduce((n, x) => n + sizeOf(x.shape), 0);
     const { multiplyAdds, flops } = costOf(p, applications[0]);
-    return { name, parameters, multiplyAdds, flops, applications: applications.length };
+    return { name, parameters, multiplyAdds, flops, applications: applications.length, together: applications[0].together };
   });
 }
 
@@ -36,7 +38,7 @@ function costOf(p: ObjectivesProgram, application: Application): { multiplyAdds:
   const find = dependencyFinder(p.program.tensors);
   // What does not depend on the input, such as the drawing of a parameter's initial value, is no part of a pass.
   const inPass = (t: Tensor): t is Comprehension => t.kind === 'comprehension' && [...find(t.id).all].some((s) => p.inputs.has(s));
-  return perExample(p.program.tensors.filter((t) => (t.id >= application.from && t.id < application.to) || (t.id === application.output && t.id >= application.to)).filter(inPass), p.batch);
+  return perExample(p.program.tensors.filter((t) => (t.id >= application.from && t.id < application.to) || (t.id === application.output && t.id >= application.to)).filter(inPass), p.batch * application.together);
 }
 
 /** What a program that represents `batch` examples does for one of them. */

@@ -9,7 +9,7 @@ import type { Context } from './context.js';
 import { fail } from './context.js';
 import { combine, needInteger } from './evaluate.js';
 import { argsort, cholesky, solveTriangular } from './routines.js';
-import { concatenate, convertTensor, elementwise, needTensor, reduceAxes, reshape, ensureMaterialized } from './tensor-value.js';
+import { concatenate, convertTensor, elementwise, layViews, needTensor, reduceAxes, reshape, ensureMaterialized } from './tensor-value.js';
 import type { TensorValue, Value } from './value.js';
 import { describe, number } from './value.js';
 
@@ -27,7 +27,7 @@ function roundHalfEven(x: number): number {
 
 const distributions: ReadonlySet<string> = new Set(['uniform', 'normal', 'bernoulli', 'int_uniform', 'unit_normal', 'categorical', 'permutation']);
 const wholeReductions: ReadonlySet<string> = new Set(['sum', 'mean', 'prod', 'logsumexp', 'any', 'all', 'argmax']);
-const others = ['min', 'max', 'atan2', 'stop', 'concat', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'rooms', 'var', 'gradient', 'argsort', 'cholesky', 'solve_triangular'];
+const others = ['min', 'max', 'atan2', 'stop', 'concat', 'joint', 'reshape', 'float', 'int', 'zeros_like', 'transpose', 'ema', 'bundled', 'idx', 'cifar', 'images', 'image_pairs', 'rooms', 'var', 'gradient', 'argsort', 'cholesky', 'solve_triangular'];
 
 /** Names that are functions everywhere. */
 export const builtinNames: readonly string[] = [...Object.keys(elementwiseNames), ...distributions, ...wholeReductions, ...others];
@@ -48,10 +48,10 @@ export function applyBuiltin(c: Context, name: string, args: readonly Supplied[]
   if (distributions.has(name)) return { kind: 'distribution', name, arguments: args.map((a) => a.value) };
   if (dataKinds[name] !== undefined) return dataSource(c, name, args);
   if (name === 'ema') return movingAverage(c, args, span);
-  if (name === 'concat') {
+  if (name === 'concat' || name === 'joint') {
     const items = args.length === 1 && args[0].value.kind === 'list' ? args[0].value.items : args.map((a) => a.value);
     if (items.length === 0) return fail(c, 'SSL2002', span, { callee: name, expected: 'at least one tensor', found: 0 });
-    return concatenate(c, span, items.map((v) => needTensor(c, span, v)));
+    return (name === 'concat' ? concatenate : layViews)(c, span, items.map((v) => needTensor(c, span, v)));
   }
   switch (name) {
     case 'argsort': return argsort(c, args, span);

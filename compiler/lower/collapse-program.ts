@@ -35,6 +35,8 @@ export interface Application {
   /** Its output, the batch first: a source where networks are replaced. Null when it is not one tensor. */
   readonly output: TensorId | null;
   readonly target: boolean;
+  /** How many views of an example went through it together. */
+  readonly together: number;
   /** Tensors it was applied to. */
   readonly inputs: readonly TensorId[];
   /** The tensors it made: `from` and all before `to`. */
@@ -79,7 +81,7 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
       const to = builder.nextId;
       const seen = networks === 'replaced' ? replace(builder, applications.length, opened.c, net, value) : value;
       applications.push({
-        name: nameOf(net), of: net.target?.of ?? net.name, output: outputOf(opened.c, seen, net), target: net.target !== null,
+        name: nameOf(net), of: net.target?.of ?? net.name, output: outputOf(opened.c, seen, net), target: net.target !== null, together: Math.max(1, ...args.map(viewsIn)),
         inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])), from, to,
       });
       return seen;
@@ -163,13 +165,18 @@ function statesAsSources(discovering: DiscoveringStore, b: ProgramBuilder, updat
   };
 }
 
-/** The output of a network as a source of the same shape: the batch first, then what it is mapped over, then its own axes. */
+/**
+ * The output of a network as a source of the same shape: the batch first, then what it is mapped over, then its own axes. Views of
+ * an example that went through it together are all the same.
+ */
 function replace(b: ProgramBuilder, position: number, c: Context, net: NetValue, value: Value): Value {
   if (value.kind !== 'tensor') return value;
   const free = new Map(value.free);
   if (c.batch !== null) free.set(c.batch.variable.id, c.batch.variable);
   const outer = [...free.values()].sort((x, y) => x.id - y.id);
-  return sourceOver(b, `network.${position}.${nameOf(net)}`, 'f32', value.axes, outer);
+  const apart = value.axes.map((a) => a.views !== true);
+  const one = sourceOver(b, `network.${position}.${nameOf(net)}`, 'f32', value.axes.filter((_, k) => apart[k]), outer.filter((v) => v.axis.views !== true));
+  return { ...one, axes: value.axes, at: (i) => one.at(i.filter((_, k) => apart[k])) };
 }
 
 /** A source with one row for each of the variables around. */
@@ -177,6 +184,11 @@ function sourceOver(b: ProgramBuilder, name: string, element: 'f32' | 'i32', axe
   const id = b.source(name, 'batch', element, [...over.map((v) => v.axis.size), ...axes.map((a) => a.size)], { span: null, name });
   const leading = over.map((v) => index(v.id));
   return { kind: 'tensor', element, axes, free: new Map(over.map((v) => [v.id, v])), at: (i) => b.read(id, [...leading, ...i]) };
+}
+
+/** How many views lie side by side in an argument. */
+function viewsIn(v: Value): number {
+  return v.kind === 'tensor' ? [...v.axes, ...[...v.free.values()].map((x) => x.axis)].reduce((n, a) => (a.views === true ? n * a.size : n), 1) : 1;
 }
 
 /** Every tensor an argument reads. */

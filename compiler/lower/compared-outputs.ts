@@ -10,7 +10,7 @@ import { dependencies } from '../tensor/renumber.js';
 import { binary, div, float, index, int, mul, select, sub, unary } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Context } from './context.js';
-import { close, constantTensor } from './tensor-value.js';
+import { close, constantTensor, firstView } from './tensor-value.js';
 import type { NetValue, TensorValue, Value } from './value.js';
 
 /** Most examples that are compared. */
@@ -50,8 +50,9 @@ export class OutputWatch {
     this.add(c, net, value, (id) => id === source);
   }
 
-  private add(c: Context, net: NetValue, value: Value, owns: Output['owns']): void {
+  private add(c: Context, net: NetValue, output: Value, owns: Output['owns']): void {
     const batch = c.batch?.variable;
+    const value = output.kind === 'tensor' ? firstView(output) : output;
     const counts = value.kind === 'tensor' && value.element === 'f32' && value.axes.length === 1 && value.axes[0].size >= fewestDimensions && batch !== undefined && batch.axis.size >= 2 && value.free.has(batch.id);
     // Slow copies follow: what they give says nothing that their network does not.
     this.outputs.push({ net: net.name, value: counts && net.target === null ? value : null, owns });

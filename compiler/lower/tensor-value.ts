@@ -68,7 +68,7 @@ export function elementwise(c: Context, span: Span, inputs: readonly TensorValue
       if (axis !== null && axis.size !== own.size) {
         fail(c, 'SSL2004', span, { left: showShape(inputs[0].axes), right: showShape(inputs[inputs.length - 1].axes) });
       }
-      axis = axis === null ? own : { size: own.size, label: axis.label ?? own.label, group: axis.group ?? own.group, origin: axis.origin ?? own.origin };
+      axis = axis === null ? own : { size: own.size, label: axis.label ?? own.label, group: axis.group ?? own.group, origin: axis.origin ?? own.origin, ...(axis.views === true || own.views === true ? { views: true } : {}) };
     }
     axes.push(axis ?? bug('axis without inputs'));
   }
@@ -235,6 +235,25 @@ export function concatenate(c: Context, span: Span, parts: readonly TensorValue[
     free: mergeFree(...stored.map((p) => p.free)),
     at: (i) => stored.map((p, k) => guardRead(p.at([binary('sub', i[0], int(starts[k])), ...i.slice(1)]), cast(type, int(0)))).reduce(add),
   };
+}
+
+/** Views of an example side by side, along a new first axis that remembers that they are. */
+export function layViews(c: Context, span: Span, parts: readonly TensorValue[]): TensorValue {
+  const [first] = parts;
+  const other = parts.find((p) => p.axes.map((a) => a.size).join() !== first.axes.map((a) => a.size).join());
+  if (other !== undefined) return fail(c, 'SSL2004', span, { left: showShape(first.axes), right: showShape(other.axes) });
+  const type: ScalarType = parts.some((p) => arithmeticType(p.element) === 'f32') ? 'f32' : 'i32';
+  const stored = parts.map((p, k) => ensureRead(c, convertTensor(p, type), `view${k + 1}`, span));
+  return {
+    kind: 'tensor', element: type, axes: [{ ...axisOf(parts.length, 'views'), views: true }, ...first.axes], free: mergeFree(...stored.map((p) => p.free)),
+    at: (i) => stored.map((p) => p.at(i.slice(1))).reduce((rest, value, k) => select(binary('eq', i[0], int(k)), value, rest)),
+  };
+}
+
+/** Of views side by side, the first; other values as they are. */
+export function firstView(v: TensorValue): TensorValue {
+  const apart = v.axes.map((a) => a.views !== true);
+  return { ...v, axes: v.axes.filter((_, k) => apart[k]), at: (i) => { let next = 0; return v.at(apart.map((own) => (own ? i[next++] : int(0)))); } };
 }
 
 /** Like `ensureMaterialized`, but constants become memory too, so that a read can carry a guard. */

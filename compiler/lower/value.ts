@@ -20,6 +20,8 @@ export interface Axis {
   readonly label: string | null;
   readonly group: string | null;
   readonly origin: IndexVariable | null;
+  /** Views of one example lie along it: `joint`. */
+  readonly views?: true;
 }
 
 /** A free index. `implicit`: the batch or a lifted axis, which nobody wrote; else a written index. */

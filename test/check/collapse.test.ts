@@ -41,6 +41,21 @@ describe('the verdict on collapse', () => {
     expect(v.trivial.value).toBeCloseTo(value, 9);
   });
 
+  it('is the same when views go through a network together', () => {
+    const byJoint = {
+      simclr: swap(['minimize  contrast: nt_xent(tau)(g(f(a)), g(f(b)))', 'let z = g(f(joint(a, b)))\n  minimize contrast: nt_xent(tau)(z[0], z[1])']),
+      vicreg: swap(['let   u = h(f(a)), v = h(f(b))', 'let z = h(f(joint(a, b)))\n  let u = z[0], v = z[1]']),
+      simsiam: swap(['let   za = g(f(a)), zb = g(f(b))', 'let z = g(f(joint(a, b)))\n  let za = z[0], zb = z[1]']),
+    };
+    for (const name of ['simclr', 'vicreg', 'simsiam'] as const) {
+      const set = name === 'simclr' ? {} : narrow;
+      expect(verdict(name, byJoint[name], set)).toEqual(verdict(name, undefined, set));
+    }
+    const bare = swap(['negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(za, stop(zb)) + negative_cosine(zb, stop(za))']);
+    expect(verdict('simsiam', (t) => bare(byJoint.simsiam(t)), narrow).mechanism).toBe('none');
+    expect(verdict('vicreg', (t) => without('regularize spread')(byJoint.vicreg(t)), narrow).mechanism).toBe('none');
+  });
+
   it.each([
     ['simsiam without the predictor', 'simsiam', swap(['negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(za, stop(zb)) + negative_cosine(zb, stop(za))']), '`negative_cosine(predictor(za), stop(zb))`, and so in each of the 2 comparisons'],
     ['simsiam without the stop-gradient', 'simsiam', swap(['negative_cosine(predict(za), stop(zb)) + negative_cosine(predict(zb), stop(za))', 'negative_cosine(predict(za), zb) + negative_cosine(predict(zb), za)']), '`negative_cosine(predict(za), stop(zb))`, and so in each of the 2 comparisons'],

@@ -55,6 +55,17 @@ describe('how a term is reduced and weighted', () => {
   });
 });
 
+describe('what layers that look at the batch see', () => {
+  it('one view at a time, or views together', () => {
+    expect(bundled('moco_v2').batchPolicies).toEqual(['f', 'h', 'fk', 'hk'].map((network) => ({ network, layers: ['batch_norm'], together: 1 })));
+    const lines = 'net g = linear(4) |> batch_norm\n  let z = g(joint(f(x), f(2 * x), f(3 * x)))\n  minimize agree: mean((z[0] - z[2])^2)';
+    expect(own(lines).batchPolicies).toEqual([{ network: 'g', layers: ['batch_norm'], together: 3 }]);
+    // One example's work, however many views go through together.
+    const [one, three] = [own('net g = linear(4)\n  minimize agree: mean(g(u)^2)'), own(lines.replace(' |> batch_norm', ''))].map((d) => d.networks.find((n) => n.name === 'g'));
+    expect(three).toEqual({ ...one, together: 3 });
+  });
+});
+
 describe('what couples the examples of a batch', () => {
   const names = (d: ModelDescription): string[] => d.couplings.map((c) => `${c.name} ${c.count}`);
 
