@@ -2,6 +2,7 @@
 import type { CompiledModel } from '../compiler/api.js';
 import type { CollapseVerdict, Mechanism, TrivialLoss, Undecided } from '../compiler/check/collapse.js';
 import type { Coupling, ModelDescription } from '../compiler/check/describe-model.js';
+import type { Manifest } from '../compiler/plan/manifest.js';
 import { costEmbedding } from '../compiler/pipeline.js';
 import { reductionText } from '../compiler/check/term-reductions.js';
 import type { Json } from './outcome.js';
@@ -56,13 +57,16 @@ export function checkText({ compiled, keptBytes, spread, verdict, description }:
     ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
     ...(manifest.chunk < manifest.batch ? [['in chunks', `of ${manifest.chunk} examples: encode ${times(manifest.batch / manifest.chunk)}, step, backward ${times(manifest.batch / manifest.chunk)}, update`]] : []),
     ...manifest.targets.map((t) => ['target', `${t.name} follows ${t.of}, ${t.when} each step; running statistics ${buffersIn[t.buffers]}`]),
+    ...manifest.stages.map((stage) => ['stage', stageText(manifest, stage)]),
+    ...tablesIn(compiled, description).map((t) => ['table', `${t.name}: ${t.element}[${t.shape.join(', ')}], ${t.leftBy.length === 0 ? 'as it begins: no stage writes it' : `left by stage ${t.leftBy.join(', ')}`}`]),
+    ...description.latents.map((l) => ['latent', `${l.name}: ${l.type}, ${latentText(l)}`]),
     ...manifest.objectives.map((o, k) => [o.role, `${o.name}: ${reductionText(description.terms[k])}`]),
     ...collapseRows(verdict),
     ...(spread === null ? [] : probeRows(spread)),
     ['couples', description.couplings.length === 0 ? 'nothing: examples meet only in sums and means' : description.couplings.map(couplingText).join(', ')],
     ...(description.memories.length === 0 ? [] : [['remembers', `${description.memories.join(', ')}: examples of earlier batches`]]),
     ['represent', `${manifest.embeddingSize} numbers an example, with ${bigCount(embedding.multiplyAdds)}MAC, ${bigCount(embedding.flops)}FLOP`],
-    ...description.networks.map((n) => ['network', `${n.name}: ${grouped(n.parameters)} parameters; one example forward ${bigCount(n.multiplyAdds)}MAC, ${bigCount(n.flops)}FLOP; applied ${times(n.applications)}`]),
+    ...description.networks.map((n) => ['network', `${n.name}: ${grouped(n.parameters)} parameters; one example forward ${bigCount(n.multiplyAdds)}MAC, ${bigCount(n.flops)}FLOP; applied ${n.applications === 0 ? 'by a stage only' : times(n.applications)}`]),
     ...policyTexts(description.batchPolicies, manifest.chunk).map((text) => ['batches', text]),
     ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
     ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
@@ -81,6 +85,35 @@ function policyTexts(policies: ModelDescription['batchPolicies'], examples: numb
     networks.set(key, [...(networks.get(key) ?? []), network]);
   }
   return [...networks].map(([key, names]) => key.replace('NETWORKS', names.join(', ')));
+}
+
+type Stage = Manifest['stages'][number];
+
+/** When a stage runs and what it leaves. */
+function stageText(manifest: Manifest, { name, period, passes, writes, resets }: Stage): string {
+  const when = period === null ? 'once, before the first step' : `before the first step and every ${period.count === 1 ? '' : `${period.count} `}${period.count === 1 ? period.unit.slice(0, -1) : period.unit}`;
+  const through = passes.length === 0 ? '' : `, ${passes.length === 1 ? 'a pass' : `${passes.length} passes`} over the training set`;
+  const leaves = [...writes.map((w) => `${w.name} [${shapeOf(manifest, w).join(', ')}]`), ...resets.map((r) => `${r} drawn anew`)];
+  return `${name}: ${when}${through}; leaves ${leaves.join(', ') || 'nothing'}`;
+}
+
+function shapeOf({ states, parameters }: Manifest, { name, source }: Stage['writes'][number]): readonly number[] {
+  const found = source === 'parameters' ? parameters.find((p) => p.arena === 'parameters' && p.path === name) : states.find((s) => s.name === source);
+  return found?.shape ?? [];
+}
+
+/** Tables with their sizes, and the stages that write them. */
+function tablesIn({ manifest }: CompiledModel, description: ModelDescription): { name: string; element: string; shape: readonly number[]; leftBy: readonly string[] }[] {
+  return description.tables.map((t) => ({
+    ...t, shape: manifest.states.find((s) => s.name === `table.${t.name}`)?.shape ?? [],
+    leftBy: manifest.stages.flatMap((stage) => (stage.writes.some((w) => w.name === t.name) ? [stage.name] : [])),
+  }));
+}
+
+/** How a latent variable is inferred. */
+function latentText({ energy, how, text, within }: ModelDescription['latents'][number]): string {
+  const inferred = how === 'descent' ? `descent of ${energy}, ${text}` : how === 'enumeration' ? `every value of ${text} tried, the one of least ${energy}` : `least ${energy} ${text}`;
+  return within === null ? `${inferred}; for each example, with no gradient through it` : `${inferred}; in ${within}`;
 }
 
 const buffersIn = { own: 'from its own passes', copy: 'copied', ema: 'averaged' } as const;
@@ -123,6 +156,12 @@ export function checkJson({ compiled, keptBytes, spread, verdict, description }:
     settings: { ...manifest.settings },
     inputs: manifest.inputs.map((i) => ({ ...i })),
     targets: manifest.targets.map((t) => ({ ...t })),
+    stages: manifest.stages.map((stage) => ({
+      name: stage.name, period: stage.period === null ? null : { ...stage.period }, passes: stage.passes.length,
+      writes: stage.writes.map((w) => ({ name: w.name, shape: shapeOf(manifest, w) })), resets: stage.resets,
+    })),
+    tables: tablesIn(compiled, description).map((t) => ({ ...t })),
+    latents: description.latents.map((l) => ({ ...l })),
     objectives: manifest.objectives.map((o, k) => ({ ...o, reduction: reductionJson(description.terms[k]) })),
     collapse: collapseJson(verdict),
     probe: spread === null ? null : probeJson(spread),

@@ -19,7 +19,7 @@ export function bigCount(count: number): string {
   let unit = 0;
   let value = count;
   while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
-  return unit === 0 ? String(value) : `${value.toFixed(1)} ${units[unit]}`;
+  return unit === 0 ? `${value} ` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
 /** `12,345`. */

@@ -16,6 +16,8 @@ import { findCouplings } from './coupling.js';
 import type { CouplingPoint } from './coupling.js';
 import { dependencyFinder } from './dependencies.js';
 import { findMend } from './find-mend.js';
+import { latentsOf, tablesOf } from './model-parts.js';
+import type { LatentPart, TablePart } from './model-parts.js';
 import { costNetworks } from './network-costs.js';
 import type { NetworkCost } from './network-costs.js';
 import { describeReductions } from './term-reductions.js';
@@ -39,6 +41,8 @@ export interface ModelDescription {
   readonly couplings: readonly Coupling[];
   /** Memories and states that the objective reads: they couple examples across steps. */
   readonly memories: readonly string[];
+  readonly tables: readonly TablePart[];
+  readonly latents: readonly LatentPart[];
   readonly networks: readonly NetworkCost[];
   /** Networks with layers that look at the batch, and what these see. */
   readonly batchPolicies: readonly BatchPolicy[];
@@ -57,6 +61,7 @@ export function checkCollapse(loaded: LoadedProgram, options: DescribeOptions): 
 /** Reductions, couplings and costs, from the graph of the objectives at the batch of the training. */
 export function describeModel(loaded: LoadedProgram, options: DescribeOptions, lineOf: (span: { file: string; start: number; end: number }) => string): ModelDescription {
   const request = requestOf(loaded, options);
+  const { model } = selectModel(loaded, options.model);
   const replaced = elaborateObjectives(loaded, request, request.batch, 'replaced');
   const kept = elaborateObjectives(loaded, request, request.batch, 'kept');
   const points = findCouplings(kept);
@@ -64,6 +69,8 @@ export function describeModel(loaded: LoadedProgram, options: DescribeOptions, l
     terms: describeReductions(replaced).map((r, k) => ({ name: replaced.objectives[k].name, ...r })),
     couplings: groupCouplings(loaded, kept, points, lineOf),
     memories: memoriesOf(replaced),
+    tables: tablesOf(model),
+    latents: latentsOf(model, loaded.modules.get(model.span.file)?.source.text ?? ''),
     networks: costNetworks(kept),
     batchPolicies: batchPolicies(kept, points, (point) => functionOf(loaded, point)),
   };
@@ -105,5 +112,5 @@ function laterApplications(p: ObjectivesProgram): ObjectivesProgram['application
 function memoriesOf(p: ObjectivesProgram): string[] {
   const find = dependencyFinder(p.program.tensors);
   const reached = new Set(p.terms.flatMap((t) => [...find(t).all]));
-  return p.program.tensors.flatMap((t) => (t.kind === 'source' && t.role === 'state' && reached.has(t.id) ? [t.name.replace(/^(memory|state|table)\./, '')] : []));
+  return p.program.tensors.flatMap((t) => (t.kind === 'source' && t.role === 'state' && !t.name.startsWith('table.') && reached.has(t.id) ? [t.name.replace(/^(memory|state)\./, '')] : []));
 }

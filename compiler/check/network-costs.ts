@@ -16,7 +16,7 @@ export interface NetworkCost {
   readonly multiplyAdds: number;
   /** Every float operation of one example's pass, a multiply-add as two; batch statistics are shared out over the batch. */
   readonly flops: number;
-  /** How often the objective applies it. */
+  /** How often the objective applies it: 0 where only a stage does. */
   readonly applications: number;
   /** Views of an example that go through it together, in the first application. */
   readonly together: number;
@@ -29,7 +29,7 @@ export function costNetworks(p: ObjectivesProgram): NetworkCost[] {
     const applications = p.applications.filter((a) => a.name === name && !a.target);
     const parameters = p.parameters.filter((x) => x.path === name || x.path.startsWith(`${name}.`)).reduce((n, x) => n + sizeOf(x.shape), 0);
     const { multiplyAdds, flops } = costOf(p, applications[0]);
-    return { name, parameters, multiplyAdds, flops, applications: applications.length, together: applications[0].together };
+    return { name, parameters, multiplyAdds, flops, applications: applications.filter((a) => !a.staged).length, together: applications[0].together };
   });
 }
 

@@ -37,6 +37,8 @@ export interface Application {
   readonly target: boolean;
   /** How many views of an example went through it together. */
   readonly together: number;
+  /** By a stage, not by the objective. */
+  readonly staged: boolean;
   /** Tensors it was applied to. */
   readonly inputs: readonly TensorId[];
   /** The tensors it made: `from` and all before `to`. */
@@ -75,13 +77,14 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   const lengths = { batch, steps: 100, epochSteps: 10, examples: Math.max(batch, request.data.examples) };
   const opened = openProgram(loaded, builder, store, lengths, batch, true);
   const applications: Application[] = [];
+  let staged = false;
   const c: Context = {
     ...opened.c,
     onApplication: (net, value, args, from) => {
       const to = builder.nextId;
       const seen = networks === 'replaced' ? replace(builder, applications.length, opened.c, net, value) : value;
       applications.push({
-        name: nameOf(net), of: net.target?.of ?? net.name, output: outputOf(opened.c, seen, net), target: net.target !== null, together: Math.max(1, ...args.map(viewsIn)),
+        name: nameOf(net), of: net.target?.of ?? net.name, output: outputOf(opened.c, seen, net), target: net.target !== null, staged, together: Math.max(1, ...args.map(viewsIn)),
         inputs: args.flatMap((a) => (a.kind === 'tensor' ? readTensors(a) : [])), from, to,
       });
       return seen;
@@ -94,6 +97,7 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   const overrides = sortOverrides(source, request.set, settingNames(c, frame, entryOf(source.train, 'optimizer')), settingNames(c, frame, entryOf(source.train, 'schedule')));
   const settings = modelSettings(c, frame, source, overrides);
   const model = elaborateModel(c, source.model, opened.scope, settings, 'objectives', (input, k) => inputTensor(c, request.data.inputs, input, k, 'batch', lengths.examples));
+  staged = true;
   const assigned = assignedByStages({ c, model }, stagesOf(source.model.body), lengths.examples);
   const inputs = new Set(builder.tensors.flatMap((t) => (t.kind === 'source' && t.name.startsWith('batch.') && t.name !== 'batch.example' ? [t.id] : [])));
   const { clusterings, precomputed } = stageResults(builder.tensors, assigned, new Set(applications.map((a) => a.output)), inputs);

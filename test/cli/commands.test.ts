@@ -81,6 +81,48 @@ describe('check', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ sslc: 1, command: 'check', exitCode: 0, diagnostics: [], result: { model: 'tiny', settings: { width: 4, tau: 0.5 } } });
   });
 
+  it('lists stages, tables, latent variables and what batch norms see', async () => {
+    const { sslc: run } = project({ 'parts.ssl': `use std.layers { linear, batch_norm }
+use std.energies { mse }
+use std.clustering { kmeans, cluster_of }
+model parts(k: int = 3) {
+  input x: [D], id: example
+  net f = linear(4) |> batch_norm
+  net decode = linear(4)
+  net head = linear(k)
+  table cluster: int[examples] = 0
+  table unused: [examples, 2] = 0
+  stage again every 2 epochs {
+    cluster <- cluster_of(f(x) over data, kmeans(k)(f(x) over data))
+    reset head
+  }
+  let u = f(x), v = f(2 * x)
+  energy misfit(z: [2]) = mse(decode(concat(u, z)), v)
+  latent z: [2] = argmin misfit from 0 steps 3 rate 0.1
+  minimize predict: misfit(z)
+  minimize tell: cross_entropy(head(u), cluster[id])
+  represent u
+}
+train parts { batch 8 }
+` });
+    const { stdout } = await run('check', 'parts.ssl', '--input', 'x=f32[5]');
+    const rows = stdout.split('\n').map((line) => line.trim().replace(/ +/g, ' '));
+    for (const row of [
+      'stage again: before the first step and every 2 epochs, 2 passes over the training set; leaves cluster [10000], head drawn anew',
+      'table cluster: int[10000], left by stage again',
+      'table unused: f32[10000, 2], as it begins: no stage writes it',
+      'latent z: [2], descent of misfit, from 0 steps 3 rate 0.1; for each example, with no gradient through it',
+      'batches batch_norm of f sees 8 examples of one view at a time',
+    ]) expect(rows).toContain(row);
+    const json = await run('check', '--json', 'parts.ssl', '--input', 'x=f32[5]');
+    expect(JSON.parse(json.stdout)).toMatchObject({ result: {
+      stages: [{ name: 'again', period: { count: 2, unit: 'epochs' }, passes: 2, writes: [{ name: 'cluster', shape: [10000] }], resets: ['head'] }],
+      tables: [{ name: 'cluster', element: 'int', shape: [10000], leftBy: ['again'] }, { name: 'unused', element: 'f32', shape: [10000, 2], leftBy: [] }],
+      latents: [{ name: 'z', type: '[2]', energy: 'misfit', how: 'descent', text: 'from 0 steps 3 rate 0.1', within: null }],
+      batchPolicies: [{ network: 'f', layers: ['batch_norm'], together: 1 }],
+    } });
+  });
+
   it('assumes sizes when there is no data, and says so', async () => {
     const { sslc: run } = project({ 'tiny.ssl': tiny });
     const { code, stdout } = await run('check', 'tiny.ssl');
