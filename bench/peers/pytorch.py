@@ -122,6 +122,12 @@ def resnet18(p, x):
     return x.mean((2, 3))
 
 
+def attention(q, k, v):
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v)
+    return (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(3) @ v
+
+
 def vit_tiny(p, x, width=192, heads=3, depth=12):
     root = "f.vision_transformer1"
     n = x.shape[0]
@@ -133,10 +139,7 @@ def vit_tiny(p, x, width=192, heads=3, depth=12):
         b = f"{root}.transformer_block{k}"
         y = linear(f"{b}.attention1.projection1", norm(f"{b}.layer_norm1", t))
         q, key, v = y.view(n, -1, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        if hasattr(F, "scaled_dot_product_attention"):
-            y = F.scaled_dot_product_attention(q, key, v)
-        else:
-            y = (q @ key.transpose(2, 3) / math.sqrt(width // heads)).softmax(3) @ v
+        y = attention(q, key, v)
         t = t + linear(f"{b}.attention1.projection2", y.transpose(1, 2).reshape(n, -1, width))
         y = norm(f"{b}.layer_norm2", t)
         t = t + linear(f"{b}.projection2", F.gelu(linear(f"{b}.projection1", y)))
@@ -198,6 +201,8 @@ def prepare_operation(work, _):
         function = lambda: [nt_xent(given["u"], given["v"])]
     elif call == "vocabulary":
         function = lambda: [F.cross_entropy(given["h"] @ given["w"].T, given["label"])]
+    elif call == "attention":
+        function = lambda: [(attention(given["q"], given["k"], given["v"]) * given["pull"]).sum()]
     elif call == "adamw":
         w = torch.nn.Parameter(given["w"])
         w.grad = given["g"]

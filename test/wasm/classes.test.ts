@@ -54,4 +54,13 @@ describe('kernel classes on the CPU', () => {
     await expectAgreement(kernels, inputs, 1e-4);
     expect.assertions(kernels.program.outputs.length);
   });
+
+  it.each(['rows', 'columns'] as const)('takes the logsumexp of values far apart, along %s', async (along) => {
+    const kernels = reduction('logsumexp', 6, [53], along);
+    const { x } = numbers(kernels.program, 5);
+    // Rising, falling, and one far above the rest in a different lane of each row.
+    const value = (row: number, column: number): number => (row === 0 ? column : row === 1 ? -3 * column : column === 11 * row ? 90 : -90);
+    const spread = x.map((v, at) => v + (along === 'rows' ? value(Math.floor(at / 53), at % 53) : value(at % 6, Math.floor(at / 6))));
+    await expectAgreement(kernels, { x: spread }, 1e-5);
+  });
 });

@@ -26,12 +26,14 @@ export interface State {
   readonly reduce: ReduceOperator;
   readonly real: boolean;
   readonly lanes: boolean;
+  /** Whether the lanes are parts of one result. A logsumexp's lanes then share their maximum, which seldom grows. */
+  readonly joined: boolean;
   readonly words: readonly Local[];
 }
 
-export function makeState(f: FunctionBuilder, reduce: ReduceOperator, type: ScalarType, lanes: boolean): State {
+export function makeState(f: FunctionBuilder, reduce: ReduceOperator, type: ScalarType, lanes: boolean, joined = false): State {
   const types = wordTypes(reduce, type);
-  return { reduce, real: type === 'f32', lanes, words: types.map((t): Local => f.local(lanes ? V128 : t === 'f32' ? F32 : I32)) };
+  return { reduce, real: type === 'f32', lanes, joined, words: types.map((t): Local => f.local(lanes ? V128 : t === 'f32' ? F32 : I32)) };
 }
 
 /** The value each word starts from. bool words are masks in lanes and 0 or 1 alone. */
@@ -61,6 +63,7 @@ export function takeElement(f: FunctionBuilder, math: MathFunctions, s: State, v
         // The maximum seldom grows: rescale only then.
         f.get(value).get(a).simd(simd.f32gt).simd(simd.anyTrue).if(() => {
           f.get(a).get(value).simd(simd.f32max).set(m);
+          if (s.joined) for (const lanes of [[2, 3, 0, 1], [1, 0, 3, 2]] as const) f.get(m).get(m).get(m).shuffle(lanes).simd(simd.f32max).set(m);
           f.get(b).get(a).get(m).simd(simd.f32sub).call(exp).simd(simd.f32mul).set(b);
           f.get(m).set(a);
         });
@@ -166,6 +169,17 @@ export function mergeStates(f: FunctionBuilder, math: MathFunctions, into: State
 
 /** Merges the four lanes of `from` (in order) into the single state `into`. */
 export function mergeLanes(f: FunctionBuilder, math: MathFunctions, into: State, from: State): void {
+  if (from.joined && from.reduce === 'logsumexp') {
+    const whole: State = { ...into, words: [f.local(F32), f.local(F32)] };
+    f.get(from.words[0]).lane(simd.f32extract, 0).set(whole.words[0]);
+    for (let k = 0; k < 4; k++) {
+      f.get(from.words[1]).lane(simd.f32extract, k);
+      if (k > 0) f.op(op.f32add);
+    }
+    f.set(whole.words[1]);
+    mergeStates(f, math, into, whole);
+    return;
+  }
   const lane: State = { ...into, words: into.words.map((_, i) => f.local(isReal(into, i) ? F32 : I32)) };
   for (let k = 0; k < 4; k++) {
     from.words.forEach((w, i) => {

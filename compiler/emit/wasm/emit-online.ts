@@ -109,7 +109,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     }));
     const stateAddress = (r: Node, word: number, lanes: boolean): Node => at(stateAt + word * 32 + (lanes ? 0 : 16), [r, wordCount * 32], [r0, -wordCount * 32]);
     /** Both forms of every reduction's state: four lanes, and one for ragged ends. */
-    const states = reductions.map((r) => ({ wide: makeState(f, r.op, r.body.type, true), single: makeState(f, r.op, r.body.type, false) }));
+    const states = reductions.map((r) => ({ wide: makeState(f, r.op, r.body.type, true, true), single: makeState(f, r.op, r.body.type, false) }));
     const eachWord = (visit: (state: State, index: number, word: number) => void): void => {
       let word = 0;
       for (const s of states) for (let i = 0; i < s.wide.words.length; i++, word++) { visit(s.wide, i, word); visit(s.single, i, word); }

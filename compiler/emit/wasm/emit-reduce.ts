@@ -127,9 +127,9 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel)
     const bodiesOf = (pass: Pass): { bodies: Node[]; axes: Node[] }[] => Array.from({ length: copies(pass) }, (_, k) => { const axes = s.axesAt(k * 4); return { axes, bodies: lowerBodies(s.graph, axes) }; });
     emitPoints(s.e, plan, s.variables, pushPointTask, unroll, (pass) => bodiesOf(pass).flatMap((b) => b.bodies), (pass) => {
       const parts = bodiesOf(pass);
-      const make = (l: boolean): State[][] => parts.map(() => reductions.map((r) => makeState(f, r.op, r.body.type, l)));
+      const make = (l: boolean, joined = false): State[][] => parts.map(() => reductions.map((r) => makeState(f, r.op, r.body.type, l, joined)));
       const states = make(pass.lanes);
-      const wide = lanesReduced ? make(true) : null;
+      const wide = lanesReduced ? make(true, true) : null;
       for (const own of [...states, ...(wide ?? [])]) for (const state of own) resetState(f, state);
       const roots = parts.flatMap((b) => b.bodies);
       const take = (target: State[][], l: boolean): void => {
