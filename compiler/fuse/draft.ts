@@ -53,7 +53,7 @@ export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
     case 'reduce': return { ...kernel, stores, reductions: kernel.reductions.map((r) => ({ op: r.op, body: f(r.body) })) };
     case 'contract': return { ...kernel, stores, left: f(kernel.left), right: f(kernel.right) };
     case 'online': return {
-      ...kernel, stores, scores: kernel.scores.map((s) => ({ left: f(s.left), right: f(s.right) })),
+      ...kernel, stores, scores: kernel.scores.map((s) => ({ ...s, left: f(s.left), right: f(s.right) })),
       combine: kernel.combine.kind === 'reduce'
         ? { kind: 'reduce', reductions: kernel.combine.reductions.map((r) => ({ op: r.op, body: f(r.body) })) }
         : { kind: 'contract', weight: f(kernel.combine.weight), value: f(kernel.combine.value) },

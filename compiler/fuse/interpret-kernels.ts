@@ -11,6 +11,7 @@ import { routineRank, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { binary, boolean, cast, float, index, mul, rewrite, select, substitute } from '../tensor/scalar.js';
 import { tensorsRead } from './draft.js';
+import { loopExtents } from './inline-maps.js';
 import { operandAxes } from './kernel.js';
 import type { Kernel, KernelProgram, Reduction } from './kernel.js';
 
@@ -78,11 +79,12 @@ export function runKernel(program: Program, kernel: Kernel, valueOf: (id: Tensor
       const p = kernel.extents.length;
       const outer = [...kernel.batch, ...kernel.rows];
       const scoreExtents = [...outer.map((a) => kernel.extents[a]), ...kernel.streamedExtents];
-      // In a score's own comprehension: batch and rows first, then streamed, then inner axes.
-      const place = (v: number): Scalar => index(v < p ? outer.indexOf(v) : v - p + outer.length);
-      const scores = kernel.scores.map(({ left, right }) => {
-        const product = substitute(mul(here(left), here(right)), place);
-        const score = builder.comprehension('f32', scoreExtents, { op: 'sum', extents: kernel.innerExtents }, product, origin);
+      // In a score's own comprehension: batch and rows first, then streamed, then its inner axes.
+      const all = loopExtents(kernel);
+      const scores = kernel.scores.map(({ inner, left, right }) => {
+        const order = [...outer, ...kernel.streamedExtents.map((_, i) => p + i), ...inner];
+        const product = substitute(mul(here(left), here(right)), (v) => index(order.indexOf(v)));
+        const score = builder.comprehension('f32', scoreExtents, { op: 'sum', extents: inner.map((v) => all[v]) }, product, origin);
         return builder.read(score, [...outer.map((a) => index(a)), ...kernel.streamedExtents.map((_, i) => index(p + i))]);
       });
       const withScore = (s: Scalar): Scalar => rewrite(here(s), (n) => (n.kind === 'accumulator' ? scores[n.slot] : n));

@@ -59,8 +59,9 @@ export interface ContractKernel extends KernelBase {
   readonly right: Scalar;
 }
 
-/** The operands of one streamed product. */
+/** One streamed product: the sum of left * right over `inner`, some of the kernel's inner axes. */
 export interface Score {
+  readonly inner: readonly number[];
   readonly left: Scalar;
   readonly right: Scalar;
 }

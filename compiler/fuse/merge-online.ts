@@ -40,7 +40,7 @@ function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, dra
   // The slot of each of the first's scores among all of them.
   const scores = [...second.scores];
   const slots = first.scores.map((s) => {
-    const known = scores.findIndex((t) => same(s.left, t.left) && same(s.right, t.right));
+    const known = scores.findIndex((t) => s.inner.join() === t.inner.join() && same(s.left, t.left) && same(s.right, t.right));
     return known >= 0 ? known : scores.push(s) - 1;
   });
   if (scores.length > Math.max(first.scores.length, second.scores.length)) return null;

@@ -117,7 +117,7 @@ export function printKernel(program: Program, kernel: Kernel): string {
       const scoreName = (slot: number): string => (kernel.scores.length === 1 ? 'score' : `score${slot}`);
       const named = (text: string): string => text.replace(/\bacc(\d+)\b/g, (_, slot: string) => scoreName(Number(slot)));
       kernel.scores.forEach((score, slot) => {
-        lines.push(`      ${scoreName(slot)}: sum ${loops(inner, extents.length)}`);
+        lines.push(`      ${scoreName(slot)}: sum ${score.inner.map((v) => `${variable(v)} < ${extents[v]}`).join(', ')}`);
         emit(8, () => `left  = ${printer.print(score.left)}`);
         emit(8, () => `right = ${printer.print(score.right)}`);
       });

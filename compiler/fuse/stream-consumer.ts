@@ -78,26 +78,25 @@ interface Axes {
   readonly forward: boolean;
 }
 
-/** The product as the user's score in `slot`, and what replaces the user's reads of it. */
-function scoreOf(product: ContractKernel, user: ReduceKernel | ContractKernel | OnlineKernel, { variables, forward }: Axes, slot: number): { readonly score: Score; readonly withScore: (s: Scalar) => Scalar } {
+/** The product as the user's score in `slot`, summed over axes from `first` on, and what replaces the user's reads of it. */
+function scoreOf(product: ContractKernel, { variables, forward }: Axes, slot: number, first: number): { readonly score: Score; readonly withScore: (s: Scalar) => Scalar } {
   const matrix = product.stores[0].tensor;
   const rank = product.extents.length;
-  const innerStart = user.extents.length + (user.kind === 'online' ? user.streamedExtents : user.reduceExtents).length;
   const place = (s: Scalar): Scalar => substitute(s, (v) => {
-    if (v >= rank) return index(innerStart + v - rank);
+    if (v >= rank) return index(first + v - rank);
     const variable = variables[v];
     return variable === null ? int(0) : index(variable);
   });
   const value = rewrite(place(product.stores[0].value), (n) => (n.kind === 'accumulator' ? { ...n, slot } : n));
   return {
-    score: { left: place(forward ? product.left : product.right), right: place(forward ? product.right : product.left) },
+    score: { inner: product.reduceExtents.map((_, i) => first + i), left: place(forward ? product.left : product.right), right: place(forward ? product.right : product.left) },
     withScore: (s) => rewrite(s, (n) => (n.kind === 'read' && n.tensor === matrix ? value : n)),
   };
 }
 
 function onlineKernel(product: ContractKernel, user: ReduceKernel | ContractKernel, axes: Axes): OnlineKernel | null {
   const matrix = product.stores[0].tensor;
-  const { score, withScore } = scoreOf(product, user, axes, 0);
+  const { score, withScore } = scoreOf(product, axes, 0, user.extents.length + user.reduceExtents.length);
   const base = {
     kind: 'online' as const,
     name: '',
@@ -133,14 +132,17 @@ function onlineKernel(product: ContractKernel, user: ReduceKernel | ContractKern
 function withAnotherScore(product: ContractKernel, user: OnlineKernel, axes: Axes): OnlineKernel | null {
   const same = (a: readonly number[], b: readonly number[]): boolean => a.join() === b.join();
   const wideBatch = user.batch.filter((a) => user.extents[a] > 1);
-  if (!same(axes.batch, wideBatch) || !same(axes.rows, user.rows) || !same(product.reduceExtents, user.innerExtents)) return null;
+  if (!same(axes.batch, wideBatch) || !same(axes.rows, user.rows)) return null;
   const matrix = product.stores[0].tensor;
   const { combine } = user;
   const operands = [...user.scores.flatMap((s) => [s.left, s.right]), ...(combine.kind === 'contract' ? [combine.value] : [])];
   if (operands.some((s) => readsOf(s, matrix).length > 0)) return null;
-  const { score, withScore } = scoreOf(product, user, axes, user.scores.length);
+  // Inner axes of the same sizes are shared.
+  const extents = loopExtents(user);
+  const alike = user.scores.find((s) => same(s.inner.map((v) => extents[v]), product.reduceExtents));
+  const { score, withScore } = scoreOf(product, axes, user.scores.length, alike?.inner[0] ?? extents.length);
   return {
-    ...user, origins: mergeOrigins(product.origins, user.origins), scores: [...user.scores, score],
+    ...user, innerExtents: alike === undefined ? [...user.innerExtents, ...product.reduceExtents] : user.innerExtents, origins: mergeOrigins(product.origins, user.origins), scores: [...user.scores, score],
     combine: combine.kind === 'reduce'
       ? { kind: 'reduce', reductions: combine.reductions.map((r) => ({ op: r.op, body: withScore(r.body) })) }
       : { ...combine, weight: withScore(combine.weight) },

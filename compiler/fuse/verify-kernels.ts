@@ -122,9 +122,11 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
       const shared = (v: number): boolean => kernel.batch.includes(v);
       checkAxes(kernel.extents.length, [...kernel.batch, ...kernel.rows, ...kernel.columns], fail);
       if (kernel.scores.length === 0) fail('it streams nothing');
-      for (const { left, right } of kernel.scores) {
-        check('left', left, (v) => shared(v) || kernel.rows.includes(v) || inner(v), 0);
-        check('right', right, (v) => shared(v) || streamed(v) || inner(v), 0);
+      for (const score of kernel.scores) {
+        const { left, right } = score;
+        if (!score.inner.every(inner)) fail('a score sums over more than inner axes');
+        check('left', left, (v) => shared(v) || kernel.rows.includes(v) || score.inner.includes(v), 0);
+        check('right', right, (v) => shared(v) || streamed(v) || score.inner.includes(v), 0);
         if (left.type !== 'f32' || right.type !== 'f32') fail('its operands are not f32');
       }
       if (kernel.combine.kind === 'reduce') {

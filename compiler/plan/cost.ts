@@ -67,7 +67,7 @@ function flopsOf(kernel: Kernel): number {
     case 'online': {
       const pairs = product([...kernel.batch, ...kernel.rows], kernel.extents) * sizeOf(kernel.streamedExtents);
       const outer = extents.slice(0, kernel.extents.length + kernel.streamedExtents.length);
-      const score = 2 * pairs * sizeOf(kernel.innerExtents) * kernel.scores.length + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
+      const score = kernel.scores.reduce((n, s) => n + 2 * pairs * product(s.inner, extents), 0) + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
       if (kernel.combine.kind === 'reduce') {
         return stores + score + operationsIn(kernel.combine.reductions.map((r) => r.body), outer) + kernel.combine.reductions.length * pairs;
       }

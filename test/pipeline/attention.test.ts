@@ -16,7 +16,7 @@ import { exactOptions } from '../wasm/harness.js';
 import { openTestDevice, softwareOptions } from '../wgsl/harness.js';
 
 const layer = (name: string, more: string, body: string): string => `
-fn ${name}(q: [N, H, D], k: [M, H, D], v: [M, H, D], pull: [N, H, D]${more}) -> [N, H, D] {
+fn ${name}(q: [N, H, D], k: [M, H, D], v: [M, H, E], pull: [N, H, E]${more}) -> [N, H, E] {
 ${body}
   y * pull
 }`;
@@ -25,13 +25,13 @@ ${body}
 const scored = (name: string, more: string, score: (product: string) => string): string => layer(name, more, `
   s[h, i, j] = ${score('sum[d](q[i, h, d] * k[j, h, d]) / sqrt(D)')}
   let p = softmax(s)
-  y[i, h, d] = sum[j](p[h, i, j] * v[j, h, d])`);
+  y[i, h, e] = sum[j](p[h, i, j] * v[j, h, e])`);
 
 /** Sums over the pairs that count. */
 const summed = (name: string, more: string, counts: string): string => layer(name, more, `
   s[h, i, j] = sum[d](q[i, h, d] * k[j, h, d]) / sqrt(D)
   total[h, i] = logsumexp[j where ${counts}](s[h, i, j])
-  y[i, h, d] = sum[j where ${counts}](exp(s[h, i, j] - total[h, i]) * v[j, h, d])`);
+  y[i, h, e] = sum[j where ${counts}](exp(s[h, i, j] - total[h, i]) * v[j, h, e])`);
 
 const text = [
   scored('cross', '', (product) => product),
@@ -42,8 +42,8 @@ const text = [
   summed('padded_sums', ', length: int', 'j < length'),
 ].join('\n');
 
-/** Examples, heads, queries, keys, width. */
-type Shape = readonly [number, number, number, number, number];
+/** Examples, heads, queries, keys, width of keys, width of values. */
+type Shape = readonly [number, number, number, number, number, number];
 
 /** The form of attention, what else it takes, and which pairs count in it. */
 interface Form {
@@ -55,34 +55,34 @@ interface Form {
 const causal: Form['counts'] = (i, j) => j <= i;
 const within: Form['counts'] = (_, j, length) => j < length;
 const cases: readonly (readonly [Form, Shape])[] = [
-  [{ name: 'cross', counts: () => true }, [2, 3, 20, 33, 5]], [{ name: 'cross', counts: () => true }, [1, 1, 33, 9, 5]],
-  [{ name: 'causal', counts: causal }, [2, 2, 32, 32, 8]], [{ name: 'causal', counts: causal }, [3, 1, 19, 19, 4]],
-  [{ name: 'padded', more: 'length', counts: within }, [2, 2, 24, 17, 4]], [{ name: 'padded', more: 'length', counts: within }, [1, 3, 12, 16, 3]],
-  [{ name: 'added', more: 'mask', counts: within }, [2, 2, 18, 15, 3]],
-  [{ name: 'causal_sums', counts: causal }, [2, 2, 21, 21, 4]], [{ name: 'padded_sums', more: 'length', counts: within }, [2, 1, 14, 21, 4]],
+  [{ name: 'cross', counts: () => true }, [2, 3, 20, 33, 5, 5]], [{ name: 'cross', counts: () => true }, [1, 1, 33, 9, 5, 6]],
+  [{ name: 'causal', counts: causal }, [2, 2, 32, 32, 8, 8]], [{ name: 'causal', counts: causal }, [3, 1, 19, 19, 4, 4]],
+  [{ name: 'padded', more: 'length', counts: within }, [2, 2, 24, 17, 4, 9]], [{ name: 'padded', more: 'length', counts: within }, [1, 3, 12, 16, 3, 3]],
+  [{ name: 'added', more: 'mask', counts: within }, [2, 2, 18, 15, 3, 3]],
+  [{ name: 'causal_sums', counts: causal }, [2, 2, 21, 21, 4, 4]], [{ name: 'padded_sums', more: 'length', counts: within }, [2, 1, 14, 21, 4, 3]],
 ];
 
 const lengthOf = (example: number, keys: number): number => keys - 3 - 4 * example;
 
 /** Weighted results and gradients of their sum, by the formulas above. */
-function formulas([examples, heads, n, m, width]: Shape, q: number[], k: number[], v: number[], pull: number[], counts: Form['counts']): Record<string, Float64Array> {
-  const out = { out: new Float64Array(q.length), 'grad.q': new Float64Array(q.length), 'grad.k': new Float64Array(k.length), 'grad.v': new Float64Array(v.length) };
+function formulas([examples, heads, n, m, width, depth]: Shape, q: number[], k: number[], v: number[], pull: number[], counts: Form['counts']): Record<string, Float64Array> {
+  const out = { out: new Float64Array(pull.length), 'grad.q': new Float64Array(q.length), 'grad.k': new Float64Array(k.length), 'grad.v': new Float64Array(v.length) };
   const scale = Math.sqrt(width);
   const each = (count: number, f: (at: number) => number): number => { let sum = 0; for (let c = 0; c < count; c++) sum += f(c); return sum; };
   for (let example = 0; example < examples; example++) for (let head = 0; head < heads; head++) {
-    const row = (i: number, d: number): number => ((example * n + i) * heads + head) * width + d;
-    const column = (j: number, d: number): number => ((example * m + j) * heads + head) * width + d;
+    const row = (i: number, d: number, size = width): number => ((example * n + i) * heads + head) * size + d;
+    const column = (j: number, d: number, size = width): number => ((example * m + j) * heads + head) * size + d;
     for (let i = 0; i < n; i++) {
       const e = Array.from({ length: m }, (_, j) => (counts(i, j, lengthOf(example, m)) ? Math.exp(each(width, (d) => q[row(i, d)] * k[column(j, d)]) / scale) : 0));
       const total = e.reduce((a, b) => a + b, 0);
       const p = e.map((x) => x / total);
-      const y = Array.from({ length: width }, (_, d) => each(m, (j) => p[j] * v[column(j, d)]));
-      const along = each(width, (d) => pull[row(i, d)] * y[d]);
-      y.forEach((x, d) => { out.out[row(i, d)] = x * pull[row(i, d)]; });
+      const y = Array.from({ length: depth }, (_, d) => each(m, (j) => p[j] * v[column(j, d, depth)]));
+      const along = each(depth, (d) => pull[row(i, d, depth)] * y[d]);
+      y.forEach((x, d) => { out.out[row(i, d, depth)] = x * pull[row(i, d, depth)]; });
       for (let j = 0; j < m; j++) {
-        const ds = p[j] * (each(width, (d) => pull[row(i, d)] * v[column(j, d)]) - along);
+        const ds = p[j] * (each(depth, (d) => pull[row(i, d, depth)] * v[column(j, d, depth)]) - along);
+        for (let d = 0; d < depth; d++) out['grad.v'][column(j, d, depth)] += p[j] * pull[row(i, d, depth)];
         for (let d = 0; d < width; d++) {
-          out['grad.v'][column(j, d)] += p[j] * pull[row(i, d)];
           out['grad.q'][row(i, d)] += (ds * k[column(j, d)]) / scale;
           out['grad.k'][column(j, d)] += (ds * q[row(i, d)]) / scale;
         }
@@ -93,17 +93,17 @@ function formulas([examples, heads, n, m, width]: Shape, q: number[], k: number[
 }
 
 async function expectFormulas(device: Device, options: TargetOptions, form: Form, shape: Shape): Promise<void> {
-  const [examples, heads, n, m, width] = shape;
-  const rows = [examples, n, heads, width];
-  const columns = [examples, m, heads, width];
+  const [examples, heads, n, m, width, depth] = shape;
+  const of = (tokens: number, size: number): number[] => [examples, tokens, heads, size];
+  const shapes = { q: of(n, width), k: of(m, width), v: of(m, depth), pull: of(n, depth) };
   const masks: Record<string, CallInput> = form.more === undefined ? {} : { [form.more]: form.more === 'length' ? { element: 'i32', shape: [examples] } : { element: 'f32', shape: [examples, m] } };
-  const inputs: Record<string, CallInput> = { q: { element: 'f32', shape: rows }, k: { element: 'f32', shape: columns }, v: { element: 'f32', shape: columns }, pull: { element: 'f32', shape: rows }, ...masks };
+  const inputs: Record<string, CallInput> = { ...Object.fromEntries(Object.entries(shapes).map(([name, s]): [string, CallInput] => [name, { element: 'f32', shape: s }])), ...masks };
   const compiled = compileCall(load(text), { name: form.name, set: {}, inputs, gradients: true, training: true, target: options });
   const { program, materialized } = compiled.kernels['call'];
   const matrices = materialized.map((id) => program.tensors[id]).filter((t) => t.kind === 'comprehension' && sizeOf(t.shape) >= examples * heads * n * m);
   expect(matrices.map((t) => t.origin.name)).toEqual([]);
 
-  const [q, k, v, pull] = [rows, columns, columns, rows].map((s, seed) => numbers(sizeOf(s), seed + 1));
+  const [q, k, v, pull] = Object.values(shapes).map((s, seed) => numbers(sizeOf(s), seed + 1));
   const session = await device.load(compiled.plan);
   await session.run('init');
   for (const [name, values] of Object.entries({ q, k, v, pull })) session.write(`input.${name}`, Float32Array.from(values));

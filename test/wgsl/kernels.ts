@@ -69,7 +69,7 @@ export function reduction(op: ReduceOperator, points: number, length: readonly n
 
 /**
  * Similarity of rows of z against all other rows of z: its logsumexp and largest entry, or its softmax-weighted mean;
- * with two scores, the weights are multiplied by another product.
+ * with two scores, the weights are multiplied by another product, of the first seven components.
  */
 export function similarity(kind: 'reduce' | 'contract', rows: number, inner: number, batch = 1, scores: 1 | 2 = 1): KernelProgram {
   const b = new ProgramBuilder(`similarity_${kind}_${rows}_${inner}_${batch}_${scores}`);
@@ -85,7 +85,7 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
     const masked = select(binary('eq', index(1), index(2)), float(-1e30), scaled);
     const kernel: Kernel = {
       kind: 'online', name: '00_lse', origins: [origin('contrast')], extents: [batch, rows], streamedExtents: [rows], innerExtents: [inner], batch: [0], rows: [1], columns: [],
-      scores: [{ left: b.read(z, [index(0), index(1), index(3)]), right: b.read(z, [index(0), index(2), index(3)]) }],
+      scores: [{ inner: [3], left: b.read(z, [index(0), index(1), index(3)]), right: b.read(z, [index(0), index(2), index(3)]) }],
       combine: { kind: 'reduce', reductions: [{ op: 'logsumexp', body: masked }, { op: 'argmax', body: masked }] },
       stores: [{ tensor: lse, value: { kind: 'accumulator', type: 'f32', slot: 0 } }, { tensor: best, value: { kind: 'accumulator', type: 'i32', slot: 1 } }],
     };
@@ -93,11 +93,11 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
   }
   const out = b.comprehension('f32', [batch, rows, inner], null, float(0), origin('grad z'));
   b.output('out', out);
-  const first = { left: b.read(z, [index(0), index(1), index(4)]), right: b.read(z, [index(0), index(3), index(4)]) };
-  const second = { left: mul(first.left, b.read(norm, [index(0), index(1)])), right: add(first.right, float(0.25)) };
+  const first = { inner: [4], left: b.read(z, [index(0), index(1), index(4)]), right: b.read(z, [index(0), index(3), index(4)]) };
+  const second = { inner: [5], left: mul(b.read(z, [index(0), index(1), index(5)]), b.read(norm, [index(0), index(1)])), right: add(b.read(z, [index(0), index(3), index(5)]), float(0.25)) };
   const softmax = unary('exp', sub(scaled, b.read(norm, [index(0), index(1)])));
   const kernel: Kernel = {
-    kind: 'online', name: '00_grad_z', origins: [origin('grad z')], extents: [batch, rows, inner], streamedExtents: [rows], innerExtents: [inner], batch: [0], rows: [1], columns: [2],
+    kind: 'online', name: '00_grad_z', origins: [origin('grad z')], extents: [batch, rows, inner], streamedExtents: [rows], innerExtents: scores === 2 ? [inner, 7] : [inner], batch: [0], rows: [1], columns: [2],
     scores: scores === 2 ? [first, second] : [first],
     combine: { kind: 'contract', weight: scores === 2 ? mul(softmax, { kind: 'accumulator', type: 'f32', slot: 1 }) : softmax, value: b.read(z, [index(0), index(3), index(2)]) },
     stores: [{ tensor: out, value: mul(score, float(0.5)) }],

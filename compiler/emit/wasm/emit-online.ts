@@ -31,21 +31,18 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const rows = wide(kernel.rows);
   const columns = wide(kernel.columns);
   const streamed = wide(streamedExtents.map((_, i) => p + i));
-  const inner = wide(innerExtents.map((_, i) => q + i));
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
-  const [B, M, N, J, D] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(streamed), sizeOf(inner)];
+  const [B, M, N, J] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(streamed)];
 
   const tile = chooseTile(Math.min(M, 48), J);
   const unit = tile.rows % 4 === 0 ? tile.rows : tile.rows % 2 === 0 ? tile.rows * 2 : tile.rows * 4;
   const rowBlock = roundUp(Math.max(1, Math.min(48, M, Math.ceil(M * B / 8))), unit);
   const rowBlocks = Math.ceil(M / rowBlock);
   const streamBlock = roundUp(Math.min(J, 128), tile.columns);
-  const depth = Math.min(depthBlock, roundUp(D, 4));
   const outTile = chooseTile(tile.rows === 1 ? 1 : rowBlock, N);
   const outRows = roundUp(rowBlock, outTile.rows);
 
   // The worker's memory: left rows, right panels, scores, then states, or weights, values and sums.
-  const leftStride = (roundUp(D, 4) + padding) * 4;
   const scoreStride = streamBlock * 4;
   const weightStride = (streamBlock + padding) * 4;
   const outStride = roundUp(N, outTile.columns) * 4;
@@ -53,9 +50,13 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const wordCount = reductions.reduce((n, r) => n + (r.op === 'logsumexp' || r.op === 'argmax' ? 2 : 1), 0);
   let bytes = 0;
   const area = (size: number): number => { const at = bytes; bytes = roundUp(bytes + size, 64); return at; };
-  const leftAt = kernel.scores.map(() => area(rowBlock * leftStride));
-  const rightAt = area(depth * streamBlock * 4);
-  const scoreAt = kernel.scores.map(() => area(rowBlock * scoreStride));
+  const scores = kernel.scores.map(({ inner, left, right }) => {
+    const axes = wide(inner);
+    const size = sizeOf(axes);
+    const leftStride = (roundUp(size, 4) + padding) * 4;
+    return { axes, size, depth: Math.min(depthBlock, roundUp(size, 4)), leftOf: left, rightOf: right, leftStride, leftAt: area(rowBlock * leftStride), scoreAt: area(rowBlock * scoreStride) };
+  });
+  const rightAt = area(Math.max(...scores.map((s) => s.depth)) * streamBlock * 4);
   const stateAt = area(rowBlock * wordCount * 32);
   const weightAt = area(combine.kind === 'contract' ? outRows * weightStride : 0);
   const valueAt = area(combine.kind === 'contract' ? streamBlock * outStride : 0);
@@ -65,15 +66,15 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const graph = new Graph();
   const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
   const scratchNode = graph.variable('i32');
-  const [b, r0, j0, k0] = [variable(B), variable(M), variable(J), variable(D)];
+  const [b, r0, j0] = [variable(B), variable(M), variable(J)];
   const zero = graph.int(0);
-  const environment = (at: { r?: Node; c?: Node; j?: Node; k?: Node }): Node[] => {
+  const environment = (at: { r?: Node; c?: Node; j?: Node }, inner: { readonly axes: readonly number[]; readonly at: Node } | null = null): Node[] => {
     const axes = all.map(() => zero);
     decodeGroup(graph, batch, all, b, axes);
     decodeGroup(graph, rows, all, at.r ?? zero, axes);
     decodeGroup(graph, columns, all, at.c ?? zero, axes);
     decodeGroup(graph, streamed, all, at.j ?? zero, axes);
-    decodeGroup(graph, inner, all, at.k ?? zero, axes);
+    if (inner !== null) decodeGroup(graph, inner.axes, all, inner.at, axes);
     return axes;
   };
   const at = (offset: number, ...terms: (readonly [Node, number])[]): Node => graph.linear([[scratchNode, 1], ...terms], offset);
@@ -88,7 +89,8 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     const v = (): Local => f.local(I32);
     const [lb, lr0, lj0, lk0, r1, j1, k1, rowCount] = [v(), v(), v(), v(), v(), v(), v(), v()];
     const [right, weight, value, out] = [v(), v(), v(), v()];
-    const [lefts, results] = [leftAt, scoreAt].map((offsets) => offsets.map((offset) => ({ local: v(), offset })));
+    const lefts = scores.map(({ leftAt }) => ({ local: v(), offset: leftAt }));
+    const results = scores.map(({ scoreAt }) => ({ local: v(), offset: scoreAt }));
     const end = (target: Local, begin: Local, step: number, size: number): void => {
       f.get(begin).i32(step).op(op.i32add).tee(target).i32(size).get(target).i32(size).op(op.i32ltS).op(op.select).set(target);
     };
@@ -102,10 +104,10 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     e.bind(b, lb);
     e.bind(r0, lr0);
     const rowLoop = (variable_: Node) => ({ variable: variable_, local: f.local(I32), extent: rowBlock, begin: () => f.get(lr0), pushEnd: () => f.get(r1) });
-    kernel.scores.forEach((score, slot) => e.scope(() => {
-      const [r, k] = [variable(M), variable(D)];
-      pack(e, lower(environment({ r, k }), [], score.left), at(leftAt[slot], [r, leftStride], [r0, -leftStride], [k, 4]), rowLoop(r),
-        { variable: k, local: f.local(I32), extent: D, begin: () => f.i32(0), pushEnd: () => f.i32(D) });
+    scores.forEach(({ axes, size, leftOf, leftAt, leftStride }) => e.scope(() => {
+      const [r, k] = [variable(M), variable(size)];
+      pack(e, lower(environment({ r }, { axes, at: k }), [], leftOf), at(leftAt, [r, leftStride], [r0, -leftStride], [k, 4]), rowLoop(r),
+        { variable: k, local: f.local(I32), extent: size, begin: () => f.i32(0), pushEnd: () => f.i32(size) });
     }));
     const stateAddress = (r: Node, word: number, lanes: boolean): Node => at(stateAt + word * 32 + (lanes ? 0 : 16), [r, wordCount * 32], [r0, -wordCount * 32]);
     /** Both forms of every reduction's state: four lanes, and one for ragged ends. */
@@ -141,15 +143,16 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       e.bind(j0, lj0);
       end(j1, lj0, streamBlock, J);
       const streamLoop = (j: Node) => ({ variable: j, local: f.local(I32), extent: streamBlock, begin: () => f.get(lj0), pushEnd: () => f.get(j1) });
-      f.i32(0).set(lk0);
-      f.count(lk0, () => f.i32(D), depthBlock, () => e.scope(() => {
-        e.bind(k0, lk0);
-        end(k1, lk0, depthBlock, D);
-        kernel.scores.forEach((score, slot) => {
+      scores.forEach(({ axes, size, depth, rightOf, leftStride }, slot) => {
+        const k0 = variable(size);
+        f.i32(0).set(lk0);
+        f.count(lk0, () => f.i32(size), depthBlock, () => e.scope(() => {
+          e.bind(k0, lk0);
+          end(k1, lk0, depthBlock, size);
           e.scope(() => {
-            const [j, k] = [variable(J), variable(D)];
+            const [j, k] = [variable(J), variable(size)];
             const [panel, inPanel] = panelOf(j, j0, tile.columns);
-            pack(e, lower(environment({ j, k }), [], score.right), at(rightAt, [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [inPanel, 4]), streamLoop(j),
+            pack(e, lower(environment({ j }, { axes, at: k }), [], rightOf), at(rightAt, [panel, depth * tile.columns * 4], [k, tile.columns * 4], [k0, -tile.columns * 4], [inPanel, 4]), streamLoop(j),
               { variable: k, local: f.local(I32), extent: depth, begin: () => f.get(lk0), pushEnd: () => f.get(k1) });
           });
           const from = f.local(I32);
@@ -158,10 +161,10 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
             tile, leftStride, resultStride: scoreStride, depth, left: from, right, result: results[slot].local, relaxed: context.relaxed,
             pushRows: () => f.get(rowCount), pushColumns: () => f.get(j1).get(lj0).op(op.i32sub), pushDepth: () => f.get(k1).get(lk0).op(op.i32sub), pushAdd: () => f.get(lk0),
           });
-        });
-        e.unbind(k0);
-      }));
-      const scoresOf = (r: Node, j: Node): Node[] => scoreAt.map((offset) => graph.load('f32', at(offset, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), 0, null));
+          e.unbind(k0);
+        }));
+      });
+      const scoresOf = (r: Node, j: Node): Node[] => scores.map(({ scoreAt }) => graph.load('f32', at(scoreAt, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), 0, null));
       const j = variable(J);
       const overStream = (r: Node, roots: readonly Node[], body: (lanes: boolean) => void): void => {
         void r;

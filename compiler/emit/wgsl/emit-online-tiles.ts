@@ -3,7 +3,8 @@
  * out of a staged product, 4 x 4 a thread, and are taken in at once. Reductions are kept a row and thread and merged across
  * the row's sixteen threads at the end, always in the same order; for a second product the weights go through workgroup memory.
  */
-import type { OnlineKernel } from '../../fuse/kernel.js';
+import { loopExtents } from '../../fuse/inline-maps.js';
+import type { OnlineKernel, Score } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
 import { accumulatorRule } from './accumulators.js';
@@ -69,18 +70,18 @@ function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly s
   const { writer, kernel, threads } = s;
   const rank = kernel.extents.length;
   const streamedAxes = kernel.streamedExtents.map((_, i) => rank + i);
-  const innerAxes = kernel.innerExtents.map((_, i) => rank + streamedAxes.length + i);
-  const inner = sizeOf(kernel.innerExtents);
-  const stepAxis = rank + streamedAxes.length + innerAxes.length - 1;
+  const all = loopExtents(kernel);
+  const lastOf = ({ inner }: Score): number => inner[inner.length - 1];
   const left = (scalar: Scalar, slot: number): StagedOperand => ({ name: `left_${slot}`, tile: 'left_tile', scalar, size: s.rowCount, block: s.schedule.blockRows, axes: s.tileAxes, extents: s.tileExtents, base: 'row_base' });
   const right = (scalar: Scalar, slot: number): StagedOperand => ({ name: `right_${slot}`, tile: 'right_tile', scalar, size: s.streamedCount, block: streamedBlock, axes: streamedAxes, extents: kernel.streamedExtents, base: 'j0' });
-  const leftStages = kernel.scores.map((score, slot) => planStage(writer, body, left(score.left, slot), threads, depth, stepAxis));
+  const leftStages = kernel.scores.map((score, slot) => planStage(writer, body, left(score.left, slot), threads, depth, lastOf(score)));
   const loop = writer.nested(body, `for (var j0 = 0; j0 < ${s.streamedCount}; j0 += ${streamedBlock})`);
   kernel.scores.forEach((score, slot) => {
-    const rightStage = planStage(writer, loop.body, right(score.right, slot), threads, depth, stepAxis);
+    const rightStage = planStage(writer, loop.body, right(score.right, slot), threads, depth, lastOf(score));
     four.forEach((i) => loop.body.items.push(`var score_${slot}_${i} = vec4f();`));
-    const steps = writer.nested(loop.body, `for (var k0 = 0; k0 < ${inner}; k0 += ${depth})`);
-    const count = stepCount(steps.body, 'k', 'k0', inner, depth, innerAxes, kernel.innerExtents);
+    const extents = score.inner.map((axis) => all[axis]);
+    const steps = writer.nested(loop.body, `for (var k0 = 0; k0 < ${sizeOf(extents)}; k0 += ${depth})`);
+    const count = stepCount(steps.body, 'k', 'k0', sizeOf(extents), depth, score.inner, extents);
     const stores = [leftStages[slot], rightStage].flatMap((stage) => loadStage(writer, stage, count, [s.shared]));
     steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
     const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);

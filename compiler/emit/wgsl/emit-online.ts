@@ -2,6 +2,7 @@
  * Products consumed on the fly: for every row, the scores against streamed columns are reduced (a softmax's logsumexp) or
  * weigh a second product (attention, and the gradients of similarity losses) without ever being stored.
  */
+import { loopExtents } from '../../fuse/inline-maps.js';
 import type { OnlineKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import { accumulatorRule } from './accumulators.js';
@@ -45,10 +46,15 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
 
   const streamed = openLoops(writer, body, kernel.streamedExtents, rank, 'r');
   kernel.scores.forEach((_, k) => streamed.block.items.push(`var score_sum_${k} = 0.0;`));
-  const inner = openLoops(writer, streamed.block, kernel.innerExtents, rank + kernel.streamedExtents.length, 'd');
-  const products = writer.environment(row, ...streamed.loops, ...inner.loops);
-  const operands = kernel.scores.map((s) => [writer.value(s.left, products), writer.value(s.right, products)]);
-  operands.forEach(([left, right], k) => inner.block.items.push(`score_sum_${k} += (${left}) * (${right});`));
+  // Scores over the same axes are summed in one loop.
+  const all = loopExtents(kernel);
+  for (const first of new Set(kernel.scores.map((s) => s.inner[0]))) {
+    const together = kernel.scores.flatMap((s, k) => (s.inner[0] === first ? [{ ...s, k }] : []));
+    const inner = openLoops(writer, streamed.block, together[0].inner.map((axis) => all[axis]), first, 'd');
+    const products = writer.environment(row, ...streamed.loops, ...inner.loops);
+    const operands = together.map((s) => ({ k: s.k, left: writer.value(s.left, products), right: writer.value(s.right, products) }));
+    for (const { k, left, right } of operands) inner.block.items.push(`score_sum_${k} += (${left}) * (${right});`);
+  }
 
   const scored = writer.frame(streamed.block);
   kernel.scores.forEach((_, k) => {
