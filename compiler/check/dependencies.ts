@@ -1,4 +1,5 @@
 /** What a tensor depends on, and whether a gradient can flow there: reads inside `stop` count only as stopped. */
+import { bug } from '../../grammar/diagnostics/report.js';
 import type { Tensor } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { operands } from '../tensor/scalar.js';
@@ -15,25 +16,31 @@ export interface Dependencies {
 /** A function that gives the sources behind any tensor of a program, each tensor looked at once. */
 export function dependencyFinder(tensors: readonly Tensor[]): (id: TensorId) => Dependencies {
   const memo = new Map<TensorId, Dependencies>();
-  const find = (id: TensorId): Dependencies => {
-    const known = memo.get(id);
-    if (known !== undefined) return known;
+  const of = (id: TensorId, reads: ReturnType<typeof readsOfTensor>): Dependencies => {
     const live = new Set<TensorId>();
     const stopped = new Set<TensorId>();
     const all = new Set<TensorId>();
-    const take = (of: TensorId, inStop: boolean): void => {
-      const d = find(of);
+    for (const r of reads) {
+      const d = memo.get(r.tensor) ?? bug('a dependency that was not looked at');
       d.all.forEach((s) => all.add(s));
-      if (inStop) d.all.forEach((s) => stopped.add(s));
+      if (r.stopped) d.all.forEach((s) => stopped.add(s));
       else { d.live.forEach((s) => live.add(s)); d.stopped.forEach((s) => stopped.add(s)); }
-    };
+    }
     if (tensors[id].kind === 'source') { live.add(id); all.add(id); }
-    for (const r of readsOfTensor(tensors[id])) take(r.tensor, r.stopped);
-    const result = { live, stopped, all };
-    memo.set(id, result);
-    return result;
+    return { live, stopped, all };
   };
-  return find;
+  // Without recursion: rounds of a fixed-point block lie behind one another.
+  return (wanted) => {
+    const pending = [wanted];
+    for (let id = pending.at(-1); id !== undefined; id = pending.at(-1)) {
+      const reads = memo.has(id) ? [] : readsOfTensor(tensors[id]);
+      const missing = reads.flatMap((r) => (memo.has(r.tensor) ? [] : [r.tensor]));
+      if (missing.length > 0) { pending.push(...missing); continue; }
+      if (!memo.has(id)) memo.set(id, of(id, reads));
+      pending.pop();
+    }
+    return memo.get(wanted) ?? bug('a tensor that was not looked at');
+  };
 }
 
 /** Tensors on the way from `root` down, sources among them: those on a path without `stop`, and those on a path through one. */

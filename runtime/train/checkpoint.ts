@@ -27,7 +27,7 @@ export interface CheckpointFacts {
   readonly model: string;
   readonly settings: string;
   readonly score: number | null;
-  /** The latest run of each stage of this call, and the SHA-256 of what it wrote; null when none ran. */
+  /** The latest run of each stage, and the SHA-256 of what it wrote; null when none ran. */
   readonly stages: string | null;
 }
 

@@ -65,9 +65,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (perEpoch === 0) fail('SSL5020', { batch: manifest.batch, examples: data.train.examples });
   const binding = bindInputs(manifest, data.info);
   const schedule = scheduleActions(compiled.training.every, perEpoch);
-  const ran = new Map<string, StageResult>();
+  const ran = new Map<string, string>();
   const facts = (step: number, score: number | null): CheckpointFacts => ({
-    step, seed, score, steps: manifest.steps, batch: manifest.batch, examples: data.train.examples, model: manifest.model, settings: JSON.stringify(manifest.settings), stages: stageFacts(ran.values()),
+    step, seed, score, steps: manifest.steps, batch: manifest.batch, examples: data.train.examples, model: manifest.model, settings: JSON.stringify(manifest.settings), stages: ran.size === 0 ? null : [...ran.values()].join('; '),
   });
 
   let step = 0;
@@ -81,6 +81,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     step = before.step;
     saved = from.path;
     score = before.score;
+    for (const fact of before.stages?.split('; ') ?? []) ran.set(fact.slice(0, fact.indexOf('@')), fact);
   } else {
     // A folder without a checkpoint holds nothing to lose: its run ended before the first was written.
     if (latestCheckpoint(directory) !== null) fail('SSL5025', { directory });
@@ -173,7 +174,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       await settle(0);
       if (notFinite !== null) return;
       const result = await runStage({ session, manifest, split: data.train, binding }, stage, step);
-      ran.set(stage.name, result);
+      ran.set(stage.name, stageFact(result));
       log.append({ kind: 'stage', ...result });
       events({ kind: 'stage', ...result });
     }
@@ -237,10 +238,9 @@ async function takeParameters(session: Session, manifest: CompiledModel['manifes
   return take(session, manifest, tensors, path);
 }
 
-/** `cluster@195 assignment 3f5a...`: which stages ran last, when, and what they wrote. */
-function stageFacts(ran: Iterable<StageResult>): string | null {
-  const shown = [...ran].map((r) => [`${r.name}@${r.step}`, ...r.artifacts.map((a) => `${a.name} ${a.sha256}`)].join(' '));
-  return shown.length === 0 ? null : shown.join('; ');
+/** `cluster@195 assignment 3f5a...`: when a stage ran last, and what it wrote. */
+function stageFact(r: StageResult): string {
+  return [`${r.name}@${r.step}`, ...r.artifacts.map((a) => `${a.name} ${a.sha256}`)].join(' ');
 }
 
 async function knnOnData({ compiled, session, data }: TrainOptions, binding: ReturnType<typeof bindInputs>, wanted: KnnOptions): Promise<number | null> {
