@@ -116,13 +116,20 @@ export class DiscoveringStore implements Store {
     });
     return {
       parameters, size, segments,
-      targets: [...this.targets.values()].map((info) => {
-        const mine = place(parameters.filter((p) => p.path === info.of || p.path.startsWith(`${info.of}.`)));
-        return { info, parameters: mine, size: extent(mine) };
-      }),
+      targets: [...this.targets.values()].map((info) => placeTarget(info, parameters, size)),
       states: [...this.states.values()].map((s) => s.info),
     };
   }
+}
+
+/**
+ * A target of most of the parameters that follows the weights the step arrives at lies as they do, gaps and all: it then moves in the
+ * pass over memory that makes them.
+ */
+function placeTarget(info: TargetInfo, parameters: readonly PlacedParameter[], size: number): PlacedTarget {
+  const followed = parameters.filter((p) => p.path === info.of || p.path.startsWith(`${info.of}.`));
+  const own = place(followed);
+  return info.when === 'after' && 2 * extent(own) >= size ? { info, parameters: followed, size } : { info, parameters: own, size: extent(own) };
 }
 
 function place(parameters: readonly ParameterInfo[]): PlacedParameter[] {

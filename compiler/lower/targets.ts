@@ -21,9 +21,22 @@ function momentumOf(info: TargetInfo): Scalar {
 
 const blend = (momentum: Scalar, slow: Scalar, fast: Scalar): Scalar => add(mul(momentum, slow), mul(binary('sub', float(1), momentum), fast));
 
+/** The arena of a target before the first step: copies of the parameters it follows, zeros between and after. */
+export function initialTarget(b: ProgramBuilder, target: PlacedTarget, initial: (path: string) => TensorId): TensorId {
+  const parts = target.parameters.map((p) => {
+    const value = initial(p.path);
+    const { shape, origin: from } = b.tensor(value);
+    return { offset: p.offset, node: b.comprehension('f32', shape, null, b.identity(value), from) };
+  });
+  const end = target.parameters.reduce((n, p) => Math.max(n, alignElements(p.offset + sizeOf(p.shape))), 0);
+  if (end < target.size) parts.push({ offset: end, node: b.comprehension('f32', [target.size - end], null, float(0), origin(target.info.name)) });
+  return b.pack(parts.map((p) => p.node), origin(target.info.name), parts.map((p) => p.offset));
+}
+
 /** The arena of a target after it moved towards `followed`, the flat parameters. `info` is the target as this program met it. */
 export function movedTarget(b: ProgramBuilder, layout: Layout, target: PlacedTarget, info: TargetInfo, source: TensorId, followed: TensorId): TensorId {
   const momentum = momentumOf(info);
+  if (target.size === layout.size) return b.comprehension('f32', [target.size], null, blend(momentum, b.read(source, [index(0)]), b.read(followed, [index(0)])), origin(info.name));
   const parts = runs(target.parameters, layout).map((run) => {
     const fast = b.window(followed, run.from, [run.size], origin(info.of));
     const slow = b.window(source, run.to, [run.size], origin(info.name));

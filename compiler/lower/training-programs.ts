@@ -32,6 +32,7 @@ import type { Lengths } from './step-names.js';
 import { buildStages, discoverStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
+import { initialTarget } from './targets.js';
 import { close, constantTensor, ensureWhole, materialize, orderedFree, reshape, sumOf, tensorOfNode } from './tensor-value.js';
 import { entryOf, modelSettings, readTraining, selectModel, settingNames, sortOverrides } from './training-spec.js';
 import type { Overrides, TrainingSource } from './training-spec.js';
@@ -282,15 +283,11 @@ export function finishInit(b: ProgramBuilder, store: DiscoveringStore, layout: L
   }
   for (const t of layout.targets) {
     const flat = b.source(`target.${t.info.name}`, 'state', 'f32', [t.size], origin(t.info.name));
-    b.update(flat, b.pack(t.parameters.map((p) => copy(b, initial(p.path))), origin(t.info.name), t.parameters.map((p) => p.offset)));
+    b.update(flat, initialTarget(b, t, initial));
   }
   for (const [name, s] of store.states) {
     b.update(b.source(name, 'state', s.info.element, s.info.shape, origin(name)), s.initial);
   }
-}
-
-function copy(b: ProgramBuilder, id: TensorId): TensorId {
-  return b.comprehension('f32', b.tensor(id).shape, null, b.identity(id), b.tensor(id).origin);
 }
 
 /** A scalar that a step reports. */

@@ -37,15 +37,15 @@ describe('packing of lifetimes', () => {
   });
 
   it('wastes at most a tenth on the shape of a training step', () => {
-    // Activations of a deep network: written in order, read again in reverse order, with short-lived gradients.
-    fc.assert(fc.property(fc.array(fc.integer({ min: 1000, max: 400000 }), { minLength: 12, maxLength: 40 }), (sizes) => {
+    // Activations of a network, deep or not: written in order, read again in reverse order, with short-lived gradients.
+    fc.assert(fc.property(fc.array(fc.integer({ min: 1000, max: 400000 }), { minLength: 1, maxLength: 40 }), (sizes) => {
       const n = sizes.length;
       const list = sizes.flatMap((bytes, i): Lifetime[] => [
         { id: (2 * i) as TensorId, bytes, first: i, last: 2 * n - i },
         { id: (2 * i + 1) as TensorId, bytes, first: 2 * n - i - 1, last: 2 * n - i },
       ]);
       expect(packIntervals(list, 256).bytes).toBeLessThanOrEqual(1.1 * liveBound(list, 256));
-    }), { numRuns: 60 });
+    }), { numRuns: 300 });
   });
 });
 
