@@ -84,6 +84,8 @@ export interface TargetOptions {
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupStorageBytes: number;
   readonly subgroups: boolean;
+  /** Lanes of every subgroup, where the adapter has but one size. */
+  readonly subgroupSize?: number;
   /** A software adapter: schedules for it use register tiles and no workgroup memory. */
   readonly software: boolean;
   /** CPU: worker threads, main thread included, and whether relaxed SIMD may be used. */

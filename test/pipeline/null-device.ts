@@ -14,7 +14,7 @@ export interface NullDevice {
 export async function nullDevice(): Promise<NullDevice> {
   const adapter = await requestAdapter(await openDawn({ backend: 'null', adapter: null }));
   if (adapter === null) throw new Error('no null backend');
-  const device = await adapter.requestDevice();
+  const device = await adapter.requestDevice({ requiredFeatures: (['subgroups'] as const).filter((f) => adapter.features.has(f)) });
   const failure = new GpuFailure(device);
   return {
     device,

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import type { TargetOptions } from '../../compiler/api.js';
-import { gpuOptions, openTestDevice, softwareOptions } from '../wgsl/harness.js';
+import { gpuOptions, lanesOptions, openTestDevice, softwareOptions } from '../wgsl/harness.js';
 import type { NullDevice } from './null-device.js';
 import { acceptModules, nullDevice } from './null-device.js';
 import { chunkedModels, compile, expectSameSteps, models, titleOf } from './steps.js';
@@ -17,8 +17,9 @@ describe('the WGSL of a training', () => {
   beforeAll(async () => { checker = await nullDevice(); });
   afterAll(() => checker.close());
 
-  const schedules: readonly (readonly [string, TargetOptions])[] = [['a GPU', gpuOptions], ['a software adapter', softwareOptions]];
-  it.each([...models, ...chunkedModels].flatMap((m) => schedules.map(([name, options]) => [titleOf(m), name, m, options] as const)))('of %s for %s is accepted', async (_title, _name, m, options) => {
+  // Software adapters with and without subgroups, by turns.
+  const schedules = (k: number): readonly (readonly [string, TargetOptions])[] => [['a GPU', gpuOptions], ['a software adapter', k % 2 === 0 ? lanesOptions : softwareOptions]];
+  it.each([...models, ...chunkedModels].flatMap((m, k) => schedules(k).map(([name, options]) => [titleOf(m), name, m, options] as const)))('of %s for %s is accepted', async (_title, _name, m, options) => {
     await acceptModules(checker, compile(m, options).plan, options);
   });
 });
@@ -28,6 +29,6 @@ describe.skipIf(typeof opened === 'string')(`a training step on an adapter${reas
 
   it.each([...models, ...chunkedModels].map((m) => [titleOf(m), m] as const))('of %s agrees with the interpreter', async (_, m) => {
     if (typeof opened === 'string') throw new Error(opened);
-    await expectSameSteps(opened, compile(m, softwareOptions), m);
+    await expectSameSteps(opened, compile(m, opened.limits.subgroupSize === lanesOptions.subgroupSize ? lanesOptions : softwareOptions), m);
   }, 300_000);
 });

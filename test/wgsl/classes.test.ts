@@ -5,7 +5,7 @@ import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { Device } from '../../runtime/device/device.js';
 import { attention } from '../fuse/attention.js';
 import { numbers } from '../kernels/tools.js';
-import { expectAgreement, gpuOptions, openTestDevice, softwareOptions } from './harness.js';
+import { expectAgreement, gpuOptions, lanesOptions, openTestDevice, softwareOptions, subgroupOptions } from './harness.js';
 import { convolution, product, reduction, similarity } from './kernels.js';
 
 const opened = await openTestDevice();
@@ -31,6 +31,8 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax'] as const).flatMap((op) => [
     [`${op} of rows`, () => reduction(op, 5, [3, 17], 'rows')] as const,
     [`${op} of columns`, () => reduction(op, 33, [70], 'columns')] as const,
+    // Long enough that a GPU gives each row a workgroup.
+    [`${op} of long rows`, () => reduction(op, 3, [4, 301], 'rows')] as const,
   ]),
   ['sum to one number', () => reduction('sum', 1, [4001], 'rows')],
   ['logsumexp of one row', () => reduction('logsumexp', 1, [1500], 'rows')],
@@ -50,11 +52,17 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
 describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reason}`, () => {
   beforeAll(() => { if (typeof opened !== 'string') device = opened; });
   afterAll(() => device.close());
-  for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
+  for (const [schedules, options] of [['software', softwareOptions], ['lanes', lanesOptions], ['gpu', gpuOptions], ['subgroup', subgroupOptions]] as const) {
     // lavapipe takes many seconds to compile a tiled online kernel; one of each kind is run, the null backend checks the others.
     const tiled = ['similarity reduced', 'similarity weighing, wide, batched, with two scores'];
-    const chosen = programs.filter(([name]) =>
-      schedules === 'software' ? !name.includes('tiles') : !/^(similarity|attention)/.test(name) || tiled.includes(name));
+    const chosen = programs.filter(([name]) => {
+      switch (schedules) {
+        case 'software': return !name.includes('tiles');
+        case 'lanes': return /product|times|convolution|similarity|attention/.test(name) && !name.includes('tiles');
+        case 'gpu': return !/^(similarity|attention)/.test(name) || tiled.includes(name);
+        case 'subgroup': return / of long rows$| of one row$|to one number$/.test(name);
+      }
+    });
     it.each(chosen)(`${schedules} schedules: %s`, async (_name, build) => {
       const kernels = build();
       await expectAgreement(device, kernels, numbers(kernels.program, 7), options, 1e-4);

@@ -16,8 +16,12 @@ export const softwareOptions: WgslOptions = {
   target: 'wgsl', maxBindingBytes: 128 << 20, maxBindings: 8, maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 16384,
   subgroups: false, software: true, threads: 1, relaxedSimd: false, disabled: [],
 };
+/** Schedules of a software adapter whose subgroups have eight lanes, as lavapipe's have. */
+export const lanesOptions: WgslOptions = { ...softwareOptions, subgroups: true, subgroupSize: 8 };
 /** Schedules of a real GPU; a software adapter runs them too, slowly. */
 export const gpuOptions: WgslOptions = { ...softwareOptions, software: false, maxWorkgroupStorageBytes: 32768 };
+/** Schedules of a real GPU with subgroups, of any size. */
+export const subgroupOptions: WgslOptions = { ...gpuOptions, subgroups: true };
 
 /** Opens the software adapter VK_DRIVER_FILES names, or says why there is none. */
 export async function openTestDevice(): Promise<Device | string> {

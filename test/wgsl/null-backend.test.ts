@@ -7,7 +7,7 @@ import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { bufferUsage, openDawn, requestAdapter } from '../../runtime/device/gpu/dawn.js';
 import { GpuFailure } from '../../runtime/device/gpu/gpu-failure.js';
 import { makePipeline, preparePipelines } from '../../runtime/device/gpu/gpu-pipelines.js';
-import { gpuOptions, planOf, softwareOptions } from './harness.js';
+import { gpuOptions, lanesOptions, planOf, softwareOptions } from './harness.js';
 import { convolution, product, reduction, similarity } from './kernels.js';
 
 let device: GPUDevice;
@@ -41,7 +41,7 @@ const programs: readonly (() => KernelProgram)[] = [
 ];
 
 describe('generated WGSL is accepted', () => {
-  it.each([['software', softwareOptions], ['gpu', gpuOptions], ['roomy gpu', roomy], ['narrow gpu', narrow]] as const)('with %s schedules', async (_name, options) => {
+  it.each([['software', softwareOptions], ['software with subgroups', lanesOptions], ['gpu', gpuOptions], ['roomy gpu', roomy], ['narrow gpu', narrow]] as const)('with %s schedules', async (_name, options) => {
     const arena = device.createBuffer({ size: 256, usage: bufferUsage.storage });
     for (const build of programs) {
       const plan = planOf(build(), options);

@@ -77,7 +77,7 @@ it('a row a thread, and a workgroup a row', () => {
     fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
       let group = i32(workgroup.x);
       let thread = i32(local);
-      let start = min(thread, 0);
+      let start = min(group, 0);
       let point = group * 64 + thread;
       if (point >= 100) { return; }
       let v_0 = 64 * point;
@@ -160,7 +160,7 @@ it('a product in registers', () => {
     fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
       let group = i32(workgroup.x);
       let thread = i32(local);
-      let start = min(thread, 0);
+      let start = min(group, 0);
       let tile = group * 8 + thread;
       if (tile >= 2) { return; }
       let row_base = ((tile / 1) % 2) * 1;

@@ -15,6 +15,8 @@ export interface AccumulatorRule {
   readonly update: (a: (component: number) => string, value: string, position: string) => readonly string[];
   /** Statements that merge `b` into `a`. */
   readonly merge: (a: (component: number) => string, b: (component: number) => string) => readonly string[];
+  /** Statements that merge the subgroup's lanes; all have the total then. */
+  readonly across: (a: (component: number) => string) => readonly string[];
   readonly result: (a: (component: number) => string) => string;
   readonly helpers: readonly HelperName[];
 }
@@ -24,26 +26,27 @@ const highest = '3.4028234e+38';
 
 /** The rule for `op` over bodies of `type`. */
 export function accumulatorRule(op: ReduceOperator, type: ScalarType): AccumulatorRule {
-  const simple = (component: Component, join: (a: string, b: string) => string): AccumulatorRule => ({
+  const simple = (component: Component, subgroup: string, join: (a: string, b: string) => string): AccumulatorRule => ({
     components: [component],
     update: (a, value) => [`${a(0)} = ${join(a(0), value)};`],
     merge: (a, b) => [`${a(0)} = ${join(a(0), b(0))};`],
+    across: (a) => [`${a(0)} = ${subgroup}(${a(0)});`],
     result: (a) => a(0),
     helpers: [],
   });
   const zero = type === 'f32' ? '0.0' : '0';
   const asBool = (x: string): string => (type === 'bool' ? x : `(${x} != ${zero})`);
   switch (op) {
-    case 'sum': return simple({ suffix: 'sum', type, start: zero }, (a, b) => `${a} + ${b}`);
-    case 'prod': return simple({ suffix: 'product', type, start: type === 'f32' ? '1.0' : '1' }, (a, b) => `${a} * ${b}`);
-    case 'max': return simple({ suffix: 'largest', type, start: type === 'f32' ? lowest : 'i32(-2147483648)' }, (a, b) => `max(${a}, ${b})`);
-    case 'min': return simple({ suffix: 'smallest', type, start: type === 'f32' ? highest : '2147483647' }, (a, b) => `min(${a}, ${b})`);
+    case 'sum': return simple({ suffix: 'sum', type, start: zero }, 'subgroupAdd', (a, b) => `${a} + ${b}`);
+    case 'prod': return simple({ suffix: 'product', type, start: type === 'f32' ? '1.0' : '1' }, 'subgroupMul', (a, b) => `${a} * ${b}`);
+    case 'max': return simple({ suffix: 'largest', type, start: type === 'f32' ? lowest : 'i32(-2147483648)' }, 'subgroupMax', (a, b) => `max(${a}, ${b})`);
+    case 'min': return simple({ suffix: 'smallest', type, start: type === 'f32' ? highest : '2147483647' }, 'subgroupMin', (a, b) => `min(${a}, ${b})`);
     case 'any': return {
-      ...simple({ suffix: 'any', type: 'bool', start: 'false' }, (a, b) => `${a} || ${b}`),
+      ...simple({ suffix: 'any', type: 'bool', start: 'false' }, 'subgroupAny', (a, b) => `${a} || ${b}`),
       update: (a, value) => [`${a(0)} = ${a(0)} || ${asBool(value)};`],
     };
     case 'all': return {
-      ...simple({ suffix: 'all', type: 'bool', start: 'true' }, (a, b) => `${a} && ${b}`),
+      ...simple({ suffix: 'all', type: 'bool', start: 'true' }, 'subgroupAll', (a, b) => `${a} && ${b}`),
       update: (a, value) => [`${a(0)} = ${a(0)} && ${asBool(value)};`],
     };
     case 'logsumexp': return {
@@ -61,6 +64,7 @@ export function accumulatorRule(op: ReduceOperator, type: ScalarType): Accumulat
         `  ${a(0)} = ${b(0)};`,
         `} else { ${a(1)} += ${b(1)} * exp_f32(${b(0)} - ${a(0)}); }`,
       ],
+      across: (a) => ['{', `  let top = subgroupMax(${a(0)});`, `  ${a(1)} = subgroupAdd(${a(1)} * exp_f32(${a(0)} - top));`, `  ${a(0)} = top;`, '}'],
       result: (a) => `${a(0)} + log_f32(${a(1)})`,
       helpers: ['exp_f32', 'log_f32'],
     };
@@ -72,6 +76,7 @@ export function accumulatorRule(op: ReduceOperator, type: ScalarType): Accumulat
       merge: (a, b) => [
         `if (${b(0)} > ${a(0)} || (${b(0)} == ${a(0)} && ${b(1)} < ${a(1)})) { ${a(0)} = ${b(0)}; ${a(1)} = ${b(1)}; }`,
       ],
+      across: (a) => ['{', `  let top = subgroupMax(${a(0)});`, `  ${a(1)} = subgroupMin(select(2147483647, ${a(1)}, ${a(0)} == top));`, `  ${a(0)} = top;`, '}'],
       result: (a) => `select(${a(1)}, 0, ${a(1)} == 2147483647)`,
       helpers: [],
     };

@@ -11,7 +11,9 @@ import { add, index, int, mul } from '../../tensor/scalar.js';
 import type { Emitter, KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { ContractSchedule } from './schedule.js';
+import { laneSums } from './lane-sums.js';
 import { scheduleContract } from './schedule.js';
+import type { LanesSchedule } from './schedule-lanes.js';
 import { countFrame, loadStage, planStage, stepCount } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
@@ -32,7 +34,11 @@ export const emitContract: Emitter<ContractKernel> = (kernel, writer, limits) =>
     steps: sizeOf(kernel.reduceExtents),
   };
   const schedule = scheduleContract(kernel, limits);
-  return schedule.kind === 'registers' ? emitRegisters(kernel, writer, shape, schedule) : emitTiles(kernel, writer, shape, schedule);
+  switch (schedule.kind) {
+    case 'registers': return emitRegisters(kernel, writer, shape, schedule);
+    case 'tiles': return emitTiles(kernel, writer, shape, schedule);
+    case 'lanes': return emitLanes(kernel, writer, shape, schedule);
+  }
 };
 
 /** The row-major place of a parallel point, as a scalar of its axes. */
@@ -127,6 +133,43 @@ export function openLoops(writer: KernelWriter, outer: Block, extents: readonly 
     block = loop.body;
   });
   return { loops, block: loops[loops.length - 1].body };
+}
+
+/** A subgroup a tile: each lane loads a few values of both operands, those of one are broadcast, and each lane multiplies all of them with its own. */
+function emitLanes(kernel: ContractKernel, writer: KernelWriter, shape: Shape, schedule: LanesSchedule): KernelText {
+  const { size, spread, shared, own } = schedule;
+  const columnsAreOwn = spread === 'columns';
+  const [blockRows, blockColumns] = (columnsAreOwn ? [shared, own] : [own, shared]).map((n) => n * size);
+  const rowTiles = Math.ceil(shape.rows / blockRows);
+  const columnTiles = Math.ceil(shape.columns / blockColumns);
+  const body = writer.root.body;
+  body.items.push(
+    'let lane = i32(subgroup_lane);',
+    `let row_base = ((group / ${columnTiles}) % ${rowTiles}) * ${blockRows};`, `let column_base = (group % ${columnTiles}) * ${blockColumns};`,
+  );
+  const batch = countFrame(writer, body, 'batch', `group / ${rowTiles * columnTiles}`, null, kernel.batch, pick(kernel.extents, kernel.batch));
+  const frames = (what: 'row' | 'column', count: number, block: number, size_: number, axes: readonly number[]): Frame[] =>
+    Array.from({ length: count }, (_, i) => countFrame(writer, body, `${what}_${i}`, `${what}_base + lane${i === 0 ? '' : ` + ${i * size}`}`, size_ % block === 0 ? null : size_, axes, pick(kernel.extents, axes)));
+  const rowFrames = frames('row', blockRows / size, blockRows, shape.rows, kernel.rows);
+  const columnFrames = frames('column', blockColumns / size, blockColumns, shape.columns, kernel.columns);
+  const laid = laneSums('sum', shared * size, own);
+  laid.declare(body);
+
+  const { loops, block } = openLoops(writer, body, kernel.reduceExtents, kernel.extents.length, 'r');
+  const left = rowFrames.map((frame) => writer.variable(kernel.left, writer.environment(batch, frame, ...loops), 'left'));
+  const right = columnFrames.map((frame) => writer.variable(kernel.right, writer.environment(batch, frame, ...loops), 'right'));
+  const kept = laid.own(block, columnsAreOwn ? right : left);
+  (columnsAreOwn ? left : right).forEach((value, v) => {
+    for (let l = 0; l < size; l++) block.items.push(...laid.add(v * size + l, `subgroupBroadcast(${value}, ${l}u)`, kept));
+  });
+  const sums: Sums = { width: 1, name: (row, column) => (columnsAreOwn ? laid.part(row, column) : laid.part(column, row)) };
+  const eachText = (what: string, counter: string): string => `${what}_base + ${counter}`;
+  const ownText = (what: string, counter: string): string => `${what}_base + ${counter} * ${size} + lane`;
+  finishTile(kernel, writer, shape, body, batch, sums, columnsAreOwn ? shared * size : own, columnsAreOwn ? own : shared * size,
+    columnsAreOwn ? eachText('row', 'i') : ownText('row', 'i'), columnsAreOwn ? ownText('column', 'j') : eachText('column', 'j'));
+  return {
+    threads: size, groups: shape.batch * rowTiles * columnTiles, shared: [], builtins: ['@builtin(subgroup_invocation_id) subgroup_lane: u32'], features: ['subgroups'],
+  };
 }
 
 function emitTiles(kernel: ContractKernel, writer: KernelWriter, shape: Shape, schedule: Extract<ContractSchedule, { kind: 'tiles' }>): KernelText {

@@ -10,6 +10,7 @@ import { openLoops, pointOf } from './emit-contract.js';
 import { linearIndex } from './emit-reduce.js';
 import type { Emitter } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
+import { emitOnlineLanes } from './emit-online-lanes.js';
 import { emitOnlineTiles } from './emit-online-tiles.js';
 import type { OnlineSchedule } from './schedule.js';
 import { scheduleOnline } from './schedule.js';
@@ -19,7 +20,11 @@ import type { KernelWriter } from './writer.js';
 
 export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
   const schedule = scheduleOnline(kernel, limits);
-  return schedule.kind === 'tiles' ? emitOnlineTiles(kernel, writer, schedule) : emitOnlineRegisters(kernel, writer, schedule);
+  switch (schedule.kind) {
+    case 'registers': return emitOnlineRegisters(kernel, writer, schedule);
+    case 'tiles': return emitOnlineTiles(kernel, writer, schedule);
+    case 'lanes': return emitOnlineLanes(kernel, writer, schedule);
+  }
 };
 
 /** A thread a row and strip of columns. */

@@ -1,6 +1,7 @@
 /**
  * Reductions. `points` points a workgroup with `lanes` threads each: one lane is the row-a-thread form; more lanes take
- * every lanes-th element and are merged through workgroup memory, halving, always in the same order.
+ * every lanes-th element and are merged through workgroup memory, halving, or by subgroups of whatever size and then one by
+ * one, always in the same order.
  */
 import type { ReduceKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
@@ -10,7 +11,7 @@ import { accumulatorRule } from './accumulators.js';
 import type { Emitter } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import { scheduleReduce } from './schedule.js';
-import type { Frame } from './writer.js';
+import type { Block, Frame } from './writer.js';
 
 export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
   const rank = kernel.extents.length;
@@ -22,7 +23,7 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
   const components = rules.flatMap((rule, k) => rule.components.map((c) => ({ ...c, name: `${c.suffix}_${k}_acc` })));
   const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_acc`;
-  const { points: perGroup, lanes } = scheduleReduce(kernel, components.length * 4, limits);
+  const { points: perGroup, lanes, merge } = scheduleReduce(kernel, components.length * 4, limits);
   const threads = perGroup * lanes;
   const groups = Math.ceil(points / perGroup);
   const body = writer.root.body;
@@ -65,33 +66,47 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
   const values = kernel.reductions.map((r) => writer.variable(r.body, environment, 'value'));
   kernel.reductions.forEach((_, k) => inner.body.items.push(...rules[k].update(nameOf(k), values[k], position)));
 
-  const shared: string[] = [];
-  if (lanes > 1) {
-    components.forEach((c) => {
-      shared.push(`var<workgroup> ${c.name}_parts: array<${c.type}, ${threads}>;`);
-      body.items.push(`${c.name}_parts[thread] = ${c.name};`);
-    });
+  const memory = lanes === 1 ? [] : components.map((c) => `var<workgroup> ${c.name}_parts: array<${c.type}, ${merge === 'subgroups' ? threads / 4 : threads}>;`);
+  const takeIn = (block: Block, k: number, from: string): void => {
+    const mine = nameOf(k);
+    const theirs = (c: number): string => `${mine(c)}_other`;
+    rules[k].components.forEach((_, c) => block.items.push(`let ${theirs(c)} = ${mine(c)}_parts[${from}];`));
+    block.items.push(...rules[k].merge(mine, theirs));
+  };
+  if (merge === 'subgroups') {
+    rules.forEach((rule, k) => body.items.push(...rule.across(nameOf(k))));
+    writer.nested(body, 'if (subgroup_lane == 0u)').body.items.push(...components.map((c) => `${c.name}_parts[subgroup] = ${c.name};`));
     body.items.push('workgroupBarrier();');
+  } else if (lanes > 1) {
+    body.items.push(...components.map((c) => `${c.name}_parts[thread] = ${c.name};`), 'workgroupBarrier();');
     const step = laneFirst ? 1 : perGroup;
     const tree = writer.nested(body, `for (var half = ${lanes / 2}; half > 0; half /= 2)`);
-    const merge = writer.nested(tree.body, 'if (lane < half)');
-    merge.body.items.push(`let other = thread + half${step === 1 ? '' : ` * ${step}`};`);
+    const lower = writer.nested(tree.body, 'if (lane < half)');
+    lower.body.items.push(`let other = thread + half${step === 1 ? '' : ` * ${step}`};`);
     kernel.reductions.forEach((_, k) => {
-      const mine = nameOf(k);
-      const theirs = (c: number): string => `${mine(c)}_other`;
-      rules[k].components.forEach((_c, c) => merge.body.items.push(`let ${theirs(c)} = ${mine(c)}_parts[other];`));
-      merge.body.items.push(...rules[k].merge(mine, theirs));
-      rules[k].components.forEach((_c, c) => merge.body.items.push(`${mine(c)}_parts[thread] = ${mine(c)};`));
+      takeIn(lower.body, k, 'other');
+      lower.body.items.push(...rules[k].components.map((_c, c) => `${nameOf(k)(c)}_parts[thread] = ${nameOf(k)(c)};`));
     });
     tree.body.items.push('workgroupBarrier();');
   }
   const last = lanes > 1 ? writer.nested(body, `if (lane == 0 && place < ${points})`) : writer.frame(body);
+  if (merge === 'subgroups') {
+    // The first thread need not be of the first subgroup: it starts anew and takes in all of them in their order.
+    last.block.items.push(...components.map((c) => `${c.name} = ${c.start};`));
+    const each: Block = { items: [], indent: last.block.indent + 1 };
+    kernel.reductions.forEach((_, k) => takeIn(each, k, 's'));
+    last.block.items.push('for (var s = 0u; s < subgroups; s++) {', each, '}');
+  }
   rules.forEach((rule, k) => {
     last.block.items.push(`let total_${k} = ${rule.result(nameOf(k))};`);
     last.accumulators.set(k, `total_${k}`);
   });
   writeStores(kernel.stores, writer, writer.environment(frame, last), last.body, 'point');
-  return { threads, groups, shared, builtins: [], features: [] };
+  return {
+    threads, groups, shared: memory,
+    builtins: merge === 'subgroups' ? ['@builtin(subgroup_invocation_id) subgroup_lane: u32', '@builtin(subgroup_id) subgroup: u32', '@builtin(num_subgroups) subgroups: u32'] : [],
+    features: merge === 'subgroups' ? ['subgroups'] : [],
+  };
 };
 
 /** The row-major position of r0, r1, ... */

@@ -6,14 +6,20 @@
 import type { TargetOptions } from '../../api.js';
 import type { ContractKernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
+import type { LanesSchedule, OnlineLanesSchedule } from './schedule-lanes.js';
+import { scheduleLanes, scheduleOnlineLanes } from './schedule-lanes.js';
 
 /** What a schedule depends on. */
-export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'software'>;
+export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'software'>;
 
-/** `points` parallel points a workgroup, each reduced by `lanes` threads; `lanes` > 1 uses workgroup memory. */
+/**
+ * `points` parallel points a workgroup, each reduced by `lanes` threads. Several lanes are merged through workgroup memory, or,
+ * where one point has the whole workgroup, each subgroup by itself and then the subgroups.
+ */
 export interface ReduceSchedule {
   readonly points: number;
   readonly lanes: number;
+  readonly merge: 'tree' | 'subgroups';
 }
 
 export type ContractSchedule =
@@ -23,12 +29,14 @@ export type ContractSchedule =
    * A workgroup computes blockRows x blockColumns, staging `depth` steps at a time in workgroup memory; each thread has
    * rows x columns of it. `split` groups of threads share a tile, each taking every split-th step.
    */
-  | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number; readonly depth: number; readonly rows: number; readonly columns: number; readonly split: number };
+  | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number; readonly depth: number; readonly rows: number; readonly columns: number; readonly split: number }
+  | LanesSchedule;
 
 export type OnlineSchedule =
   | { readonly kind: 'registers'; readonly columns: number; readonly threads: number }
   /** A workgroup takes blockRows rows and streams 64 columns at a time, 4 x 4 scores a thread; of a second product it has blockColumns columns. */
-  | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number };
+  | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number }
+  | OnlineLanesSchedule;
 
 const product = (sizes: readonly number[], axes: readonly number[]): number => axes.reduce((n, axis) => n * sizes[axis], 1);
 
@@ -51,13 +59,13 @@ export function scheduleReduce(kernel: ReduceKernel, bytes: number, limits: Sche
   const points = sizeOf(kernel.extents);
   const length = sizeOf(kernel.reduceExtents);
   const threads = Math.min(256, limits.maxWorkgroupInvocations, powerOfTwoBelow(limits.maxWorkgroupStorageBytes / Math.max(4, bytes)));
-  const alone: ReduceSchedule = { points: limits.software ? 64 : Math.min(64, threads), lanes: 1 };
+  const alone: ReduceSchedule = { points: limits.software ? 64 : Math.min(64, threads), lanes: 1, merge: 'tree' };
   if (threads < 32 || length < 32) return alone;
-  if (limits.software) return points >= 16 || length < 1024 ? alone : { points: 1, lanes: Math.min(64, threads) };
+  if (limits.software) return points >= 16 || length < 1024 ? alone : { points: 1, lanes: Math.min(64, threads), merge: 'tree' };
   // Enough threads to fill a GPU, no more lanes a point than every lane has a few elements for.
   const wanted = Math.min(powerOfTwoBelow(131072 / points), powerOfTwoBelow(length / 4), threads);
   const lanes = wanted < 4 ? 1 : wanted;
-  return lanes === 1 ? alone : { points: threads / lanes, lanes };
+  return lanes === 1 ? alone : { points: threads / lanes, lanes, merge: limits.subgroups && lanes === threads ? 'subgroups' : 'tree' };
 }
 
 export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits): ContractSchedule {
@@ -65,6 +73,7 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
   const columns = product(kernel.extents, kernel.columns);
   const batch = product(kernel.extents, kernel.batch);
   const depth = sizeOf(kernel.reduceExtents);
+  if (limits.software && limits.subgroupSize !== undefined) return scheduleLanes(kernel, { batch, rows, columns }, limits.subgroupSize);
   const small = rows < 8 || columns < 8 || depth < 4;
   if (limits.software || small || limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) {
     const most = limits.software ? 8 : 4;
@@ -89,10 +98,14 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
 export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule {
   const columns = product(kernel.extents, kernel.columns);
   const registers: OnlineSchedule = { kind: 'registers', columns: Math.min(columns, 32), threads: limits.software ? 8 : 64 };
-  if (limits.software || limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) return registers;
   const rows = product(kernel.extents, kernel.rows);
-  const tileable = rows >= 8 && sizeOf(kernel.streamedExtents) >= 16 && (kernel.combine.kind === 'contract' || columns === 1);
-  if (!tileable) return registers;
+  const tileable = kernel.combine.kind === 'contract' || columns === 1;
+  if (limits.software) {
+    return tileable && limits.subgroupSize !== undefined && rows >= limits.subgroupSize / 2
+      ? scheduleOnlineLanes(rows, kernel.combine.kind === 'contract' ? columns : null, limits.subgroupSize)
+      : registers;
+  }
+  if (!tileable || rows < 8 || sizeOf(kernel.streamedExtents) < 16 || limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) return registers;
   const roomy = limits.maxWorkgroupInvocations >= 256 && limits.maxWorkgroupStorageBytes >= 32768;
   const components = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length * 2 : 0;
   if (components * 1024 + 5120 > limits.maxWorkgroupStorageBytes) return registers;

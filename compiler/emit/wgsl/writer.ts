@@ -106,17 +106,17 @@ export class KernelWriter {
   }
 
   /**
-   * A loop over `name` from 0. `rolled` keeps drivers from unrolling it, by a start that they cannot see is zero: software
+   * A loop over `name` from 0, in steps. `rolled` keeps drivers from unrolling it, by a start that they cannot see is zero: software
    * adapters take minutes to compile nests of short loops that they have unrolled.
    */
-  loop(block: Block, name: string, size: number): Frame {
+  loop(block: Block, name: string, size: number, step = 1): Frame {
     if (this.rolled) this.startsUsed = true;
-    return this.nested(block, `for (var ${name} = ${this.rolled ? 'start' : '0'}; ${name} < ${size}; ${name}++)`);
+    return this.nested(block, `for (var ${name} = ${this.rolled ? 'start' : '0'}; ${name} < ${size}; ${step === 1 ? `${name}++` : `${name} += ${step}`})`);
   }
 
   /** Declarations that the body needs before it. */
   preamble(): readonly string[] {
-    return this.startsUsed ? ['let start = min(thread, 0);'] : [];
+    return this.startsUsed ? ['let start = min(group, 0);'] : [];
   }
 
   environment(...frames: readonly Frame[]): Environment {

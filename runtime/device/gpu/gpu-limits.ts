@@ -11,7 +11,7 @@ type AskedLimit = (typeof asked)[number];
 
 /** What decides about an adapter, as an adapter has it and as the probing process reports it. */
 export interface AdapterFacts {
-  readonly info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'>;
+  readonly info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'> & Partial<Pick<GPUAdapterInfo, 'subgroupMinSize' | 'subgroupMaxSize'>>;
   readonly limits: Readonly<Record<AskedLimit, number>>;
   readonly features: { has(name: string): boolean };
 }
@@ -22,13 +22,16 @@ export function requiredLimits(adapter: GPUAdapter): Record<string, number> {
 }
 
 export function deviceLimits(adapter: AdapterFacts): DeviceLimits {
-  const { limits } = adapter;
+  const { limits, info } = adapter;
+  const subgroups = adapter.features.has('subgroups');
+  const sizes = subgroups && info.subgroupMinSize !== undefined && info.subgroupMinSize === info.subgroupMaxSize ? { subgroupSize: info.subgroupMinSize } : {};
   return {
     maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
     maxBindings: limits.maxStorageBuffersPerShaderStage,
     maxWorkgroupInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
     maxWorkgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
-    subgroups: adapter.features.has('subgroups'),
-    software: isSoftware(adapter.info),
+    subgroups,
+    ...sizes,
+    software: isSoftware(info),
   };
 }

@@ -51,9 +51,9 @@ async function tryOut(adapter) {
       const fast = { powerPreference: 'high-performance' };
       const adapter = (await gpu.requestAdapter(fast)) ?? (await gpu.requestAdapter({ ...fast, featureLevel: 'compatibility' }));
       if (adapter === null) { say({ kind: 'missing', backend, problem: '' }); continue; }
-      const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+      const { vendor, architecture, device, description, isFallbackAdapter, subgroupMinSize, subgroupMaxSize } = adapter.info;
       say({
-        kind: 'found', backend, info: { vendor, architecture, device, description, isFallbackAdapter },
+        kind: 'found', backend, info: { vendor, architecture, device, description, isFallbackAdapter, subgroupMinSize, subgroupMaxSize },
         features: [...adapter.features], limits: Object.fromEntries(limits.map((name) => [name, adapter.limits[name]])),
       });
       await tryOut(adapter).then(() => say({ kind: 'works', backend }), (error) => say({ kind: 'fails', backend, problem: words(error) }));
