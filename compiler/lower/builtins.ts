@@ -38,7 +38,7 @@ export const dataKinds: Readonly<Record<string, readonly string[]>> = {
   idx: ['images', 'labels', 'testImages', 'testLabels'],
   cifar: ['path'],
   images: ['path', 'size', 'holdout'],
-  rooms: ['size', 'frames', 'stride', 'examples'],
+  rooms: ['size', 'frames', 'steps', 'stride', 'examples'],
   image_pairs: ['first', 'second', 'size', 'holdout'],
 };
 

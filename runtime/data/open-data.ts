@@ -105,12 +105,13 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
   rooms: {
     doc: 'walks of a dot through two rooms, made as they are read, and the world they are from',
     arguments: [
-      number('size', 'pixels of a side', 32), number('frames', 'pictures in a walk', 9), number('stride', 'length of an action, of 65 units', 2.5), number('examples', 'walks to train on', 100_000),
+      number('size', 'pixels of a side', 32), number('frames', 'pictures seen of a walk', 9), number('steps', 'actions of a whole walk', 36),
+      number('stride', 'length of an action, of 65 units', 2.5), number('examples', 'walks to train on', 100_000),
     ],
     open: async (get, context) => {
       const frames = Math.floor(get.number('frames'));
       if (frames < 2) return fail('SSL5004', { kind: 'rooms', argument: 'frames', expected: 'at least 2 pictures', found: String(frames) }, context.span);
-      return openTwoRooms({ size: get.number('size'), frames, stride: get.number('stride'), examples: Math.max(2, Math.floor(get.number('examples'))) });
+      return openTwoRooms({ size: get.number('size'), frames, steps: Math.floor(get.number('steps')), stride: get.number('stride'), examples: Math.max(2, Math.floor(get.number('examples'))) });
     },
   },
   image_pairs: {

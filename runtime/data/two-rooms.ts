@@ -1,7 +1,8 @@
 /**
  * Walks through two rooms, made when they are asked for: example n is a pure function of its number. Each is a layout of its
- * own, a start, and actions that keep roughly to a direction; a third of them pass the door. The classes, for
- * evaluation, are the cells of a 4 x 4 grid in which the walk begins.
+ * own, a start, and actions that keep roughly to a direction; a third of them are led through the door. What is seen is a
+ * window of a longer walk, so that many are at a wall and few at the door, as in the world's own data. The classes, for
+ * evaluation, are the cells of a 4 x 4 grid in which the window begins.
  */
 import type { HostArray } from '../device/device.js';
 import { splitMix } from '../train/data-order.js';
@@ -13,8 +14,10 @@ import { bug } from '../../grammar/diagnostics/report.js';
 export interface TwoRoomsOptions {
   /** Pixels on a side of a picture. */
   readonly size: number;
-  /** Pictures in a walk; one action fewer. */
+  /** Pictures of a walk, one after the other; one action fewer. */
   readonly frames: number;
+  /** Actions of a whole walk, of which the pictures show a window. */
+  readonly steps: number;
   /** Length of an action, on average, in units of the world (65 on a side). */
   readonly stride: number;
   readonly examples: number;
@@ -77,11 +80,20 @@ interface Walk {
   readonly actions: readonly Place[];
 }
 
-/** Walk number `number`: about a third lead through the door at some step. */
-function drawWalk({ frames, stride }: TwoRoomsOptions, stream: number, number: number): Walk {
+/** What is seen of walk number `number`. */
+function drawWindow(options: TwoRoomsOptions, stream: number, number: number): Walk {
   const random = randomOf(stream, number);
+  const { rooms, start, actions } = drawWalk(options, random);
+  const seen = options.frames - 1;
+  const from = Math.floor(random() * (actions.length - seen + 1));
+  const place = actions.slice(0, from).reduce((at, a) => move(rooms, at, a.x, a.y), start);
+  return { rooms, start: place, actions: actions.slice(from, from + seen) };
+}
+
+/** A whole walk: about a third lead through the door at some step. */
+function drawWalk({ frames, steps: wanted, stride }: TwoRoomsOptions, random: Random): Walk {
   const rooms = drawRooms(random);
-  const steps = frames - 1;
+  const steps = Math.max(wanted, frames - 1);
   if (random() >= 0.35) {
     const start = drawPlace(rooms, random);
     return { rooms, start, actions: drawActions(steps, 2 * Math.PI * random(), stride, random) };
@@ -99,22 +111,25 @@ function drawWalk({ frames, stride }: TwoRoomsOptions, stream: number, number: n
 function walks(options: TwoRoomsOptions, examples: number, stream: number): Split {
   const { size, frames } = options;
   const picture = size * size * 2;
+  let labels: Int32Array | null = null;
   return {
     examples,
     resident: false,
     input: (name) => bug(`walks are made as they are read, and \`${name}\` is not in memory`),
     rows: async (indices, into) => {
       for (let i = 0; i < indices.length; i++) {
-        const walk = drawWalk(options, stream, indices[i]);
+        const walk = drawWindow(options, stream, indices[i]);
         if ('action' in into) into['action'].set(walk.actions.flatMap((a) => [a.x / options.stride, a.y / options.stride]), i * (frames - 1) * 2);
         if ('x' in into) writePictures(walk, size, into['x'], i * frames * picture);
       }
     },
-    labels: Int32Array.from({ length: examples }, (_, i) => {
-      const { start } = drawWalk(options, stream, i);
-      const cell = (v: number): number => Math.min(cells - 1, Math.floor((v / side) * cells));
-      return cell(start.y) * cells + cell(start.x);
-    }),
+    get labels() {
+      return (labels ??= Int32Array.from({ length: examples }, (_, i) => {
+        const { start } = drawWindow(options, stream, i);
+        const cell = (v: number): number => Math.min(cells - 1, Math.floor((v / side) * cells));
+        return cell(start.y) * cells + cell(start.x);
+      }));
+    },
     exampleNames: null,
   };
 }

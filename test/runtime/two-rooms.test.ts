@@ -42,7 +42,7 @@ describe('the world', () => {
 });
 
 describe('walks', () => {
-  const options = { size: 16, frames: 5, stride: 2.5, examples: 50 };
+  const options = { size: 16, frames: 5, steps: 12, stride: 2.5, examples: 50 };
   const data = openTwoRooms(options);
   const read = async (split: typeof data.train, indices: number[]): Promise<{ x: Uint8Array; action: Float32Array }> => {
     const into = { x: new Uint8Array(indices.length * 5 * 16 * 16 * 2), action: new Float32Array(indices.length * 4 * 2) };
