@@ -67,7 +67,7 @@ describe('walks', () => {
     second.forEach((v, i) => expect(features.values[picture + i]).toBeCloseTo(v / 255, 6));
   });
 
-  it('have actions of 0.2 to 1.8 strides, classes by where they begin, and a third of them leads through the door', async () => {
+  it('have actions of 0.2 to 1.8 strides and classes by where they begin', async () => {
     const { action } = await read(data.train, Array.from({ length: 50 }, (_, i) => i));
     for (let i = 0; i < action.length; i += 2) {
       const length = Math.hypot(action[i], action[i + 1]);
@@ -75,6 +75,17 @@ describe('walks', () => {
       expect(length).toBeLessThan(1.801);
     }
     expect(data.train.labels?.every((l) => l >= 0 && l < 16)).toBe(true);
+  });
+
+  it('are windows of longer walks, which are oftener at a wall, where the picture stays the same', async () => {
+    const still = async (steps: number): Promise<number> => {
+      const walks = 60;
+      const into = { x: new Uint8Array(walks * 5 * 16 * 16 * 2), action: new Float32Array(walks * 4 * 2) };
+      await openTwoRooms({ ...options, steps, examples: walks }).train.rows(Array.from({ length: walks }, (_, i) => i), into);
+      const picture = (n: number): string => into.x.subarray(n * 512, (n + 1) * 512).join();
+      return Array.from({ length: walks * 5 }, (_, n) => n).filter((n) => n % 5 > 0 && picture(n) === picture(n - 1)).length;
+    };
+    expect(await still(40)).toBeGreaterThan(2 * await still(4));
   });
 
   it('come with episodes from one room to the other, the same every time', () => {
