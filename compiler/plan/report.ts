@@ -7,6 +7,8 @@ import { isComputed, sizeOf } from '../tensor/program.js';
 import { totalCost } from './cost.js';
 import type { Entry, LaunchCost, Plan } from './plan.js';
 import { tensorBytes } from './lifetimes.js';
+import { similaritiesOf, similarityLines } from './similarities.js';
+import type { Similarities } from './similarities.js';
 
 export interface ReportedKernel extends LaunchCost {
   readonly name: string;
@@ -25,6 +27,8 @@ export interface ReportedEntry extends LaunchCost {
   readonly liveBytes: number;
   /** The largest tensors that this entry computes and keeps in memory. */
   readonly largest: readonly { readonly name: string; readonly shape: readonly number[]; readonly bytes: number }[];
+  /** Products of rows and columns that are normalised: which are never stored, and which are. */
+  readonly similarities: Similarities;
   readonly kernels: readonly ReportedKernel[];
 }
 
@@ -61,7 +65,7 @@ function reportEntry(entry: Entry, kernels: KernelProgram | undefined): Reported
       const { origin, shape } = kernels.program.tensors[id];
       return { name: origin.name, shape, bytes: tensorBytes(kernels.program, id) };
     });
-  return { name: entry.name, launches: launches.length, ...total, intensity: intensityOf(total), peakBytes: entry.peakBytes, liveBytes: entry.liveBytes, largest, kernels: launches };
+  return { name: entry.name, launches: launches.length, ...total, intensity: intensityOf(total), peakBytes: entry.peakBytes, liveBytes: entry.liveBytes, largest, similarities: kernels === undefined ? { streamed: [], stored: [] } : similaritiesOf(kernels), kernels: launches };
 }
 
 /** `12.3 M`, `4.56 Gi`: three digits. */
@@ -82,6 +86,7 @@ function reportText(report: PlanReport): string {
   for (const e of report.entries) {
     lines.push(`${e.name}: ${e.launches} launches, ${inUnits(e.flops, 1000)} FLOP, ${inUnits(e.bytesRead, 1024)}B read, ${inUnits(e.bytesWritten, 1024)}B written, ${e.intensity.toFixed(1)} FLOP/B`);
     lines.push(`  transient memory ${inUnits(e.peakBytes, 1024)}B, least possible ${inUnits(e.liveBytes, 1024)}B`);
+    lines.push(...similarityLines(e.similarities, (n) => `${inUnits(n, 1024)}B`).map((line) => `  ${line}`));
     const rows = [['kernel', 'class', 'FLOP', 'read', 'written', 'FLOP/B', 'from'], ...e.kernels.map((k) => [
       k.name, k.class, inUnits(k.flops, 1000), `${inUnits(k.bytesRead, 1024)}B`, `${inUnits(k.bytesWritten, 1024)}B`, k.intensity.toFixed(1), shorten(k.origin, 60),
     ])];
