@@ -93,6 +93,8 @@ export interface TargetOptions {
   readonly relaxedSimd: boolean;
   /** Compute activations again in the backward pass instead of keeping them. */
   readonly recompute?: boolean;
+  /** Verify a program once, after all passes over tensors, and not after each. */
+  readonly verifyOnce?: boolean;
   /** Optimizations to leave out, by pass name: tests compare on with off. */
   readonly disabled: readonly string[];
 }

@@ -70,15 +70,17 @@ export const passes: readonly Pass[] = [
 /** Sees the program of an entry after a pass; `lower` is what elaboration gave, before any. */
 export type Observe = (pass: string, entry: string, program: Program) => void;
 
-/** Runs the passes, verifying the program after each. `observe` sees the program after every pass (`--dump-after`). */
+/** Runs the passes, verifying the program after each (with `verifyOnce`, after the last). `observe` sees the program after every pass (`--dump-after`). */
 export function runPasses(program: Program, options: TargetOptions, observe: (pass: string, program: Program) => void = () => undefined): Program {
-  return passes.reduce((p, pass) => {
+  const result = passes.reduce((p, pass) => {
     if (options.disabled.includes(pass.name)) return p;
     const next = pass.run(p, options);
-    verify(next);
+    if (options.verifyOnce !== true) verify(next);
     observe(pass.name, next);
     return next;
   }, program);
+  if (options.verifyOnce === true) verify(result);
+  return result;
 }
 
 /** Compiles the training of a model: entries `init`, `step` and `embed`. Throws a `DiagnosticError` for what is wrong in the source. */
