@@ -172,7 +172,7 @@ export class FunctionBuilder {
 export class Module {
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; index: number }[] = [];
-  private readonly exported = new Map<string, number>();
+  private readonly named = new Map<string, number>();
 
   /** Adds a function and gives its index. */
   add(f: FunctionBuilder): number {
@@ -180,20 +180,19 @@ export class Module {
     return this.functions.length - 1;
   }
 
+  /** Names a function for calls from others. */
+  name(name: string, index: number): void {
+    this.named.set(name, index);
+  }
+
   export(name: string, index: number): void {
     this.exports.push({ name, index });
-    this.exported.set(name, index);
+    this.name(name, index);
   }
 
-  /** The function exported under a name. */
+  /** The function of a name. */
   indexOf(name: string): number {
-    return this.exported.get(name) ?? bug(`no function ${name}`);
-  }
-
-  /** Exports the function exported as `name` as `other` too. */
-  exportAgain(name: string, other: string): void {
-    const index = this.exported.get(name);
-    if (index !== undefined && name !== other) this.export(other, index);
+    return this.named.get(name) ?? bug(`no function ${name}`);
   }
 
   /** The binary. `pages` is the least memory it may be given, in 64 KiB; `globals` are the values of the globals. */

@@ -32,15 +32,18 @@ export interface TaskFunction {
   readonly scratch: Local;
 }
 
-/** Exports (first, end, worker) -> () as `name`, which runs `body` for each task and `before` once a call. */
+/** The parameters before the addresses of tensors: the first task, the end, the worker. */
+export const addressParameters = 3;
+
+/** Makes (first, end, worker, addresses...) -> () as `name`, which runs `body` for each task and `before` once a call. */
 export function taskFunction(context: Context, name: string, body: (t: TaskFunction) => void, before: (t: TaskFunction) => void = () => undefined): void {
-  const f = new FunctionBuilder([I32, I32, I32], []);
+  const f = new FunctionBuilder([I32, I32, I32, ...Array.from(context.memory.parameters, (): typeof I32 => I32)], []);
   const scratch = f.local(I32);
   f.global(scratchBaseGlobal).get(2).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).set(scratch);
   const t = { f, task: 0, scratch };
   before(t);
   f.count(0, () => f.get(1), 1, () => body(t));
-  context.module.export(name, context.module.add(f));
+  context.module.name(name, context.module.add(f));
 }
 
 /**

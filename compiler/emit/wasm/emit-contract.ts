@@ -163,7 +163,7 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     const epilogue = (): void => e.scope(() => {
       const r = variable(M);
       const c = variable(N);
-      const sum = graph.load('f32', graph.linear([[scratchNode, 1], [r, resultStride], [r0, -resultStride], [c, 4], [c0, -4]], leftBytes + rightBytes), 0, null);
+      const sum = graph.load('f32', graph.linear([[scratchNode, 1], [r, resultStride], [r0, -resultStride], [c, 4], [c0, -4]], leftBytes + rightBytes), null);
       const axes = environment(r, c, zero);
       const memo = new Map();
       const items = stores.map((s) => ({

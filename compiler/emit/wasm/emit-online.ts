@@ -164,7 +164,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
           e.unbind(k0);
         }));
       });
-      const scoresOf = (r: Node, j: Node): Node[] => scores.map(({ scoreAt }) => graph.load('f32', at(scoreAt, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), 0, null));
+      const scoresOf = (r: Node, j: Node): Node[] => scores.map(({ scoreAt }) => graph.load('f32', at(scoreAt, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), null));
       const j = variable(J);
       const overStream = (r: Node, roots: readonly Node[], body: (lanes: boolean) => void): void => {
         void r;
@@ -247,7 +247,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     }
     e.scope(() => {
       const [r, c] = [variable(M), variable(N)];
-      const sum = graph.load('f32', at(outAt, [r, outStride], [r0, -outStride], [c, 4]), 0, null);
+      const sum = graph.load('f32', at(outAt, [r, outStride], [r0, -outStride], [c, 4]), null);
       const items = itemsOf(environment({ r, c }), [sum]);
       const roots = items.flatMap((s) => [s.value, s.address]);
       const [lr, lc] = [f.local(I32), f.local(I32)];

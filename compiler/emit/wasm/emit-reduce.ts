@@ -188,7 +188,7 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel)
           states.forEach((state) => {
             const from: State = { ...state, words: state.words.map((_, i) => f.local(pass.lanes ? V128 : isReal(state, i) ? F32 : I32)) };
             state.words.forEach((_, i) => {
-              const load = m.graph.load(isReal(state, i) ? 'f32' : 'i32', m.partialAddress(axes, m.chunkVariable, word++), partials, null);
+              const load = m.graph.load(isReal(state, i) ? 'f32' : 'i32', m.partialAddress(axes, m.chunkVariable, word++), null);
               if (pass.lanes) m.e.vector(load); else m.e.scalar(load);
               f.set(from.words[i]);
             });

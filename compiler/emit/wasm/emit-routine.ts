@@ -58,12 +58,12 @@ function forBatches(context: Context, name: string, kernel: RoutineKernel, piece
       let stride = 4;
       const terms: [Node, number][] = [];
       for (let d = trailing.length - 1; d >= 0; d--) { terms.push([trailing[d], stride]); stride *= kernel.extents[leading + d]; }
-      return graph.linear([[batch, stride], ...terms], addressOf(memory, tensor));
+      return graph.linear([[batch, stride], ...terms, [addressOf(graph, memory, tensor), 1]]);
     };
     const b: Batches = {
       graph, e, batch, address,
       operand: (k, own) => lowerScalar(graph, memory, { axes: [...leadingAxes, ...padding, ...own], accumulators: [] }, kernel.operands[k]),
-      result: (trailing) => graph.load(kernel.op === 'argsort' ? 'i32' : 'f32', address(trailing), addressOf(memory, tensor), null),
+      result: (trailing) => graph.load(kernel.op === 'argsort' ? 'i32' : 'f32', address(trailing), null),
     };
     const local = f.local(I32);
     const end = f.local(I32);

@@ -14,7 +14,7 @@ import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import type { Environment } from './lower-scalar.js';
-import { addressOf, lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
+import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import type { Group, Lowering } from './nest.js';
 import { decodeGroup, mergeGroups, emitPoints, planPoints, product, reachable } from './nest.js';
 
@@ -100,7 +100,7 @@ export function emitScatter(context: Context, name: string, kernel: ScatterKerne
         });
         f.if(() => e.scope(() => {
           nodes.keyed.forEach((variable, i) => e.bind(variable, at[i]));
-          const before = graph.load(element, nodes.address, addressOf(memory, tensor), null);
+          const before = graph.load(element, nodes.address, null);
           points(graph.binary('add', kernel.value.type, before, nodes.value), [nodes.value, nodes.address]);
           nodes.keyed.forEach((variable) => e.unbind(variable));
         }));

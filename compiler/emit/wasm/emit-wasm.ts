@@ -1,6 +1,7 @@
 /**
- * The CPU target: kernels become functions of one WebAssembly module over one shared memory, with every address baked
- * in. Tasks of a kernel are independent; the runtime hands them to threads.
+ * The CPU target: kernels become functions of one WebAssembly module over one shared memory. Kernels that differ only in the
+ * tensors they touch share one, which takes the addresses as parameters; what is exported for each kernel calls it with its
+ * own. Tasks of a kernel are independent; the runtime hands them to threads.
  */
 import type { TargetOptions } from '../../api.js';
 import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
@@ -8,13 +9,15 @@ import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import { FunctionBuilder, I32, Module, base64, op } from './binary.js';
 import type { Context } from './context.js';
-import { counterBytes } from './context.js';
+import { addressParameters, counterBytes } from './context.js';
 import { emitContract } from './emit-contract.js';
 import { emitMap } from './emit-map.js';
 import { emitOnline } from './emit-online.js';
 import { emitReduce } from './emit-reduce.js';
 import { emitRoutine } from './emit-routine.js';
 import { emitScatter } from './emit-scatter.js';
+import { signatureOf } from './kernel-signature.js';
+import { slotOf } from './lower-scalar.js';
 import { MathFunctions } from './math.js';
 
 export interface WasmEntry {
@@ -51,19 +54,30 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
   const needs = { scratch: 0, partials: 0 };
   const counts = new Map<string, number>();
   for (const { kernels } of entries) for (const k of kernels.kernels) counts.set(k.name, (counts.get(k.name) ?? 0) + 1);
+  const shared = new Map<string, Shared>();
   const launches = entries.map(({ kernels, placements }) => kernels.launches.map((launch) => {
     // Kernels that run together keep their partial results apart.
     let partials = partialsBase;
     const parts = launch.map((k, j): Part => {
       const kernel = kernels.kernels[k];
-      const own = { scratch: 0, partials: 0 };
-      const context: Context = { module, math, memory: { placements, bases }, relaxed: options.relaxedSimd, countersBase: countersBase + j * counterBytes, partialsBase: partials, needs: own };
+      const { text, tensors } = signatureOf(kernel, placements);
+      const key = `${j} ${partials} ${text}`;
+      const code = shared.get(key) ?? emitShared(kernel, tensors, shared.size, {
+        module, math, placements, relaxed: options.relaxedSimd, countersBase: countersBase + j * counterBytes, partialsBase: partials,
+      });
+      shared.set(key, code);
       const name = `${kernels.name}.${kernel.name}`;
-      const tasks = emitKernel(context, name, kernel);
-      if (counts.get(kernel.name) === 1) module.exportAgain(name, kernel.name);
-      needs.scratch = Math.max(needs.scratch, own.scratch);
-      partials += align(own.partials, 256);
-      return { name, tasks };
+      const f = new FunctionBuilder([I32, I32, I32], []).get(0).get(1).get(2);
+      for (const t of tensors) {
+        const slot = slotOf({ placements }, t);
+        f.i32(bases[slot.arena] + slot.offset);
+      }
+      const index = module.add(f.call(module.indexOf(code.name)));
+      module.export(name, index);
+      if (counts.get(kernel.name) === 1 && name !== kernel.name) module.export(kernel.name, index);
+      needs.scratch = Math.max(needs.scratch, code.needs.scratch);
+      partials += align(code.needs.partials, 256);
+      return { name, tasks: code.tasks };
     });
     needs.partials = Math.max(needs.partials, partials - partialsBase);
     return parts.length === 1 ? parts[0] : emitTogether(module, parts);
@@ -82,6 +96,19 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
 interface Part {
   readonly name: string;
   readonly tasks: number;
+}
+
+/** A function that takes the addresses of its tensors. */
+interface Shared extends Part {
+  readonly needs: Context['needs'];
+}
+
+function emitShared(kernel: Kernel, tensors: readonly TensorId[], number: number, context: Omit<Context, 'memory' | 'needs'> & Pick<WasmEntry, 'placements'>): Shared {
+  const parameters = new Map(tensors.map((t, i) => [t, addressParameters + i]));
+  const needs = { scratch: 0, partials: 0 };
+  const name = `shared ${number}`;
+  const tasks = emitKernel({ ...context, memory: { placements: context.placements, parameters }, needs }, name, kernel);
+  return { name, tasks, needs };
 }
 
 /** One function for the tasks of several, laid one after the other. */

@@ -95,7 +95,7 @@ export class Expressions {
       if (node.op === 'const') return;
       if ((node.variables & ~this.bound) === 0) {
         if (this.strideOf(node) === null) { this.vector(node); this.f.op(op.drop); return; }
-        if (node.op !== 'variable') { this.scalar(node); this.f.op(op.drop); }
+        if (node.op !== 'variable' && node.op !== 'base') { this.scalar(node); this.f.op(op.drop); }
         if (lanes) { this.vector(node); this.f.op(op.drop); }
         return;
       }
@@ -140,6 +140,7 @@ export class Expressions {
       if (node.type === 'f32') f.f32(node.value); else f.i32(node.value);
       return;
     }
+    if (node.op === 'base') { f.get(node.value); return; }
     if (node.op === 'variable') {
       f.get(this.bindings.get(node.value) ?? bug('a variable is used outside its loop'));
       return;
@@ -172,7 +173,7 @@ export class Expressions {
       case 'load': {
         const guard = node.args.length > 1 ? node.args[1] : null;
         this.scalar(node.args[0]);
-        if (guard !== null) { f.i32(node.value); this.scalar(guard); f.op(op.select); }
+        if (guard !== null) { f.get(node.value); this.scalar(guard); f.op(op.select); }
         if (node.element === 'f32') f.loadF32(); else if (node.element === 'u8') f.loadU8(); else f.loadI32();
         if (guard !== null) { this.scalar(node.args[2]); this.scalar(guard); f.op(op.select); }
         return;
@@ -183,7 +184,7 @@ export class Expressions {
         f.lane(simd.f32extract, 0);
         return;
       }
-      case 'const': case 'variable': return bug('handled before');
+      case 'const': case 'variable': case 'base': return bug('handled before');
       default: scalarOperation(f, this.math, node, (a) => this.scalar(a));
     }
   }
@@ -252,7 +253,7 @@ export class Expressions {
       }
       case 'load': this.loadVector(node); return;
       case 'philox': f.get(this.word(node, (a) => this.vector(a))); this.toUniform(); return;
-      case 'const': case 'variable': return bug('handled before');
+      case 'const': case 'variable': case 'base': return bug('handled before');
       default: vectorOperation(f, this.math, node, (a) => this.vector(a), (a) => this.strideOf(a) === 0 ? () => this.scalar(a) : null);
     }
   }
@@ -266,7 +267,7 @@ export class Expressions {
     if (stride === bytes || stride === 0) {
       this.scalar(address);
       if (guard !== undefined) {
-        f.i32(node.value);
+        f.get(node.value);
         if (guardVaries) { this.vector(guard); f.simd(simd.anyTrue); } else this.scalar(guard);
         f.op(op.select);
       }
@@ -284,7 +285,7 @@ export class Expressions {
       const addresses = f.local(V128);
       this.vector(address);
       if (guard !== undefined) {
-        f.i32x4([node.value]);
+        f.get(node.value).simd(simd.i32splat);
         if (guardVaries) { this.vector(guard); f.simd(simd.bitselect); } else { this.scalar(guard); f.op(op.select); }
       }
       f.set(addresses);

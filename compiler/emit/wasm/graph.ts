@@ -4,11 +4,12 @@
  * flattened loops vectorize: `(c / n) * n + c mod n` becomes `c` again, and a load's stride along an axis can be read off.
  */
 import type { ElementType, ScalarType } from '../../tensor/scalar.js';
+import type { Local } from './binary.js';
 import { HashTable, hashOfFloat, mix } from '../../tensor/hash-table.js';
 import { bug } from '../../../grammar/diagnostics/report.js';
 
 const operations = [
-  'const', 'variable', 'linear', 'load', 'select', 'cast', 'philox', 'below',
+  'const', 'variable', 'base', 'linear', 'load', 'select', 'cast', 'philox', 'below',
   'neg', 'abs', 'exp', 'log', 'log1p', 'sqrt', 'sin', 'cos', 'tanh', 'erf', 'floor', 'ceil', 'round', 'not',
   'add', 'sub', 'mul', 'div', 'idiv', 'mod', 'pow', 'min', 'max', 'atan2',
   'lt', 'le', 'gt', 'ge', 'eq', 'ne', 'and', 'or',
@@ -24,7 +25,7 @@ export interface Node {
   readonly type: ScalarType;
   /** load: address [, guard, otherwise]; philox: counter 0..2, key 0..1; linear: the terms. */
   readonly args: readonly Node[];
-  /** const: the value; variable: its number; linear: the constant; load: a safe address; philox: the lane. */
+  /** const: the value; variable: its number; base: the parameter; linear: the constant; load: the parameter with a safe address; philox: the lane. */
   readonly value: number;
   readonly coefficients: readonly number[];
   readonly element: ElementType;
@@ -82,6 +83,11 @@ export class Graph {
     if (types.length === 0) return [];
     const first = this.variable(types[0]);
     return [first, ...types.slice(1).map((type, i) => this.node('variable', type, { value: manyVariables * (first.value + 1) + i, variables: first.variables }))];
+  }
+
+  /** The address of a tensor, which comes in a parameter of the function: known before all loops. */
+  base(parameter: Local): Node {
+    return this.node('base', 'i32', { value: parameter, low: 0, high: 2 ** 32 });
   }
 
   constant(type: ScalarType, value: number): Node {
@@ -243,8 +249,8 @@ export class Graph {
     return this.node('cast', type, x.type === 'bool' ? { args: [x], low: 0, high: 1 } : { args: [x] });
   }
 
-  /** A load at a byte address. With a guard, `otherwise` where it does not hold; `safe` is an address fit to be read instead. */
-  load(element: ElementType, address: Node, safe: number, guarded: { guard: Node; otherwise: Node } | null): Node {
+  /** A load at a byte address. With a guard, `otherwise` where it does not hold; `safe` is a parameter with an address fit to be read instead. */
+  load(element: ElementType, address: Node, guarded: { guard: Node; otherwise: Node; safe: Local } | null): Node {
     const type: ScalarType = element === 'u8' ? 'i32' : element;
     if (guarded !== null && guarded.guard.op === 'const') {
       if (guarded.guard.value === 0) return guarded.otherwise;
@@ -252,7 +258,7 @@ export class Graph {
     }
     const range = element === 'u8' ? { low: 0, high: 255 } : {};
     return this.node('load', type, {
-      args: guarded === null ? [address] : [address, guarded.guard, guarded.otherwise], value: safe, element,
+      args: guarded === null ? [address] : [address, guarded.guard, guarded.otherwise], value: guarded?.safe ?? 0, element,
       ...(guarded === null || guarded.otherwise.op === 'const' && guarded.otherwise.value >= 0 && guarded.otherwise.value < 256 ? range : {}),
     });
   }

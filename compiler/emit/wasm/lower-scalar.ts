@@ -1,25 +1,29 @@
-/** Turns scalars into nodes: reads become loads at baked-in byte addresses, with guards and clamps only where needed. */
+/** Turns scalars into nodes: reads become loads at byte addresses, with guards and clamps only where needed. */
 import type { Slot } from '../../plan/plan.js';
 import type { Scalar, TensorId } from '../../tensor/scalar.js';
 import { bytesOf } from '../../tensor/program.js';
 import { bug } from '../../../grammar/diagnostics/report.js';
+import type { Local } from './binary.js';
 import type { Graph, Node } from './graph.js';
 import { selectLoad } from './select-load.js';
 
-/** Where tensors lie in linear memory. */
+/** The tensors of a kernel: how they lie, and in which parameter of its function the address of each comes. */
 export interface Memory {
   readonly placements: ReadonlyMap<TensorId, Slot>;
-  readonly bases: readonly number[];
+  readonly parameters: ReadonlyMap<TensorId, Local>;
 }
 
-export function slotOf(memory: Memory, tensor: TensorId): Slot {
+export function slotOf(memory: Pick<Memory, 'placements'>, tensor: TensorId): Slot {
   return memory.placements.get(tensor) ?? bug(`tensor ${tensor} has no place in memory`);
 }
 
+function parameterOf(memory: Memory, tensor: TensorId): Local {
+  return memory.parameters.get(tensor) ?? bug(`tensor ${tensor} is no tensor of the kernel`);
+}
+
 /** First byte of a tensor. */
-export function addressOf(memory: Memory, tensor: TensorId): number {
-  const slot = slotOf(memory, tensor);
-  return memory.bases[slot.arena] + slot.offset;
+export function addressOf(graph: Graph, memory: Memory, tensor: TensorId): Node {
+  return graph.base(parameterOf(memory, tensor));
 }
 
 /** What the variables and accumulators of a kernel's scalars stand for. */
@@ -52,7 +56,6 @@ export function lowerScalar(graph: Graph, memory: Memory, environment: Environme
       case 'draw': return graph.philox(lower(s.site), s.lane, lower(s.seed), lower(s.step), lower(s.example), lower(s.element));
       case 'read': {
         const slot = slotOf(memory, s.tensor);
-        const base = addressOf(memory, s.tensor);
         const bytes = bytesOf(slot.element);
         let guard = graph.constant('bool', 1);
         let stride = bytes;
@@ -65,8 +68,8 @@ export function lowerScalar(graph: Graph, memory: Memory, environment: Environme
           terms.push([at, stride]);
           stride *= size;
         }
-        const address = graph.linear(terms, base);
-        return graph.load(slot.element, address, base, s.otherwise === null ? null : { guard, otherwise: lower(s.otherwise) });
+        const address = graph.linear([...terms, [addressOf(graph, memory, s.tensor), 1]]);
+        return graph.load(slot.element, address, s.otherwise === null ? null : { guard, otherwise: lower(s.otherwise), safe: parameterOf(memory, s.tensor) });
       }
     }
   };
@@ -82,5 +85,5 @@ export function storeAddress(graph: Graph, memory: Memory, tensor: TensorId, ext
     terms.push([at[d], stride]);
     stride *= extents[d];
   }
-  return graph.linear(terms, addressOf(memory, tensor));
+  return graph.linear([...terms, [addressOf(graph, memory, tensor), 1]]);
 }

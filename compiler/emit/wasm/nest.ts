@@ -14,11 +14,11 @@ export type Group = readonly number[];
 
 export const product = (numbers: readonly number[]): number => numbers.reduce((a, b) => a * b, 1);
 
-/** Every node below the roots, once. */
+/** Every node below the roots, once; addresses of tensors do not count. */
 export function reachable(roots: readonly Node[]): Set<Node> {
   const seen = new Set<Node>();
   const walk = (n: Node): void => {
-    if (seen.has(n)) return;
+    if (seen.has(n) || n.op === 'base') return;
     seen.add(n);
     n.args.forEach(walk);
   };

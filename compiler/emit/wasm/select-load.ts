@@ -20,8 +20,8 @@ export function selectLoad(graph: Graph, condition: Node, a: Node, b: Node): Nod
   const rest = (address: Node): Node => graph.linear([[address, 1], ...common.map(([n, k]) => [n, -k] as const)]);
   const [from, to] = [rest(a.args[0]), rest(b.args[0])];
   const address = graph.linear([[graph.select(condition, from, to), 1], ...common]);
-  if (otherwise === null) return graph.load(a.element, address, a.value, null);
-  return graph.load(a.element, address, a.value, { guard: graph.select(condition, guard(a), guard(b)), otherwise });
+  if (otherwise === null) return graph.load(a.element, address, null);
+  return graph.load(a.element, address, { guard: graph.select(condition, guard(a), guard(b)), otherwise, safe: (a.args.length > 1 ? a : b).value });
 }
 
 function termsOf(address: Node): ReadonlyMap<Node, number> {
