@@ -4,7 +4,7 @@
  * dS = P * (G V' - rowsum(G * Y)), dQ = dS K / sqrt(d), dK = dS' Q / sqrt(d). A masked pair has P = 0.
  */
 import { afterAll, describe, expect, it } from 'vitest';
-import type { CallInput, TargetOptions } from '../../compiler/api.js';
+import type { CallInput, CompiledCall, TargetOptions } from '../../compiler/api.js';
 import { compileCall } from '../../compiler/pipeline.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
@@ -13,7 +13,8 @@ import { expectClose } from '../kernels/tools.js';
 import { load } from '../lower/harness.js';
 import { numbers } from '../models/harness.js';
 import { exactOptions } from '../wasm/harness.js';
-import { openTestDevice, softwareOptions } from '../wgsl/harness.js';
+import { gpuOptions, openTestDevice, softwareOptions } from '../wgsl/harness.js';
+import { acceptModules, nullDevice } from './null-device.js';
 
 const layer = (name: string, more: string, body: string): string => `
 fn ${name}(q: [N, H, D], k: [M, H, D], v: [M, H, E], pull: [N, H, E]${more}) -> [N, H, E] {
@@ -92,13 +93,18 @@ function formulas([examples, heads, n, m, width, depth]: Shape, q: number[], k: 
   return out;
 }
 
-async function expectFormulas(device: Device, options: TargetOptions, form: Form, shape: Shape): Promise<void> {
-  const [examples, heads, n, m, width, depth] = shape;
+/** Attention of a form compiled for a target, and the shapes of its real inputs. */
+function compiledFor(options: TargetOptions, form: Form, [examples, heads, n, m, width, depth]: Shape): { readonly compiled: CompiledCall; readonly shapes: Readonly<Record<'q' | 'k' | 'v' | 'pull', readonly number[]>> } {
   const of = (tokens: number, size: number): number[] => [examples, tokens, heads, size];
   const shapes = { q: of(n, width), k: of(m, width), v: of(m, depth), pull: of(n, depth) };
   const masks: Record<string, CallInput> = form.more === undefined ? {} : { [form.more]: form.more === 'length' ? { element: 'i32', shape: [examples] } : { element: 'f32', shape: [examples, m] } };
   const inputs: Record<string, CallInput> = { ...Object.fromEntries(Object.entries(shapes).map(([name, s]): [string, CallInput] => [name, { element: 'f32', shape: s }])), ...masks };
-  const compiled = compileCall(load(text), { name: form.name, set: {}, inputs, gradients: true, training: true, target: options });
+  return { compiled: compileCall(load(text), { name: form.name, set: {}, inputs, gradients: true, training: true, target: options }), shapes };
+}
+
+async function expectFormulas(device: Device, options: TargetOptions, form: Form, shape: Shape): Promise<void> {
+  const [examples, heads, n, m] = shape;
+  const { compiled, shapes } = compiledFor(options, form, shape);
   const { program, materialized } = compiled.kernels['call'];
   const matrices = materialized.map((id) => program.tensors[id]).filter((t) => t.kind === 'comprehension' && sizeOf(t.shape) >= examples * heads * n * m);
   expect(matrices.map((t) => t.origin.name)).toEqual([]);
@@ -124,6 +130,16 @@ describe('attention on the CPU', () => {
     const device = await openCpuDevice({ threads: 1 });
     await expectFormulas(device, exactOptions, form, shape);
     await device.close();
+  });
+});
+
+describe('attention for a GPU', () => {
+  it('is accepted, large and small', async () => {
+    const checker = await nullDevice();
+    for (const [form, [examples, heads, , , width, depth]] of cases.slice(0, 6)) {
+      for (const tokens of [19, 197]) await acceptModules(checker, compiledFor(gpuOptions, form, [examples, heads, tokens, tokens, width, depth]).compiled.plan, gpuOptions);
+    }
+    checker.close();
   });
 });
 

@@ -31,10 +31,10 @@ it('an elementwise kernel', () => {
       let thread = i32(local);
       let point = group * 64 + thread;
       if (point >= 384) { return; }
-      let x_0 = f_conv1_x_data[point];
+      let x_at_0 = f_conv1_x_data[point];
       let i2 = point % 3;
-      let bias_0 = f_conv1_bias_data[i2];
-      y_data[point] = max((x_0 + bias_0), 0.0);
+      let bias_at_0 = f_conv1_bias_data[i2];
+      y_data[point] = max((x_at_0 + bias_at_0), 0.0);
     }
     "
   `);
@@ -59,8 +59,8 @@ it('a guarded read', () => {
       let i1 = point % 8;
       let i0 = point / 8;
       let inside_0 = (i0 - 1) >= 0 && (i1 + 2) < 8;
-      let image_0 = select(0.0, (image_data[select(0, (point - 6), inside_0)]), inside_0);
-      y_data[point] = image_0 * 0.5;
+      let image_at_0 = select(0.0, (image_data[select(0, (point - 6), inside_0)]), inside_0);
+      y_data[point] = image_at_0 * 0.5;
     }
     "
   `);
@@ -84,9 +84,9 @@ it('a row a thread, and a workgroup a row', () => {
       var largest_0_acc = -3.4028234e+38;
       var sum_1_acc = 0.0;
       for (var r0 = start; r0 < 64; r0++) {
-        let x_0 = x_data[v_0 + r0];
-        let value_0 = x_0 * x_0;
-        largest_0_acc = max(largest_0_acc, x_0);
+        let x_at_0 = x_data[v_0 + r0];
+        let value_0 = x_at_0 * x_at_0;
+        largest_0_acc = max(largest_0_acc, x_at_0);
         sum_1_acc = sum_1_acc + value_0;
       }
       let total_0 = largest_0_acc;
@@ -116,9 +116,9 @@ it('a row a thread, and a workgroup a row', () => {
       var largest_0_acc = -3.4028234e+38;
       var sum_1_acc = 0.0;
       for (var r = lane; r < 1024; r += 256) {
-        let x_0 = x_data[v_0 + r];
-        let value_0 = x_0 * x_0;
-        largest_0_acc = max(largest_0_acc, x_0);
+        let x_at_0 = x_data[v_0 + r];
+        let value_0 = x_at_0 * x_at_0;
+        largest_0_acc = max(largest_0_acc, x_at_0);
         sum_1_acc = sum_1_acc + value_0;
       }
       largest_0_acc_parts[thread] = largest_0_acc;
@@ -178,13 +178,13 @@ it('a product in registers', () => {
       let v_4 = 32 * column_3;
       var sum_0_0 = vec4f();
       for (var r0 = start; r0 < 32; r0++) {
-        let a_0 = a_data[v_0 + r0];
-        let b_0 = b_data[v_1 + r0];
-        let b_1 = b_data[v_2 + r0];
-        let b_2 = b_data[v_3 + r0];
-        let b_3 = b_data[v_4 + r0];
-        let right_vector_0 = vec4f(b_0, b_1, b_2, b_3);
-        sum_0_0 += a_0 * right_vector_0;
+        let a_at_0 = a_data[v_0 + r0];
+        let b_at_0 = b_data[v_1 + r0];
+        let b_at_1 = b_data[v_2 + r0];
+        let b_at_2 = b_data[v_3 + r0];
+        let b_at_3 = b_data[v_4 + r0];
+        let right_vector_0 = vec4f(b_at_0, b_at_1, b_at_2, b_at_3);
+        sum_0_0 += a_at_0 * right_vector_0;
       }
       var sums: array<f32, 4>;
       sums[0] = sum_0_0.x;
@@ -199,8 +199,8 @@ it('a product in registers', () => {
           let column = column_base + j;
           if (column >= 4) { break; }
           let total = sums[i * 4 + j];
-          let bias_0 = net_bias_data[column];
-          y_data[v_5 + column] = max((total + bias_0), 0.0);
+          let bias_at_0 = net_bias_data[column];
+          y_data[v_5 + column] = max((total + bias_at_0), 0.0);
         }
       }
     }

@@ -26,7 +26,7 @@ export interface TensorAccess {
   readonly base: number;
   readonly element: ElementType;
   readonly shape: readonly number[];
-  /** A short name for variables holding one of its values. */
+  /** A short name for variables holding one of its values. It ends in `_at`, as no name of an emitter's own does. */
   readonly label: string;
 }
 
@@ -70,7 +70,7 @@ export function bindTensors(kernels: readonly Kernel[], program: Program, placem
       const slot = slotOf(id);
       const element = tensorOf(program, id).element;
       const parts = tensorOf(program, id).origin.name.split('.');
-      access.set(id, { binding, base: (slot.offset - group.low) / (element === 'u8' ? 1 : 4), element, shape: tensorOf(program, id).shape, label: identifier(parts[parts.length - 1]) });
+      access.set(id, { binding, base: (slot.offset - group.low) / (element === 'u8' ? 1 : 4), element, shape: tensorOf(program, id).shape, label: `${identifier(parts[parts.length - 1])}_at` });
     }
     return binding;
   });
