@@ -6,6 +6,7 @@ import type { DataSet } from '../runtime/data/data-set.js';
 import type { Device, Session } from '../runtime/device/device.js';
 import { latestCheckpoint, listCheckpoints, restoreCheckpoint } from '../runtime/train/checkpoint.js';
 import { targetOf, withDevice } from './device.js';
+import { withSchedules } from './tune.js';
 import { missing } from './failure.js';
 import type { Context } from './outcome.js';
 import { compileFor, prepareRun, prepareTraining, type Prepared } from './prepare.js';
@@ -31,7 +32,7 @@ export async function withTrained<T>(context: Context, shown: string, device: st
   const { data } = training;
   if (data === null) return missing(`${shown}: the run names no data`);
   return withDevice(device, async (opened) => {
-    const compiled = compileFor(prepared, training, run.facts.steps, targetOf(opened), undefined, null, data.environment === undefined ? undefined : episodes);
+    const compiled = compileFor(prepared, training, run.facts.steps, withSchedules(context, opened, targetOf(opened)), undefined, null, data.environment === undefined ? undefined : episodes);
     const session = await opened.load(compiled.plan);
     try {
       const { step } = restoreCheckpoint(checkpoint, session, compiled.manifest);

@@ -47,6 +47,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
   const chunked = (c: Command): Command =>
     c.option('--virtual-batch <n>', 'learn from batches of so many examples, as many of them in memory at a time as the train block\'s `batch`', whole('--virtual-batch', 1))
       .option('--batch-norm <how>', 'what layers that mix examples see under a virtual batch: chunk', oneOf('--batch-norm', ['chunk']));
+  const tuneHelp = 'measure the schedules of the model\'s kernels on the device first, and keep the winners for later runs';
   const onDevice = (c: Command): Command => c.option('--device <name>', 'auto, gpu, cpu, or part of an adapter\'s name', 'auto');
 
   chunked(settable(command('check <file>', 'Check a model: names, shapes, what is minimized, what it costs.', ['sslc check models/vision/simclr.ssl', 'sslc check model.ssl --set tau=0.2', 'sslc check model.ssl --probe'])))
@@ -72,6 +73,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--params <file or run>', 'start from the parameters in a safetensors file, or from the networks of another run: its folder or a checkpoint')
     .option('--data-memory <MiB>', 'pictures to hold decoded; a larger folder is decoded while training (default: 1024)', whole('--data-memory', 0))
     .option('--on-collapse <what>', 'when the embeddings collapse: warn, or stop with exit code 4', oneOf('--on-collapse', ['stop', 'warn'] as const), 'warn')
+    .option('--tune', tuneHelp)
     .option('--no-evaluate', 'leave out the measures and the report at the end')
     .action((file: string, options: TrainOptions & ChunkOptions) => perform('train', async () => (await import('./commands/train.js')).train(context, file, withChunks(options))));
 
@@ -111,6 +113,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--emit <what>', emissions.join(', '), oneOf('--emit', emissions))
     .option('--dump-after <pass>', `the tensor programs after a pass: ${passNames.join(', ')}`, oneOf('--dump-after', passNames))
     .option('--entry <name>', 'only this program: init, step, embed, ...')
+    .option('--tune', tuneHelp)
     .option('--report', 'launches, FLOPs, bytes and peak memory, per kernel and in total')
     .option('--input <name=type>', 'bind an input without data, for instance x=u8[28,28,1]; may be repeated', assignment('--input'), {})
     .action((file: string, options: CompileOptions & ChunkOptions) => perform('compile', async () => (await import('./commands/compile.js')).compile(context, file, withChunks(options))));

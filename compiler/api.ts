@@ -91,6 +91,8 @@ export interface TargetOptions {
   /** CPU: worker threads, main thread included, and whether relaxed SIMD may be used. */
   readonly threads: number;
   readonly relaxedSimd: boolean;
+  /** Schedules measured on the device, by kernel shape; others come from the cost model. */
+  readonly schedules?: Readonly<Record<string, string>>;
   /** Compute activations again in the backward pass instead of keeping them. */
   readonly recompute?: boolean;
   /** Verify a program once, after all passes over tensors, and not after each. */

@@ -8,6 +8,7 @@ import { atomicWrite } from '../../runtime/train/atomic-write.js';
 import { writeParameters } from '../../runtime/train/run-state.js';
 import { decodeSafetensors, encodeSafetensors, type NamedTensor } from '../../runtime/train/safetensors.js';
 import { targetOf, withDevice } from '../device.js';
+import { withSchedules } from '../tune.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
 import { prepare } from '../prepare.js';
 import { table } from '../table.js';
@@ -36,7 +37,7 @@ export async function call(context: Context, file: string, name: string, options
       inputs: Object.fromEntries([...inputs].map(([key, tensor]) => [key, describe(tensor)])),
       gradients: options.grad === true,
       training: options.inference !== true,
-      target: targetOf(device),
+      target: withSchedules(context, device, targetOf(device)),
     });
     const session = await device.load(compiled.plan);
     try {

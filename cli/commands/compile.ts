@@ -7,6 +7,7 @@ import { plainTarget, targetOf, withDevice } from '../device.js';
 import type { Emission, PassName } from '../emissions.js';
 import { usage } from '../failure.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
+import { tune, withSchedules } from '../tune.js';
 import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice } from '../prepare.js';
 
 export interface CompileOptions extends ModelChoice {
@@ -15,6 +16,7 @@ export interface CompileOptions extends ModelChoice {
   readonly dumpAfter?: PassName;
   readonly entry?: string;
   readonly report?: boolean;
+  readonly tune?: boolean;
   readonly input: Readonly<Record<string, string>>;
 }
 
@@ -22,6 +24,7 @@ export interface CompileOptions extends ModelChoice {
 export async function compile(context: Context, file: string, options: CompileOptions): Promise<Outcome> {
   if (options.emit !== undefined && options.dumpAfter !== undefined) usage('--emit and --dump-after exclude each other');
   const emit = options.emit ?? (options.report === true || options.dumpAfter !== undefined ? null : 'tensor');
+  if (options.tune === true && options.device === 'auto') usage('--tune needs a device to measure on', 'add `--device gpu`, or a part of an adapter\'s name');
   const prepared = prepare(context, file, options);
   if (emit === 'ast') {
     const { module } = prepared.loaded.modules.get(prepared.loaded.main) ?? usage(`${file}: nothing to show`);
@@ -33,7 +36,10 @@ export async function compile(context: Context, file: string, options: CompileOp
   // The device decides limits only when one was asked for: otherwise the same file gives the same output anywhere.
   const target = options.device === 'auto'
     ? plainTarget(emit === 'wgsl' ? 'wgsl' : 'wasm')
-    : await withDevice(options.device, async (device) => targetOf(device));
+    : await withDevice(options.device, async (device) => {
+      const known = withSchedules(context, device, targetOf(device));
+      return options.tune === true ? tune(context, device, compileFor(prepared, training, steps, known), known) : known;
+    });
   const dumped = new Map<string, string>();
   const compiled = compileFor(prepared, training, steps, target, (pass, entry, program) => {
     if (pass === options.dumpAfter) dumped.set(entry, printProgram(program));

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
+import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
 import { writeSpec } from '../../compiler/spec/document.js';
 import { checkCollapse } from '../../compiler/pipeline.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
@@ -18,6 +19,7 @@ import { compileFor, plannedSteps, prepare, prepareRun, prepareTraining, type Mo
 import { duration, showProgress } from '../progress.js';
 import { checkpointOf } from '../open-trained.js';
 import { freshRunFolder, openRun, type RunFacts, type RunFolder } from '../run-folder.js';
+import { tune, withSchedules } from '../tune.js';
 import { specOf } from './spec.js';
 
 export interface TrainOptions extends ModelChoice {
@@ -31,6 +33,7 @@ export interface TrainOptions extends ModelChoice {
   readonly dataMemory?: number;
   readonly onCollapse?: 'stop' | 'warn';
   readonly evaluate: boolean;
+  readonly tune?: boolean;
 }
 
 /** Trains what `file` describes; with `--resume`, goes on with a run. */
@@ -51,7 +54,10 @@ export async function train(context: Context, file: string, options: TrainOption
   const progress = showProgress(context);
 
   return withDevice(options.device, async (device) => {
-    const compiled = compileFor(prepared, training, steps, targetOf(device), undefined, collapse.verdict.mechanism === 'undecided' ? null : collapse.verdict);
+    const compileWith = (target: TargetOptions): CompiledModel =>
+      compileFor(prepared, training, steps, target, undefined, collapse.verdict.mechanism === 'undecided' ? null : collapse.verdict);
+    const known = withSchedules(context, device, targetOf(device));
+    const compiled = compileWith(options.tune === true ? await tune(context, device, compileWith(known), known) : known);
     const facts: RunFacts = {
       version: 1, sslc: packageJson.version, model: training.spec.model, steps, seed,
       dataRoot: prepared.project.dataRoot, confined: prepared.project.confined, device: device.name,

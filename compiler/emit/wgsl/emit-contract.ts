@@ -8,11 +8,11 @@ import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
 import { add, index, int, mul } from '../../tensor/scalar.js';
+import { chooseContract } from './choose-schedule.js';
 import type { Emitter, KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { ContractSchedule } from './schedule.js';
 import { laneSums } from './lane-sums.js';
-import { scheduleContract } from './schedule.js';
 import type { LanesSchedule } from './schedule-lanes.js';
 import { countFrame, loadStage, planStage, stepCount } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
@@ -33,7 +33,7 @@ export const emitContract: Emitter<ContractKernel> = (kernel, writer, limits) =>
     columns: sizeOf(pick(kernel.extents, kernel.columns)),
     steps: sizeOf(kernel.reduceExtents),
   };
-  const schedule = scheduleContract(kernel, limits);
+  const schedule = chooseContract(kernel, limits);
   switch (schedule.kind) {
     case 'registers': return emitRegisters(kernel, writer, shape, schedule);
     case 'tiles': return emitTiles(kernel, writer, shape, schedule);

@@ -6,6 +6,7 @@ import { loopExtents } from '../../fuse/inline-maps.js';
 import type { OnlineKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import { accumulatorRule } from './accumulators.js';
+import { chooseOnline } from './choose-schedule.js';
 import { openLoops, pointOf } from './emit-contract.js';
 import { linearIndex } from './emit-reduce.js';
 import type { Emitter } from './kernel-text.js';
@@ -13,13 +14,12 @@ import { writeStores } from './kernel-text.js';
 import { emitOnlineLanes } from './emit-online-lanes.js';
 import { emitOnlineTiles } from './emit-online-tiles.js';
 import type { OnlineSchedule } from './schedule.js';
-import { scheduleOnline } from './schedule.js';
 import { countFrame } from './stage.js';
 import type { KernelText } from './kernel-text.js';
 import type { KernelWriter } from './writer.js';
 
 export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
-  const schedule = scheduleOnline(kernel, limits);
+  const schedule = chooseOnline(kernel, limits);
   switch (schedule.kind) {
     case 'registers': return emitOnlineRegisters(kernel, writer, schedule);
     case 'tiles': return emitOnlineTiles(kernel, writer, schedule);

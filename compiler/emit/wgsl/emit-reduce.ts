@@ -8,9 +8,9 @@ import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
 import { affineOf, visit } from '../../tensor/scalar.js';
 import { accumulatorRule } from './accumulators.js';
+import { chooseReduce } from './choose-schedule.js';
 import type { Emitter } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
-import { scheduleReduce } from './schedule.js';
 import type { Block, Frame } from './writer.js';
 
 export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
@@ -23,7 +23,7 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
   const components = rules.flatMap((rule, k) => rule.components.map((c) => ({ ...c, name: `${c.suffix}_${k}_acc` })));
   const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_acc`;
-  const { points: perGroup, lanes, merge } = scheduleReduce(kernel, components.length * 4, limits);
+  const { points: perGroup, lanes, merge } = chooseReduce(kernel, limits);
   const threads = perGroup * lanes;
   const groups = Math.ceil(points / perGroup);
   const body = writer.root.body;

@@ -10,7 +10,7 @@ import type { LanesSchedule, OnlineLanesSchedule } from './schedule-lanes.js';
 import { scheduleLanes, scheduleOnlineLanes } from './schedule-lanes.js';
 
 /** What a schedule depends on. */
-export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'software'>;
+export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'software' | 'schedules'>;
 
 /**
  * `points` parallel points a workgroup, each reduced by `lanes` threads. Several lanes are merged through workgroup memory, or,

@@ -1,0 +1,118 @@
+/**
+ * Which schedule a kernel gets: the one measured to be fastest for its shape on this adapter where there is one, else what
+ * the cost model says. What may be measured is listed here; a name that is not in a kernel's list is passed over, so measured
+ * schedules from anywhere cannot do harm.
+ */
+import { sha256 } from '../../spec/sha256.js';
+import type { ContractKernel, Kernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
+import { scalarsOf } from '../../fuse/draft.js';
+import { sizeOf } from '../../tensor/program.js';
+import type { Scalar, TensorId } from '../../tensor/scalar.js';
+import { operands } from '../../tensor/scalar.js';
+import { labelOf as nodeLabel } from '../../tensor/structure.js';
+import { accumulatorRule } from './accumulators.js';
+import type { ContractSchedule, OnlineSchedule, ReduceSchedule, ScheduleLimits } from './schedule.js';
+import { scheduleContract, scheduleOnline, scheduleReduce } from './schedule.js';
+
+export type TunableKernel = ReduceKernel | ContractKernel | OnlineKernel;
+
+const labelOf = (schedule: ReduceSchedule | ContractSchedule | OnlineSchedule): string => JSON.stringify(schedule);
+
+export function isTunable(kernel: Kernel): kernel is TunableKernel {
+  return kernel.kind === 'reduce' || kernel.kind === 'contract' || kernel.kind === 'online';
+}
+
+export const chooseContract = (kernel: ContractKernel, limits: ScheduleLimits): ContractSchedule =>
+  measured(kernel, limits, contractCandidates) ?? scheduleContract(kernel, limits);
+
+export const chooseReduce = (kernel: ReduceKernel, limits: ScheduleLimits): ReduceSchedule =>
+  measured(kernel, limits, reduceCandidates) ?? scheduleReduce(kernel, accumulatorBytes(kernel), limits);
+
+export const chooseOnline = (kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule =>
+  measured(kernel, limits, onlineCandidates) ?? scheduleOnline(kernel, limits);
+
+function measured<K extends TunableKernel, S extends ReduceSchedule | ContractSchedule | OnlineSchedule>(kernel: K, limits: ScheduleLimits, candidates: (kernel: K, limits: ScheduleLimits) => readonly S[]): S | null {
+  if (limits.schedules === undefined || Object.keys(limits.schedules).length === 0) return null;
+  const label = limits.schedules[shapeKey(kernel)];
+  return label === undefined ? null : candidates(kernel, limits).find((s) => labelOf(s) === label) ?? null;
+}
+
+/** The names of the schedules worth measuring for a kernel, the cost model's own first. */
+export function candidateLabels(kernel: TunableKernel, limits: ScheduleLimits): readonly string[] {
+  const plain = { ...limits, schedules: {} };
+  switch (kernel.kind) {
+    case 'reduce': return distinct([chooseReduce(kernel, plain), ...reduceCandidates(kernel, plain)]);
+    case 'contract': return distinct([chooseContract(kernel, plain), ...contractCandidates(kernel, plain)]);
+    case 'online': return distinct([chooseOnline(kernel, plain), ...onlineCandidates(kernel, plain)]);
+  }
+}
+
+const distinct = (schedules: readonly (ReduceSchedule | ContractSchedule | OnlineSchedule)[]): readonly string[] => [...new Set(schedules.map(labelOf))];
+
+const accumulatorBytes = (kernel: ReduceKernel): number => kernel.reductions.reduce((n, r) => n + 4 * accumulatorRule(r.op, r.body.type).components.length, 0);
+
+function contractCandidates(kernel: ContractKernel, limits: ScheduleLimits): readonly ContractSchedule[] {
+  const own = scheduleContract(kernel, { ...limits, schedules: {} });
+  const threads = limits.software ? 8 : 64;
+  const registers: ContractSchedule[] = [[8, 8], [4, 4], [4, 8], [1, 4]].map(([rows, columns]) => ({ kind: 'registers', rows, columns, threads }));
+  if (limits.software) {
+    const { subgroupSize: size } = limits;
+    if (size === undefined) return [own, ...registers];
+    const lanes: ContractSchedule[] = (['columns', 'rows'] as const).flatMap((spread) =>
+      [[1, 4], [2, 4], [2, 8], [4, 2], [4, 4]].map(([shared, mine]): ContractSchedule => ({ kind: 'lanes', size, spread, shared, own: mine })));
+    return [own, ...lanes, registers[0]];
+  }
+  if (limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) return [own, ...registers];
+  const tile = (blockRows: number, blockColumns: number, depth: number, rows: number, columns: number, split: number): ContractSchedule =>
+    ({ kind: 'tiles', blockRows, blockColumns, depth, rows, columns, split });
+  const wide = [tile(128, 128, 8, 8, 8, 1), tile(128, 64, 16, 8, 4, 1), tile(64, 64, 16, 4, 4, 1), tile(32, 32, 32, 4, 4, 4)];
+  return [own, ...(limits.maxWorkgroupInvocations >= 256 ? wide : []), tile(32, 32, 32, 4, 4, 1), ...registers];
+}
+
+function reduceCandidates(kernel: ReduceKernel, limits: ScheduleLimits): readonly ReduceSchedule[] {
+  const bytes = accumulatorBytes(kernel);
+  const own = scheduleReduce(kernel, bytes, { ...limits, schedules: {} });
+  const most = Math.min(256, limits.maxWorkgroupInvocations, 2 ** Math.floor(Math.log2(limits.maxWorkgroupStorageBytes / bytes)));
+  if (most < 32 || sizeOf(kernel.reduceExtents) < 32) return [own];
+  const trees: ReduceSchedule[] = [8, 32, most].map((lanes) => ({ points: most / lanes, lanes, merge: 'tree' }));
+  const whole: ReduceSchedule[] = limits.subgroups ? [64, most].map((lanes) => ({ points: 1, lanes: Math.min(lanes, most), merge: 'subgroups' })) : [];
+  return [own, { points: 64, lanes: 1, merge: 'tree' }, ...trees, ...whole];
+}
+
+function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonly OnlineSchedule[] {
+  const own = scheduleOnline(kernel, { ...limits, schedules: {} });
+  switch (own.kind) {
+    case 'registers': return [own, { ...own, columns: Math.max(1, own.columns / 2) }].filter((s) => Number.isInteger(s.columns));
+    case 'lanes': return [own, { ...own, own: 4 }, { ...own, own: 1 }, { ...own, shared: 2, columns: Math.min(own.columns, 8) }];
+    case 'tiles': {
+      // Smaller blocks always fit where larger ones do.
+      const columns = own.blockRows === 64 ? [64] : [64, 128];
+      return [own, ...columns.map((blockColumns): OnlineSchedule => ({ kind: 'tiles', blockRows: 16, blockColumns }))];
+    }
+  }
+}
+
+/** A kernel's shape and what it does, whatever its tensors are called. */
+export function shapeKey(kernel: TunableKernel): string {
+  const numbers = new Map<Scalar, number>();
+  const tensors = new Map<TensorId, number>();
+  const lines: string[] = [];
+  const number = (s: Scalar): number => {
+    const known = numbers.get(s);
+    if (known !== undefined) return known;
+    const parts = operands(s).map(number);
+    lines.push(`${describe(s)} ${parts.join(' ')}`);
+    numbers.set(s, lines.length - 1);
+    return lines.length - 1;
+  };
+  const describe = (s: Scalar): string => {
+    if (s.kind !== 'read') return nodeLabel(s);
+    const place = tensors.get(s.tensor) ?? tensors.size;
+    tensors.set(s.tensor, place);
+    return nodeLabel({ ...s, tensor: place as TensorId });
+  };
+  const roots = scalarsOf(kernel).map(number);
+  const loops = kernel.kind === 'online' ? [kernel.streamedExtents, kernel.innerExtents, kernel.rows, kernel.columns, kernel.combine.kind]
+    : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns] : [kernel.reduceExtents, kernel.reductions.map((r) => r.op)];
+  return `${kernel.kind} ${kernel.extents.join('x')} ${sha256(JSON.stringify([loops, lines, roots])).slice(0, 16)}`;
+}
