@@ -156,7 +156,7 @@ model barlow`])],
   sparse_prediction: { small: narrow, of: [
     ['no variance', 'none', without('regularize spread')],
     ['no covariance', 'few', without('regularize decorrelate')],
-    ['no prediction from z', 'regularized', swap(['u + decode(concat(u, z))', 'u'])],
+    ['no prediction from z', 'regularized', swap(['u + change(z)', 'u'])],
   ] },
   discrete_prediction: { small: narrow, of: [
     ['no variance', 'none', without('regularize spread')],
