@@ -90,7 +90,7 @@ export function buildFineTuning(loaded: LoadedProgram, tuning: LoadedProgram, op
   const manifest: Manifest = {
     model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch: options.batch, chunk: options.batch, embedBatch: options.embedBatch, embeddingSize: size, steps: options.steps,
     parameters: layout.parameters.map((p) => ({ path: p.path, arena: 'parameters', offset: p.offset, shape: p.shape })),
-    targets: [], states: layout.states.map((x) => ({ name: x.name, shape: x.shape })), stages: [], monitors: [], views: [], compared: [], trivial: null,
+    targets: [], states: layout.states.map((x) => ({ name: x.name, shape: x.shape })), stages: [], monitors: [], codes: [], views: [], compared: [], trivial: null,
     objectives: embed.classifier.objectives.map((o) => ({ name: o.name, role: o.role })), reports: ['loss'],
   };
   return { programs: { init: init.s.c.builder.build(), step: buildStep(), embed: embed.s.c.builder.build() }, manifest, recipe: recipeOf(tuning, top, options.rate) };

@@ -1,7 +1,7 @@
 /** Elaborates a model: inputs, views, networks, targets, objectives and the representation. */
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
-import type { Input, ModelDeclaration, Statement } from '../../grammar/ast.js';
+import type { Expression, Input, ModelDeclaration, Statement } from '../../grammar/ast.js';
 import { index } from '../tensor/scalar.js';
 import { bindSettings } from './arguments.js';
 import { netOf } from './call.js';
@@ -25,6 +25,8 @@ export interface Objective {
 export interface Monitor {
   readonly name: string;
   readonly value: TensorValue;
+  /** How many codes there are, where the monitor is the perplexity of how a batch uses them; else null. */
+  readonly codes: number | null;
 }
 
 export interface ElaboratedModel {
@@ -73,8 +75,9 @@ export function elaborateModel(
           break;
         case 'objective': {
           if (wanted !== 'objectives') break;
+          const codes = s.role === 'monitor' ? codesOf(c, frame, s.value) : null;
           const value = toScalar(c, frame, s);
-          if (s.role === 'monitor') monitors.push({ name: s.name.text, value });
+          if (s.role === 'monitor') monitors.push({ name: s.name.text, value, codes });
           else objectives.push({ name: s.name.text, role: s.role, value });
           break;
         }
@@ -165,6 +168,17 @@ function bindInput(c: Context, f: Frame, input: Input, v: TensorValue): void {
   });
   const typed = type.element === 'f32' ? convertTensor(v, 'f32') : v;
   f.scope.set(input.name.text, { ...typed, axes });
+}
+
+/** The codes that `perplexity(...)` looks at when it is that of one distribution for the whole batch. */
+function codesOf(c: Context, f: Frame, e: Expression): number | null {
+  if (e.kind !== 'call' || e.arguments.length !== 1) return null;
+  const callee = evaluate(c, f, e.callee);
+  if (callee.kind !== 'function' || callee.declaration.name.text !== 'perplexity') return null;
+  const { value } = e.arguments[0];
+  const p = evaluate(c, f, value);
+  f.early.set(value, p);
+  return p.kind === 'tensor' && p.axes.length === 1 && p.free.size === 0 ? p.axes[0].size : null;
 }
 
 /** An objective's value, averaged over every axis that is left: own axes and the batch. */

@@ -153,6 +153,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     stages: staged.entries,
     objectives: model.objectives.map((o) => ({ name: o.name, role: o.role })),
     monitors: model.monitors.map((m) => m.name),
+    codes: model.monitors.flatMap((m) => (m.codes === null ? [] : [{ report: m.name, size: Math.min(m.codes, batch) }])),
     reports,
     compared,
     views: views?.names ?? [],

@@ -93,6 +93,8 @@ export interface Manifest {
   readonly objectives: readonly ObjectiveEntry[];
   /** `monitor NAME: ...`, in order. */
   readonly monitors: readonly string[];
+  /** Monitors that say how many codes (prototypes, clusters) a batch uses, 1 to `size`. */
+  readonly codes: readonly { readonly report: string; readonly size: number }[];
   /** In the order they run. */
   readonly stages: readonly StageEntry[];
   /** Names of the scalars a step reports: `loss`, then each objective, each monitor, those of `compared`, then `rate` and other schedules. */

@@ -100,7 +100,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const embeddingEvery = options.embeddingEvery ?? Math.max(20, Math.round(manifest.steps / 50));
   let embedding: (EmbeddingFigures & { readonly size: number }) | null = null;
   let collapsed: Collapse | null = null;
-  const guard = createCollapseGuard(manifest.embeddingSize, manifest.trivial, manifest.compared);
+  const guard = createCollapseGuard(manifest.embeddingSize, manifest.trivial, manifest.compared, manifest.codes);
   for (const l of step > 0 ? readMetrics(directory) : []) {
     if (l.kind === 'step' && l.step <= step) guard.step(l.step, l);
     if (l.kind === 'embedding' && l.step <= step) guard.embedding(l.step, l);

@@ -93,3 +93,38 @@ test('a projector that collapses behind a healthy encoder is told of by what the
   expect(Number(encoder?.['std'])).toBeGreaterThan(0.1 / Math.sqrt(16));
   expect(lines.find((l) => l['kind'] === 'step')).toHaveProperty('std.g');
 });
+
+/** The embeddings stay apart, but a head learns to put everything into one of its clusters. */
+const oneCluster = `use std.layers { linear }
+use std.optimizers { sgd }
+use std.regularizers { variance }
+view jitter(x: [H, W, C]) { let by[i: H, j: W, c: C] ~ normal(0, 0.2); x + by }
+model lopsided(width: int = 8, k: int = 12) {
+  input x: u8[H, W, C]
+  view  a, b ~ jitter(x)
+  net   f = flatten |> linear(width)
+  net   head = linear(k)
+  let   u = f(a), v = f(b)
+  minimize   agree: mean((u - v)^2)
+  regularize spread: 10 * variance(u)
+  minimize   lopsided: 0.1 * cross_entropy(head(stop(u)), 0)
+  monitor    used: perplexity(shares(k)(argmax(head(u))))
+  represent  f(x)
+}
+train lopsided {
+  data      idx(images: "images", labels: "labels", testImages: "images", testLabels: "labels")
+  batch     16
+  steps     800
+  optimizer sgd(rate: 0.1)
+  every 20 steps { checkpoint }
+}
+`;
+
+test('codes of which one takes all are a collapse of their own, with exit code 4 and the checkpoint before it', async () => {
+  const p = idxProject({ 'lopsided.ssl': oneCluster });
+  places.push(p);
+  const { code, stderr } = await p.sslc('train', 'lopsided.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run');
+  expect(stderr).toMatch(/collapse of the codes: `used` = 1\.\d\d of 12 in use for 2\d\d steps/);
+  expect(code).toBe(4);
+  expect(stderr).toMatch(/last healthy checkpoint is \S+step-\d+\.safetensors/);
+});

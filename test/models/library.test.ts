@@ -99,6 +99,8 @@ const elsewhere: ReadonlySet<string> = new Set([
   'ista', 'cem', 'mppi', 'least',
   // an int among the results: test/lower/routines.test.ts
   'top_k',
+  // of whole numbers: test/lower/monitor.test.ts
+  'shares',
   // compositions of basic_block, bottleneck and conv_block: test/pipeline/backbones.test.ts runs them
   'resnet_stem', 'bottleneck_stage', 'basic_resnet', 'bottleneck_resnet', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152',
   'regnet_y', 'vit', 'convnext',

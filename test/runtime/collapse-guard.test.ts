@@ -75,3 +75,19 @@ test('compared outputs say nothing alone, nor while the loss has left its trivia
   // A loss that begins near the trivial value, and outputs that take a while to come apart.
   expect(projected(2000, () => trivial.value, (s) => [Math.min(1, 0.01 + s / 1500), 1]).said).toEqual([]);
 });
+
+test('codes of which one takes nearly all have collapsed, whatever the embeddings do', () => {
+  const codes = [{ report: 'used', size: 300 }, { report: 'few', size: 4 }];
+  const watch = (used: (step: number) => number): { readonly said: Collapse[]; readonly healthy: number | null } => {
+    const guard = createCollapseGuard(64, trivial, [], codes);
+    const said: Collapse[] = [];
+    for (let step = 1; step <= 600; step++) {
+      for (const found of [guard.step(step, { loss: 3, used: used(step), few: 1 }), step % 50 === 0 ? guard.embedding(step, healthy) : null]) if (found !== null) said.push(found);
+    }
+    return { said, healthy: guard.healthy() };
+  };
+  expect(watch((s) => (s < 310 ? 120 : 1.04))).toEqual({
+    said: [{ form: 'codes', step: 510, since: 310, message: 'collapse of the codes: `used` = 1.04 of 300 in use for 200 steps' }], healthy: 300,
+  });
+  expect(watch((s) => (s % 150 === 0 ? 5 : 1)).said).toEqual([]);
+});

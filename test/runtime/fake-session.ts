@@ -64,7 +64,7 @@ export function fakeModel(options: FakeOptions, data: DataSet): { readonly compi
   const manifest: Manifest = {
     model: 'toy', settings: { width }, inputs: [{ name: 'x', element: 'u8', shape: [4, 4, 1] }],
     parameters: [{ path: 'f.linear1.w', arena: 'parameters', offset: 0, shape: [inputSize, width] }, { path: 'f.linear1.b', arena: 'parameters', offset: 64, shape: [width] }],
-    targets: [], states: [], stages: [], objectives: [{ name: 'pull', role: 'minimize' }], monitors: [], views: [], compared: [], trivial: null, reports: ['loss', 'pull', 'rate'], batch, chunk: batch, embedBatch, embeddingSize: width, steps: options.steps,
+    targets: [], states: [], stages: [], objectives: [{ name: 'pull', role: 'minimize' }], monitors: [], codes: [], views: [], compared: [], trivial: null, reports: ['loss', 'pull', 'rate'], batch, chunk: batch, embedBatch, embeddingSize: width, steps: options.steps,
   };
   const training: TrainingSpec = { model: 'toy', settings: { width }, data: null, batch, chunk: batch, batchNorm: null, epochs: null, steps: options.steps, seed: 0, activations: 'keep', every: options.every ?? [] };
 
