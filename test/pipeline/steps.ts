@@ -1,4 +1,5 @@
 /** Small training steps of the bundled models: compiled for a target, run on a device, and compared with the float64 interpreter. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
@@ -27,6 +28,8 @@ export interface SmallModel {
   /** In the data, 12 unless told. */
   readonly examples?: number;
   readonly set: Readonly<Record<string, string>>;
+  /** Text of the model and what stands there instead. */
+  readonly change?: readonly [from: string, to: string];
   /** Inputs that are not one picture each. */
   readonly given?: readonly ModelInput[];
 }
@@ -62,8 +65,16 @@ export const models: readonly SmallModel[] = [
   { name: 'emoji_pairs', inputs: ['x', 'y'], channels: 3, side: 32, set: { width: '8', channels: '2' } },
 ];
 
-/** Batches in three chunks, batch norm seeing a chunk: a target that moves before the step and a queue; tables that a stage fills, and prototypes. */
-export const chunkedModels: readonly SmallModel[] = models.flatMap((m) => (m.name === 'moco_v2' || m.name === 'deepcluster_v2' ? [inChunks(m)] : []));
+const joint: SmallModel = {
+  name: 'simclr', inputs: ['x'], channels: 1, set: { width: '8', hidden: '8', channels: '2' },
+  change: ['minimize  contrast: nt_xent(tau)(g(f(a)), g(f(b)))', 'let z = g(f(joint(a, b)))\n  minimize contrast: nt_xent(tau)(z[0], z[1])'],
+};
+
+/**
+ * Batches in three chunks, batch norm seeing a chunk: a target that moves before the step and a queue; tables that a stage fills, and
+ * prototypes; views that batch norm sees together.
+ */
+export const chunkedModels: readonly SmallModel[] = [...models.filter((m) => m.name === 'moco_v2' || m.name === 'deepcluster_v2'), joint].map(inChunks);
 
 function inChunks(m: SmallModel): SmallModel {
   return { ...m, set: { ...m.set, virtual_batch: `${3 * batch}`, batch_norm: 'chunk' } };
@@ -71,7 +82,10 @@ function inChunks(m: SmallModel): SmallModel {
 
 /** Compiles `init`, `step` and `embed`; the file must have nothing wrong with it. */
 export function compile(m: SmallModel, options: TargetOptions, resident = true): CompiledModel {
-  const loaded = loadProgram(join(root, 'models', m.folder ?? 'vision', `${m.name}.ssl`), memoryReader({}));
+  const path = join(root, 'models', m.folder ?? 'vision', `${m.name}.ssl`);
+  const text = readFileSync(path, 'utf8');
+  expect(m.change === undefined || text.includes(m.change[0])).toBe(true);
+  const loaded = loadProgram(path, memoryReader({ [path]: m.change === undefined ? text : text.replace(...m.change) }));
   expect(loaded.diagnostics).toEqual([]);
   return compileTraining(loaded, {
     model: null, set: { ...m.set, batch: `${batch}` }, steps: 8, resident, embedBatch: batch, target: options,
@@ -93,7 +107,7 @@ function valuesOf({ element, shape }: ModelInput, salt: number): Uint8Array | Fl
 
 /** What a model is called in a test's title. */
 export function titleOf(m: SmallModel): string {
-  return `${m.name}, ${m.channels} channel${m.channels === 1 ? '' : 's'}${'virtual_batch' in m.set ? ', in chunks' : ''}`;
+  return `${m.name}, ${m.channels} channel${m.channels === 1 ? '' : 's'}${m.change === undefined ? '' : ', views together'}${'virtual_batch' in m.set ? ', in chunks' : ''}`;
 }
 
 /** Runs two steps on a device and in the interpreter, from the parameters the device drew, and compares reports and what was learned. */
