@@ -1,5 +1,5 @@
 /** What `sslc check` says of a model, as text and as JSON. */
-import type { CompiledModel } from '../compiler/api.js';
+import type { CountedModel } from '../compiler/api.js';
 import type { CollapseVerdict, Mechanism, TrivialLoss, Undecided } from '../compiler/check/collapse.js';
 import type { Coupling, ModelDescription } from '../compiler/check/describe-model.js';
 import type { Manifest } from '../compiler/plan/manifest.js';
@@ -12,7 +12,7 @@ import { bigCount, byteCount, grouped } from './table.js';
 
 /** Everything a check found. */
 export interface CheckReport {
-  readonly compiled: CompiledModel;
+  readonly counted: CountedModel;
   /** Bytes a step would need beside what is kept if its activations were kept too; null where they are. */
   readonly keptBytes: number | null;
   /** What became of a nearly collapsed start; null when nobody asked. */
@@ -30,7 +30,7 @@ interface Costs {
   readonly persistentBytes: number;
 }
 
-function costsOf({ manifest, plan }: CompiledModel): Costs {
+function costsOf({ manifest, plan }: CountedModel): Costs {
   const chunks = manifest.batch / manifest.chunk;
   const counts = chunks === 1 ? { step: 1 } : { encode: chunks, step: 1, backward: chunks, update: 1 };
   const entries = Object.entries(counts).map(([entry, count]) => ({ ...plan.entries[entry], count }));
@@ -46,19 +46,19 @@ function costsOf({ manifest, plan }: CompiledModel): Costs {
 }
 
 /** For people: a row for each thing known. */
-export function checkText({ compiled, keptBytes, spread, verdict, description }: CheckReport): string {
-  const { manifest } = compiled;
-  const costs = costsOf(compiled);
+export function checkText({ counted, keptBytes, spread, verdict, description }: CheckReport): string {
+  const { manifest } = counted;
+  const costs = costsOf(counted);
   const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
   const own = manifest.parameters.filter((p) => p.arena === 'parameters');
-  const embedding = costEmbedding(compiled.programs['embed'], manifest.embedBatch);
+  const embedding = costEmbedding(counted.programs['embed'], manifest.embedBatch);
   const rows = [
     ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],
     ...manifest.inputs.map((i) => ['input', `${i.name}: ${i.element}[${i.shape.join(', ')}], batch ${manifest.batch}`]),
     ...(manifest.chunk < manifest.batch ? [['in chunks', `of ${manifest.chunk} examples: encode ${times(manifest.batch / manifest.chunk)}, step, backward ${times(manifest.batch / manifest.chunk)}, update`]] : []),
     ...manifest.targets.map((t) => ['target', `${t.name} follows ${t.of}, ${t.when} each step; running statistics ${buffersIn[t.buffers]}`]),
     ...manifest.stages.map((stage) => ['stage', stageText(manifest, stage)]),
-    ...tablesIn(compiled, description).map((t) => ['table', `${t.name}: ${t.element}[${t.shape.join(', ')}], ${t.leftBy.length === 0 ? 'as it begins: no stage writes it' : `left by stage ${t.leftBy.join(', ')}`}`]),
+    ...tablesIn(counted, description).map((t) => ['table', `${t.name}: ${t.element}[${t.shape.join(', ')}], ${t.leftBy.length === 0 ? 'as it begins: no stage writes it' : `left by stage ${t.leftBy.join(', ')}`}`]),
     ...description.latents.map((l) => ['latent', `${l.name}: ${l.type}, ${latentText(l)}`]),
     ...manifest.objectives.map((o, k) => [o.role, `${o.name}: ${reductionText(description.terms[k])}`]),
     ...collapseRows(verdict),
@@ -103,7 +103,7 @@ function shapeOf({ states, parameters }: Manifest, { name, source }: Stage['writ
 }
 
 /** Tables with their sizes, and the stages that write them. */
-function tablesIn({ manifest }: CompiledModel, description: ModelDescription): { name: string; element: string; shape: readonly number[]; leftBy: readonly string[] }[] {
+function tablesIn({ manifest }: CountedModel, description: ModelDescription): { name: string; element: string; shape: readonly number[]; leftBy: readonly string[] }[] {
   return description.tables.map((t) => ({
     ...t, shape: manifest.states.find((s) => s.name === `table.${t.name}`)?.shape ?? [],
     leftBy: manifest.stages.flatMap((stage) => (stage.writes.some((w) => w.name === t.name) ? [stage.name] : [])),
@@ -148,8 +148,8 @@ function valueText({ value, formula }: TrivialLoss): string {
 }
 
 /** For programs (docs/json.md). */
-export function checkJson({ compiled, keptBytes, spread, verdict, description }: CheckReport): { readonly [key: string]: Json } {
-  const { manifest } = compiled;
+export function checkJson({ counted, keptBytes, spread, verdict, description }: CheckReport): { readonly [key: string]: Json } {
+  const { manifest } = counted;
   return {
     model: manifest.model,
     shapes: true,
@@ -160,7 +160,7 @@ export function checkJson({ compiled, keptBytes, spread, verdict, description }:
       name: stage.name, period: stage.period === null ? null : { ...stage.period }, passes: stage.passes.length,
       writes: stage.writes.map((w) => ({ name: w.name, shape: shapeOf(manifest, w) })), resets: stage.resets,
     })),
-    tables: tablesIn(compiled, description).map((t) => ({ ...t })),
+    tables: tablesIn(counted, description).map((t) => ({ ...t })),
     latents: description.latents.map((l) => ({ ...l })),
     objectives: manifest.objectives.map((o, k) => ({ ...o, reduction: reductionJson(description.terms[k]) })),
     collapse: collapseJson(verdict),
@@ -172,8 +172,8 @@ export function checkJson({ compiled, keptBytes, spread, verdict, description }:
     parameters: manifest.parameters.map((p) => ({ path: p.path, arena: p.arena, shape: p.shape })),
     batch: manifest.batch,
     embeddingSize: manifest.embeddingSize,
-    embedding: { ...costEmbedding(compiled.programs['embed'], manifest.embedBatch) },
-    costs: { ...costsOf(compiled), keptBytes },
+    embedding: { ...costEmbedding(counted.programs['embed'], manifest.embedBatch) },
+    costs: { ...costsOf(counted), keptBytes },
   };
 }
 

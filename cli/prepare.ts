@@ -1,7 +1,7 @@
 /** From a file on the command line to a loaded program, its data and its compiled form: the steps that commands share. */
-import type { CompiledModel, DataInfo, LoadedProgram, TargetOptions, TrainingSpec } from '../compiler/api.js';
+import type { CompiledModel, CompileTrainingOptions, CountedModel, DataInfo, LoadedProgram, TargetOptions, TrainingSpec } from '../compiler/api.js';
 import type { CollapseVerdict } from '../compiler/check/collapse.js';
-import { compileTraining, loadProgram, readTraining, type Observe } from '../compiler/pipeline.js';
+import { compileTraining, countTraining, loadProgram, readTraining, type Observe } from '../compiler/pipeline.js';
 import { recordReader, type Recording } from '../compiler/spec/reader.js';
 import type { ModelInput } from '../compiler/plan/manifest.js';
 import { DiagnosticError } from '../grammar/diagnostics/report.js';
@@ -86,19 +86,31 @@ export function plannedSteps(spec: TrainingSpec, examples: number, asked: { read
   return spec.steps ?? Math.max(1, Math.round((spec.epochs ?? 1) * perEpoch));
 }
 
-/** Compiles init, step and embed for a target. */
-export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe, verdict: CollapseVerdict | null = null, episodes?: number): CompiledModel {
-  return compileTraining(prepared.loaded, {
+/** What is compiled for a training: init, step and embed for a target. */
+function trainingOptions(prepared: Prepared, training: Training, steps: number, target: TargetOptions): CompileTrainingOptions {
+  return {
     model: prepared.model,
     set: prepared.set,
     data: training.info,
     steps,
     resident: (training.data === null || training.data.train.resident) && training.info.inputs.every((i) => fits(i, training.info.examples, target)),
     embedBatch: Math.min(256, Math.max(1, training.info.examples)),
-    ...(episodes === undefined ? {} : { episodes }),
     target,
+  };
+}
+
+/** Compiles init, step and embed for a target. */
+export function compileFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe?: Observe, verdict: CollapseVerdict | null = null, episodes?: number): CompiledModel {
+  return compileTraining(prepared.loaded, {
+    ...trainingOptions(prepared, training, steps, target),
+    ...(episodes === undefined ? {} : { episodes }),
     trivial: verdict?.trivial.exact === true ? { value: verdict.trivial.value, formula: verdict.trivial.formula } : null,
   }, observe);
+}
+
+/** Counts what init, step and embed would cost on a target. */
+export function countFor(prepared: Prepared, training: Training, steps: number, target: TargetOptions, observe: Observe): CountedModel {
+  return countTraining(prepared.loaded, trainingOptions(prepared, training, steps, target), observe);
 }
 
 /** Whether all examples of an input fit in one buffer of the device; else they are sent batch by batch. */

@@ -13,7 +13,7 @@ import type { Module, Use } from '../grammar/ast.js';
 import type { SourceFile } from '../grammar/span.js';
 import type { KernelProgram } from './fuse/kernel.js';
 import type { Manifest, ModelInput, TrivialLoss } from './plan/manifest.js';
-import type { Plan } from './plan/plan.js';
+import type { Entry, Launch, Plan } from './plan/plan.js';
 import type { Program } from './tensor/program.js';
 
 /** The compiler's only window to files. Paths are opaque to the compiler. */
@@ -109,6 +109,13 @@ export interface CompiledModel {
   readonly kernels: Readonly<Record<string, KernelProgram>>;
   readonly plan: Plan;
   readonly diagnostics: readonly Diagnostic[];
+}
+
+/** A training that was counted and not compiled. */
+export interface CountedModel extends Omit<CompiledModel, 'kernels' | 'plan'> {
+  readonly plan: Pick<Plan, 'arenas'> & {
+    readonly entries: Readonly<Record<string, Pick<Entry, 'name' | 'peakBytes' | 'liveBytes'> & { readonly launches: readonly Pick<Launch, 'cost'>[] }>>;
+  };
 }
 
 export interface CompileTrainingOptions {

@@ -6,7 +6,7 @@ import { buildCall } from './lower/call-programs.js';
 import { buildFineTuning } from './lower/fine-tuning-programs.js';
 import { buildTraining } from './lower/training-programs.js';
 import { readTraining } from './lower/training-spec.js';
-import type { CompileCallOptions, CompiledCall, CompiledModel, CompileFineTuningOptions, CompileTrainingOptions, LoadedProgram, TargetOptions } from './api.js';
+import type { CompileCallOptions, CompiledCall, CompiledModel, CompileFineTuningOptions, CompileTrainingOptions, CountedModel, LoadedProgram, TargetOptions } from './api.js';
 import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
@@ -14,6 +14,7 @@ import type { KernelProgram } from './fuse/kernel.js';
 import { costOf, totalCost } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
+import type { MemoryPlan } from './plan/plan-memory.js';
 import type { Code, Entry, Launch, Plan } from './plan/plan.js';
 import { joinMoments } from './tensor/join-moments.js';
 import { sharePartialSums } from './tensor/share-partial-sums.js';
@@ -91,6 +92,21 @@ export function compileTraining(loaded: LoadedProgram, options: CompileTrainingO
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
 }
 
+/** Everything about the training of a model but code: what runs and what it costs. Throws as `compileTraining` does. */
+export function countTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CountedModel {
+  const training = readTraining(loaded, options);
+  const built = buildTraining(loaded, options);
+  const target = { ...options.target, recompute: training.activations === 'recompute' };
+  const { programs, kernels, memory } = fusePrograms(built.programs, target, observe);
+  const names = Object.keys(built.programs);
+  const entries = Object.fromEntries(names.map((name, i) => {
+    const { peakBytes, liveBytes } = memory.entries[i];
+    const launches = kernels[i].launches.map((parts) => ({ cost: totalCost(parts.map((k) => costOf(kernels[i].kernels[k], kernels[i].program))) }));
+    return [name, { name, peakBytes, liveBytes, launches }];
+  }));
+  return { training, manifest: built.manifest, programs: Object.fromEntries(names.map((n, i) => [n, programs[i]])), plan: { arenas: memory.arenas, entries }, diagnostics: loaded.diagnostics };
+}
+
 /** Compiles the training of a classifier, the model of `tuning`, on what a model represents: entries `init`, `step` and `embed`. */
 export function compileFineTuning(loaded: LoadedProgram, tuning: LoadedProgram, options: CompileFineTuningOptions): Pick<CompiledModel, 'manifest' | 'programs' | 'kernels' | 'plan'> & { readonly recipe: string } {
   const built = buildFineTuning(loaded, tuning, options);
@@ -116,15 +132,20 @@ interface Planned {
   readonly plan: Plan;
 }
 
+/** Simplifies, fuses and plans memory for the programs of one plan, in their order. */
+function fusePrograms(programs: Readonly<Record<string, Program>>, target: TargetOptions, observe: Observe): { readonly programs: readonly Program[]; readonly kernels: readonly KernelProgram[]; readonly memory: MemoryPlan } {
+  const simplified = Object.entries(programs).map(([name, built]) => {
+    observe('lower', name, built);
+    return runPasses(built, target, (pass, program) => observe(pass, name, program));
+  });
+  const kernels = simplified.map((p) => fuse(p, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target }));
+  return { programs: simplified, kernels, memory: planMemory(kernels, { alignment: 256, arenaLimit: target.target === 'wgsl' ? target.maxBindingBytes : null }) };
+}
+
 /** Simplifies, fuses, plans memory and emits code for the programs of one plan, which share their sources by name. */
 export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<string, Program>>, target: TargetOptions, observe: Observe = () => undefined): Planned {
   const names = Object.keys(programs);
-  const simplified = names.map((n) => {
-    observe('lower', n, programs[n]);
-    return runPasses(programs[n], target, (pass, program) => observe(pass, n, program));
-  });
-  const kernels = simplified.map((p) => fuse(p, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target }));
-  const memory = planMemory(kernels, { alignment: 256, arenaLimit: target.target === 'wgsl' ? target.maxBindingBytes : null });
+  const { programs: simplified, kernels, memory } = fusePrograms(programs, target, observe);
   const emitted = kernels.map((k, i) => ({ kernels: k, placements: memory.entries[i].placements }));
   const lineOf = lineFinder(loaded);
   const { code, launches } = emit(emitted, memory.arenas, target, lineOf);

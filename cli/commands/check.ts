@@ -11,7 +11,7 @@ import { usage } from '../failure.js';
 import { probe } from '../probe.js';
 import { checkJson, checkText } from '../check-report.js';
 import { done, type Context, type Outcome } from '../outcome.js';
-import { compileFor, plannedSteps, prepare, prepareDeclared, type ModelChoice, type Prepared } from '../prepare.js';
+import { countFor, plannedSteps, prepare, prepareDeclared, type ModelChoice, type Prepared } from '../prepare.js';
 
 export interface CheckOptions extends ModelChoice {
   readonly input: Readonly<Record<string, string>>;
@@ -39,16 +39,16 @@ export async function check(context: Context, file: string, options: CheckOption
   if (training.info.inputs.length === 0) usage(`model ${model} has no data, and the sizes of its inputs cannot be assumed`, 'add a train block with `data`, or give `--input x=u8[28,28,1]`');
   const target = plainTarget('wasm');
   let whole: Program | null = null;
-  const compiled = compileFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), target, (pass, entry, program) => { if (pass === beforeRecompute && entry === 'step') whole = program; });
+  const counted = countFor(prepared, training, plannedSteps(training.spec, training.info.examples, {}), target, (pass, entry, program) => { if (pass === beforeRecompute && entry === 'step') whole = program; });
   const keptBytes = training.spec.activations === 'recompute' && whole !== null ? transientBytes(whole, target) : null;
   const request = { model: prepared.model, set: prepared.set, data: training.info };
   const collapse = checkCollapse(loaded, request);
-  const diagnostics = [...compiled.diagnostics, ...collapse.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
+  const diagnostics = [...counted.diagnostics, ...collapse.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
   refuseErrors(diagnostics);
   diagnostics.push(...unused(prepared, diagnostics));
   const note = known.missing !== null ? `\n  sizes are what the declaration of the data says: ${known.missing}\n` : assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';
   const spread = options.probe === true ? await probe(prepared, training) : null;
-  const report = { compiled, spread, keptBytes, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
+  const report = { counted, spread, keptBytes, verdict: collapse.verdict, description: describeModel(loaded, request, lineFinder(loaded)) };
   return done(`${file}: ok\n\n${checkText(report)}${note}`, { ...checkJson(report), assumedSizes: assumed !== null || known.missing !== null }, diagnostics);
 }
 

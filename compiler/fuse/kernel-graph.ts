@@ -20,9 +20,12 @@ export class KernelGraph {
     this.needs = dependencies(program, kernels).map((s) => new Set(s));
     this.users = kernels.map(() => new Set());
     this.needs.forEach((set, i) => set.forEach((n) => this.users[n].add(i)));
-    this.ranks = kernels.map(() => 0);
+    // Kernels need those before them only, whose ranks are known by then.
+    this.ranks = [];
     kernels.forEach((k, i) => {
-      this.raise(i);
+      let rank = 0;
+      for (const n of this.needs[i]) rank = Math.max(rank, this.ranks[n] + 1);
+      this.ranks.push(rank);
       this.forReads(k, (set) => set.add(i));
     });
   }
