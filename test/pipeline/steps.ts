@@ -152,3 +152,18 @@ function expectNear(found: ArrayLike<number>, expected: ArrayLike<number>, name:
   }
   expect(Math.sqrt(difference), `distance between found and expected \`${name}\``).toBeLessThan(5e-3 * Math.max(1, Math.sqrt(length)));
 }
+
+/**
+ * The same names and values, each within `tolerance` of the larger of 1 and itself; bit for bit when `tolerance` is 0. One
+ * expectation for each tensor: millions of them take longer than what is tested.
+ */
+export function expectSameValues(found: ReadonlyMap<string, Float64Array>, expected: ReadonlyMap<string, Float64Array>, tolerance: number): void {
+  expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
+  for (const [name, values] of expected) {
+    const own = found.get(name) ?? [];
+    expect(own.length, name).toBe(values.length);
+    const same = (v: number, i: number): boolean => (tolerance === 0 ? Object.is(v, own[i]) : Math.abs(v - own[i]) < tolerance * Math.max(1, Math.abs(v)));
+    const wrong = values.findIndex((v, i) => !same(v, i));
+    expect(wrong, `${name}[${wrong}]: ${own[wrong]} and ${values[wrong]}`).toBe(-1);
+  }
+}

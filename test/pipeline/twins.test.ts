@@ -4,7 +4,7 @@ import type { TargetOptions } from '../../compiler/api.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import { interpret } from '../../compiler/tensor/interpret.js';
-import { batch, compile, models, titleOf } from './steps.js';
+import { batch, compile, expectSameValues, models, titleOf } from './steps.js';
 
 const target: TargetOptions = {
   target: 'wasm', maxBindingBytes: 2 ** 32, maxBindings: 1000, maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 32768,
@@ -29,15 +29,8 @@ function valuesOf(program: Program): Record<string, Float64Array> {
 function expectSame(a: Program, b: Program): void {
   const values = valuesOf(a);
   const [left, right] = [interpret(a, values), interpret(b, values)];
-  const compare = (x: Map<string, Float64Array>, y: Map<string, Float64Array>): void => {
-    expect([...x.keys()].sort()).toEqual([...y.keys()].sort());
-    for (const [name, found] of x) {
-      const expected = y.get(name) ?? [];
-      found.forEach((v, i) => expect(Math.abs(v - expected[i]), `${name}[${i}]: ${v} and ${expected[i]}`).toBeLessThan(1e-7 * Math.max(1, Math.abs(v))));
-    }
-  };
-  compare(left.outputs, right.outputs);
-  compare(left.sources, right.sources);
+  expectSameValues(left.outputs, right.outputs, 1e-7);
+  expectSameValues(left.sources, right.sources, 1e-7);
 }
 
 describe('twins', () => {
