@@ -7,19 +7,23 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Prepared, Request } from './peers/serve.js';
+import type { ClassCost, Prepared, Request } from './peers/serve.js';
+import type { Ceilings, ClassRoofline } from './roofline.js';
+import { rooflineLines, rooflines } from './roofline.js';
 import type { ParameterSpec } from './values.js';
 import type { Work } from './works.js';
-import { works } from './works.js';
+import { ceilings, works } from './works.js';
 
 const usage = `usage: npm run bench -- [WORD ...] [options]
 
   WORD             only the works whose names have one of the words
   --device NAME    what sslc runs on, as in \`sslc --device\` (default cpu); may be given several times
-  --peers LIST     of torch, torch-compiled, torch-tf32, torch-amp, jax-js, jax-js-webgpu, tfjs, tfjs-webgpu (default: all that are here)
+  --peers LIST     of torch, torch-compiled, torch-tf32, torch-amp, jax-js, jax-js-webgpu, tfjs, tfjs-webgpu (default: torch, jax-js, tfjs;
+                   on a GPU all that are here)
   --rounds N       rounds of interleaved runs (default 5)
   --seconds N      about how long a peer runs in a round (default 0.5)
   --slow N         leave out a peer whose run takes longer than N seconds (default 20)
+  --roofline       also what each class of kernels reaches of the machine's ceilings (always on a GPU)
   --json FILE      also write the results
   --install        fetch the JavaScript peers into bench/node_modules first (about 330 MB)
 `;
@@ -32,6 +36,7 @@ interface Options {
   readonly seconds: number;
   readonly slow: number;
   readonly json: string | null;
+  readonly roofline: boolean;
   readonly install: boolean;
 }
 
@@ -41,14 +46,14 @@ function readOptions(argv: readonly string[]): Options {
   for (let i = 0; i < argv.length; i++) {
     const name = argv[i];
     if (!name.startsWith('--')) { words.push(name); continue; }
-    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
-    value.set(name, [...(value.get(name) ?? []), name === '--install' || name === '--help' ? 'yes' : argv[++i] ?? '']);
+    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--roofline', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
+    value.set(name, [...(value.get(name) ?? []), ['--install', '--help', '--roofline'].includes(name) ? 'yes' : argv[++i] ?? '']);
   }
   if (value.has('--help')) { console.log(usage); process.exit(0); }
   const last = (name: string): string | null => value.get(name)?.at(-1) ?? null;
   return {
     words, devices: value.get('--device') ?? ['cpu'], peers: last('--peers')?.split(',') ?? null, rounds: Number(last('--rounds') ?? 5),
-    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), install: value.has('--install'),
+    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), roofline: value.has('--roofline'), install: value.has('--install'),
   };
 }
 
@@ -87,7 +92,8 @@ const here = join(import.meta.dirname);
 const python = ['/usr/bin/python3', 'python3'].find((p) => spawnSync(p, ['-c', 'import torch, numpy']).status === 0) ?? null;
 const installed = (name: string): boolean => existsSync(join('bench', 'node_modules', name));
 
-function peersHere(options: Options): PeerProcess[] {
+/** The libraries to compare with; on a GPU, all that are here, in every precision. */
+function peersHere(options: Options, gpu: boolean): PeerProcess[] {
   const script = join('bench', 'peers', 'pytorch.py');
   const node = (key: string, file: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, process.execPath, [join(here, 'peers', `${file}.mjs`), ...args])];
   const torch = (key: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, python ?? '', [script, ...args])];
@@ -97,12 +103,9 @@ function peersHere(options: Options): PeerProcess[] {
     ...(installed('@tensorflow/tfjs') ? [node('tfjs', 'tfjs', 'wasm'), node('tfjs-webgpu', 'tfjs', 'webgpu')] : []),
   ];
   const usual = ['torch', 'jax-js', 'tfjs'];
-  const wanted = options.peers ?? known.map(([key]) => key).filter((key) => usual.includes(key));
+  const wanted = options.peers ?? known.map(([key]) => key).filter((key) => gpu || usual.includes(key));
   for (const key of wanted) if (!known.some(([k]) => k === key)) console.error(`${key} is not here${key.startsWith('torch') ? ': install python3-torch' : ': npm run bench -- --install'}`);
-  return [
-    ...options.devices.map((device) => new PeerProcess(`sslc ${device}`, process.execPath, [join(here, 'peers', 'sslc.mjs'), device])),
-    ...known.filter(([key]) => wanted.includes(key)).map(([, start]) => start()),
-  ];
+  return known.filter(([key]) => wanted.includes(key)).map(([, start]) => start());
 }
 
 interface Measured {
@@ -113,6 +116,8 @@ interface Measured {
   readonly launches: number | null;
   readonly peakBytes: number;
   readonly note: string | null;
+  /** By class of kernel, where it was asked for. */
+  readonly classes?: readonly ClassRoofline[];
 }
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
@@ -126,7 +131,7 @@ function differs(check: readonly number[], reference: readonly number[]): string
   return null;
 }
 
-async function measure(work: Work, peers: readonly PeerProcess[], options: Options): Promise<Measured[]> {
+async function measure(work: Work, peers: readonly PeerProcess[], options: Options, limits: Ceilings | null): Promise<Measured[]> {
   const ready: { peer: PeerProcess; prepared: Prepared; ms: number[]; runs: number; peakBytes: number }[] = [];
   const left: Measured[] = [];
   let parameters: readonly ParameterSpec[] = [];
@@ -153,8 +158,15 @@ async function measure(work: Work, peers: readonly PeerProcess[], options: Optio
       r.peakBytes = peakBytes;
     }
   }
-  for (const { peer } of ready) await peer.ask({ op: 'release' });
-  return [...ready.map((r) => ({ peer: r.peer.key, name: r.peer.name, ms: r.ms, compileMs: r.prepared.compileMs, launches: r.prepared.launches ?? null, peakBytes: r.peakBytes, note: null })), ...left];
+  const classes = new Map<PeerProcess, readonly ClassRoofline[]>();
+  for (const { peer } of ready) {
+    if (limits !== null && work.kind === 'step' && peer.key.startsWith('sslc')) {
+      const { classes: costs } = (await peer.ask({ op: 'profile' })) as unknown as { classes?: readonly ClassCost[] };
+      classes.set(peer, rooflines(costs ?? [], limits));
+    }
+    await peer.ask({ op: 'release' });
+  }
+  return [...ready.map((r) => ({ peer: r.peer.key, name: r.peer.name, ms: r.ms, compileMs: r.prepared.compileMs, launches: r.prepared.launches ?? null, peakBytes: r.peakBytes, note: null, classes: classes.get(r.peer) ?? [] })), ...left];
 }
 
 function show(work: Work, rows: readonly Measured[]): void {
@@ -168,6 +180,7 @@ function show(work: Work, rows: readonly Measured[]): void {
     const rate = work.kind === 'operation' ? `${(work.unit === 'images/s' ? work.amount / ms * 1000 : work.amount / ms / 1e6).toFixed(work.unit === 'images/s' ? 0 : 1)} ${work.unit}` : '';
     const ratio = r === own ? '' : `${median(ratios).toFixed(2)}x sslc's time (${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`;
     console.log(`  ${r.name.padEnd(44)} ${ms.toFixed(2).padStart(10)} ms  ${rate.padStart(16)}  ${r.launches === null ? ''.padStart(12) : `${r.launches} launches`.padStart(12)}  ${(r.peakBytes / 1e6).toFixed(0).padStart(6)} MB  ready in ${(r.compileMs / 1000).toFixed(1)} s  ${ratio}`);
+    for (const line of rooflineLines(r.classes ?? [])) console.log(line);
   }
 }
 
@@ -185,20 +198,51 @@ function copyCeiling(): number {
 
 const options = readOptions(process.argv.slice(2));
 if (options.install) spawnSync('npm', ['install', '--no-audit', '--no-fund', '--prefix', 'bench'], { stdio: 'inherit' });
-const peers = peersHere(options);
-for (const peer of peers) {
-  const hello = await peer.ask({ op: 'hello' });
-  peer.name = typeof hello['name'] === 'string' ? hello['name'] : `${peer.key}: ${String(hello['error'])}`;
+const devices = options.devices.map((device) => new PeerProcess(`sslc ${device}`, process.execPath, [join(here, 'peers', 'sslc.mjs'), device]));
+let gpu = false;
+for (const device of devices) {
+  const hello = await device.ask({ op: 'hello' });
+  if (typeof hello['name'] !== 'string') {
+    console.error(`${device.key}: ${String(hello['error'])}`);
+    for (const d of devices) d.close();
+    process.exit(3);
+  }
+  device.name = hello['name'];
+  gpu ||= hello['gpu'] === true;
 }
+const others: PeerProcess[] = [];
+for (const peer of peersHere(options, gpu)) {
+  const hello = await peer.ask({ op: 'hello' });
+  if (typeof hello['name'] === 'string') {
+    peer.name = hello['name'];
+    others.push(peer);
+  } else {
+    console.error(`${peer.key} does not run here: ${String(hello['error'])}`);
+    peer.close();
+  }
+}
+const peers = [...devices, ...others];
 const ceiling = copyCeiling();
 console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} threads, Node ${process.versions.node}; a plain copy by one thread moves ${ceiling.toFixed(1)} GB/s`);
 console.log(`${options.rounds} rounds, interleaved; the median of the rounds' medians, and each round's ratio to the first row`);
 const results: { work: string; rows: readonly Measured[] }[] = [];
+/** The best that any peer reaches; products in less than single precision do not count. */
+async function measureCeilings(): Promise<Ceilings> {
+  const best: number[] = [];
+  for (const work of ceilings) {
+    const rows = await measure(work, peers.filter((p) => !/tf32|amp/.test(p.key)), options, null);
+    show(work, rows);
+    results.push({ work: work.name, rows });
+    best.push(Math.max(...rows.map((r) => (work.kind === 'operation' && r.ms.length > 0 ? work.amount / Math.min(...r.ms) / 1e6 : 0))));
+  }
+  return { gigabytesPerSecond: best[0], gigaflopsPerSecond: best[1] };
+}
+const limits = gpu || options.roofline ? await measureCeilings() : null;
 for (const work of works) {
   if (options.words.length > 0 && !options.words.some((w) => work.name.includes(w))) continue;
-  const rows = await measure(work, peers, options);
+  const rows = await measure(work, peers, options, limits);
   show(work, rows);
   results.push({ work: work.name, rows });
 }
 for (const peer of peers) peer.close();
-if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ date: new Date().toISOString(), processor: cpus()[0]?.model, copyGigabytesPerSecond: ceiling, results }, null, 2)}\n`);
+if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ date: new Date().toISOString(), processor: cpus()[0]?.model, copyGigabytesPerSecond: ceiling, ceilings: limits, results }, null, 2)}\n`);

@@ -18,6 +18,12 @@ function product(m: number, k: number, n: number): Work {
   return { kind: 'operation', name: `product ${m}x${k}x${n}`, call: 'product', set: {}, gradients: false, inputs: { a: f32([m, k]), b: f32([k, n]) }, unit: 'GFLOP/s', amount: 2 * m * k * n };
 }
 
+/** What a machine can do at best: of memory that only moves, and of multiplications. */
+export const ceilings: readonly Work[] = [
+  { kind: 'operation', name: 'ceiling: copy of 32 M numbers', call: 'shifted', set: {}, gradients: false, inputs: { x: f32([1 << 25]) }, unit: 'GB/s', amount: 2 * 4 * (1 << 25) },
+  { ...product(2048, 2048, 2048), name: 'ceiling: product 2048x2048x2048' },
+];
+
 function contrast(batch: number): Work {
   const rows = 2 * batch;
   // Forward once and backward twice over the products of all pairs.

@@ -35,10 +35,12 @@ export async function tune(context: Context, device: Device, { kernels }: Pick<C
     say(`measuring the schedules of ${all.length} kernels on ${device.name}; Ctrl-C keeps what is done`);
     const found = await tuneKernels(device, all, {
       rounds, measure: measureByClock, signal: stop.signal,
-      progress: ({ tunable, gain }, position) => say(`${position + 1}/${all.length}  ${tunable.title}  ${gain > 1 ? `${gain.toFixed(2)}x as fast` : 'as chosen'}`),
+      found: async ({ tunable, winner, gain }, position) => {
+        await writeSchedules(cache, device.name, { [tunable.key]: winner });
+        say(`${position + 1}/${all.length}  ${tunable.title}  ${gain > 1 ? `${gain.toFixed(2)}x as fast` : 'as chosen'}`);
+      },
     });
     const winners = Object.fromEntries(found.map((r) => [r.tunable.key, r.winner]));
-    await writeSchedules(cache, device.name, winners);
     say(`${found.length} schedules kept in ${cache.path}`);
     if (stop.signal.aborted) throw new Failure(exitCodes.interrupted, 'stopped while measuring schedules', 'run again with `--tune` to measure the others, or without it to use what is there');
     return { ...target, schedules: { ...target.schedules, ...winners } };

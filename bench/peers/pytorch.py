@@ -195,6 +195,8 @@ def prepare_operation(work, _):
             x.requires_grad_(x.is_floating_point())
     if call == "product":
         function = lambda: [given["a"] @ given["b"]]
+    elif call == "shifted":
+        function = lambda: [given["x"] + 1]
     elif call == "norm":
         function = lambda: [F.layer_norm(given["x"], given["x"].shape[-1:])]
     elif call == "contrast":

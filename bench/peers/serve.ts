@@ -7,6 +7,7 @@ export type Request =
   | { readonly op: 'hello' }
   | { readonly op: 'prepare'; readonly work: Work; readonly parameters: readonly ParameterSpec[] }
   | { readonly op: 'time'; readonly runs: number }
+  | { readonly op: 'profile' }
   | { readonly op: 'release' };
 
 /** What a peer says of a work it can do. */
@@ -19,15 +20,27 @@ export interface Prepared {
   readonly compileMs: number;
 }
 
+/** What the launches of one class take in a run, each measured by itself. */
+export interface ClassCost {
+  readonly class: string;
+  readonly launches: number;
+  readonly ms: number;
+  /** FLOPs and bytes of each launch, with its milliseconds: each is bound by one or the other. */
+  readonly each: readonly { readonly ms: number; readonly flops: number; readonly bytes: number }[];
+}
+
 export interface Runnable {
   readonly prepared: Prepared;
   /** One run, finished when it returns. */
   readonly run: () => Promise<void>;
   readonly close: () => Promise<void>;
+  readonly profile?: () => Promise<readonly ClassCost[]>;
 }
 
 export interface Peer {
   readonly name: string;
+  /** It computes on a GPU. */
+  readonly gpu?: boolean;
   /** Null when the peer cannot do the work. */
   readonly prepare: (work: Work, parameters: readonly ParameterSpec[]) => Promise<Runnable | null>;
   readonly parameters?: (work: Work) => Promise<readonly ParameterSpec[]>;
@@ -38,7 +51,7 @@ export async function serve(peer: Peer): Promise<void> {
   let current: Runnable | null = null;
   const answer = async (request: Request): Promise<object> => {
     switch (request.op) {
-      case 'hello': return { name: peer.name };
+      case 'hello': return { name: peer.name, gpu: peer.gpu === true };
       case 'prepare': {
         await current?.close();
         const parameters = request.parameters.length === 0 && peer.parameters !== undefined ? await peer.parameters(request.work) : request.parameters;
@@ -54,6 +67,7 @@ export async function serve(peer: Peer): Promise<void> {
         }
         return { ms, peakBytes: process.resourceUsage().maxRSS * 1024 };
       }
+      case 'profile': return { classes: (await current?.profile?.()) ?? [] };
       case 'release': await current?.close(); current = null; return {};
     }
   };

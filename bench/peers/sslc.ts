@@ -5,11 +5,12 @@ import type { LoadedProgram, Reader } from '../../compiler/api.js';
 import { compileCall, compileTraining, loadProgram } from '../../compiler/pipeline.js';
 import { openDevice } from '../../runtime/device/select.js';
 import type { Device, Session } from '../../runtime/device/device.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import { targetOf } from '../../cli/device.js';
 import { fill, hashedArray, parameterSpecs } from '../values.js';
 import type { ParameterSpec } from '../values.js';
 import type { Work } from '../works.js';
-import type { Runnable } from './serve.js';
+import type { ClassCost, Runnable } from './serve.js';
 import { serve } from './serve.js';
 
 const root = process.cwd();
@@ -33,21 +34,54 @@ function writeParameters(session: Session, arena: readonly { readonly path: stri
   for (const p of parameters) session.write('parameters', fill(p), arena.find((a) => a.path === p.path)?.offset ?? 0);
 }
 
+/** Runs each launch of an entry alone, once and often in one go: the difference leaves out what a run costs by itself. */
+async function profileEntry(device: Device, plan: Plan, entry: string, fill: (session: Session) => Promise<void>): Promise<readonly ClassCost[]> {
+  const often = 33;
+  const { launches } = plan.entries[entry];
+  const alone = (copies: number) => Object.fromEntries(launches.map((launch, k) => [`${copies} of ${k}`, { ...plan.entries[entry], name: `${copies} of ${k}`, launches: Array.from({ length: copies }, () => launch) }]));
+  const session = await device.load({ ...plan, entries: { ...plan.entries, ...alone(1), ...alone(often) } });
+  try {
+    await fill(session);
+    const timed = async (name: string): Promise<number> => {
+      const started = performance.now();
+      await session.run(name);
+      await session.finish();
+      return performance.now() - started;
+    };
+    const least = async (name: string): Promise<number> => Math.min(await timed(name), await timed(name), await timed(name));
+    const classes = new Map<string, { ms: number; each: ClassCost['each'][number][] }>();
+    for (const [k, launch] of launches.entries()) {
+      await timed(`1 of ${k}`);
+      const once = await least(`1 of ${k}`);
+      const ms = once > 10 ? once : Math.max(1e-4, ((await least(`${often} of ${k}`)) - once) / (often - 1));
+      const sums = classes.get(launch.class) ?? { ms: 0, each: [] };
+      sums.ms += ms;
+      sums.each.push({ ms, flops: launch.cost.flops, bytes: launch.cost.bytesRead + launch.cost.bytesWritten });
+      classes.set(launch.class, sums);
+    }
+    return [...classes].map(([name, { ms, each }]) => ({ class: name, launches: each.length, ms, each })).sort((a, b) => b.ms - a.ms);
+  } finally {
+    await session.close();
+  }
+}
+
 async function prepareStep(device: Device, work: Extract<Work, { kind: 'step' }>, parameters: readonly ParameterSpec[]): Promise<Runnable> {
   const started = performance.now();
   const { plan, manifest } = compileStep(device, work);
   const session = await device.load(plan);
   const compileMs = performance.now() - started;
-  session.write('clock.seed', Int32Array.of(0));
-  session.write('clock.step', Int32Array.of(0));
-  await session.run('init');
-  const own = manifest.parameters.filter((p) => p.arena === 'parameters');
-  writeParameters(session, own, parameters);
-  const size = work.batch * work.shape.reduce((a, b) => a * b, 1);
-  session.write('data.a', hashedArray(size, 1));
-  session.write('data.b', hashedArray(size, 2));
-  const order = Int32Array.from({ length: work.batch }, (_, i) => i);
-  for (const name of ['batch.order', 'batch.example']) if (name in plan.sources) session.write(name, order);
+  const fillSources = async (to: Session): Promise<void> => {
+    to.write('clock.seed', Int32Array.of(0));
+    to.write('clock.step', Int32Array.of(0));
+    await to.run('init');
+    writeParameters(to, manifest.parameters.filter((p) => p.arena === 'parameters'), parameters);
+    const size = work.batch * work.shape.reduce((a, b) => a * b, 1);
+    to.write('data.a', hashedArray(size, 1));
+    to.write('data.b', hashedArray(size, 2));
+    const order = Int32Array.from({ length: work.batch }, (_, i) => i);
+    for (const name of ['batch.order', 'batch.example']) if (name in plan.sources) to.write(name, order);
+  };
+  await fillSources(session);
   let step = 0;
   const run = async (): Promise<void> => {
     session.write('clock.step', Int32Array.of(step++));
@@ -59,7 +93,7 @@ async function prepareStep(device: Device, work: Extract<Work, { kind: 'step' }>
     await run();
     check.push((await session.readOutput('step', 'reports'))[0]);
   }
-  return { prepared: { check, compileMs, launches: plan.entries['step'].launches.length }, run, close: () => session.close() };
+  return { prepared: { check, compileMs, launches: plan.entries['step'].launches.length }, run, close: () => session.close(), profile: () => profileEntry(device, plan, 'step', fillSources) };
 }
 
 async function prepareOperation(device: Device, work: Extract<Work, { kind: 'operation' }>): Promise<Runnable> {
@@ -91,9 +125,14 @@ async function prepareOperation(device: Device, work: Extract<Work, { kind: 'ope
   return { prepared: { check, compileMs, launches: compiled.plan.entries['call'].launches.length }, run, close: () => session.close() };
 }
 
-const device = await openDevice(process.argv[2] ?? 'cpu');
+const device = await openDevice(process.argv[2] ?? 'cpu').catch((error: unknown) => {
+  // Said as an answer, so that the benchmark can say it to whoever started it.
+  process.stdout.write(`${JSON.stringify({ error: error instanceof Error ? error.message : String(error) })}\n`);
+  return process.exit(3);
+});
 await serve({
   name: `sslc (${device.name})`,
+  gpu: device.kind === 'gpu' && !device.limits.software,
   parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(compileStep(device, work).manifest.parameters.filter((p) => p.arena === 'parameters'))),
   prepare: (work, parameters) => (work.kind === 'step' ? prepareStep(device, work, parameters) : prepareOperation(device, work)),
 });

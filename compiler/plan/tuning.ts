@@ -19,6 +19,9 @@ export interface Tunable {
   readonly plan: Plan;
 }
 
+/** Of all the work, kernels with less than this part are not worth measuring. */
+const least = 0.005;
+
 /** Kernels of all entries that have several schedules, each shape once, those that do the most first. */
 export function tunables(programs: Readonly<Record<string, KernelProgram>>, target: TargetOptions): readonly Tunable[] {
   if (target.target !== 'wgsl') return [];
@@ -42,7 +45,8 @@ export function tunables(programs: Readonly<Record<string, KernelProgram>>, targ
       found.set(key, { work: cost.flops + cost.bytesRead + cost.bytesWritten, tunable: { key, title: titleOf(kernel), ...together(labels, plans) } });
     }
   });
-  return [...found.values()].sort((a, b) => b.work - a.work).map((f) => f.tunable);
+  const total = [...found.values()].reduce((n, f) => n + f.work, 0);
+  return [...found.values()].filter((f) => f.work >= least * total).sort((a, b) => b.work - a.work).map((f) => f.tunable);
 }
 
 const titleOf = (kernel: Kernel): string => `${kernel.name} (${kernel.kind} ${kernel.extents.join('x')})`;

@@ -11,7 +11,8 @@ export interface TuneOptions {
   /** Milliseconds that `runs` runs of an entry take, until the device is done. */
   readonly measure: (session: Session, entry: string, runs: number) => Promise<number>;
   readonly signal: AbortSignal;
-  readonly progress: (result: Tuned, position: number) => void;
+  /** Told of each winner before the next kernel is measured. */
+  readonly found: (result: Tuned, position: number) => Promise<void>;
 }
 
 /** What was found for one shape. */
@@ -35,7 +36,7 @@ export async function tuneKernels(device: Pick<Device, 'load'>, all: readonly Tu
     const result = await tuneKernel(device, tunable, options);
     if (result === null) continue;
     results.push(result);
-    options.progress(result, position);
+    await options.found(result, position);
   }
   return results;
 }
@@ -51,6 +52,7 @@ async function tuneKernel(device: Pick<Device, 'load'>, tunable: Tunable, option
   try {
     const candidates = Object.entries(tunable.entries).map(([label, entry]) => ({ label, entry, runs: 1, best: Infinity }));
     for (const c of candidates) {
+      if (options.signal.aborted) return null;
       // The first run compiles; the second says how many make a turn.
       await options.measure(session, c.entry, 1);
       c.runs = Math.max(1, Math.min(100, Math.round(turn / Math.max(0.01, await options.measure(session, c.entry, 1)))));

@@ -38,7 +38,7 @@ function run(times: (entry: string, turn: number) => number, options: Partial<Tu
     turns.set(entry, (turns.get(entry) ?? 0) + 1);
     return Promise.resolve(runs * times(entry, turns.get(entry) ?? 0));
   };
-  return { asked, results: tuneKernels(fakeDevice().device, these, { rounds: 3, measure, signal: new AbortController().signal, progress: () => undefined, ...options }) };
+  return { asked, results: tuneKernels(fakeDevice().device, these, { rounds: 3, measure, signal: new AbortController().signal, found: () => Promise.resolve(), ...options }) };
 }
 
 describe('what there is to measure', () => {
@@ -89,15 +89,15 @@ describe('measuring', () => {
     for (const { winner, tunable, gain } of await results) expect([tunable.entries[winner], gain]).toEqual(['schedule 0', 1]);
   });
 
-  it('ends when it is told to, with what is done', async () => {
+  it('tells of each winner at once, and ends when it is told to', async () => {
     const stop = new AbortController();
-    const { results } = run(() => 1, { signal: stop.signal, progress: (_, position) => { if (position === 1) stop.abort(); } });
+    const { results } = run(() => 1, { signal: stop.signal, found: (_, position) => { if (position === 1) stop.abort(); return Promise.resolve(); } });
     expect(await results).toHaveLength(2);
   });
 
   it('leaves out a kernel that the device refuses', async () => {
     const device = { load: (): Promise<Session> => Promise.reject(new DeviceError('validation', 'no')) };
-    expect(await tuneKernels(device, all, { rounds: 1, measure: () => Promise.resolve(1), signal: new AbortController().signal, progress: () => undefined })).toEqual([]);
+    expect(await tuneKernels(device, all, { rounds: 1, measure: () => Promise.resolve(1), signal: new AbortController().signal, found: () => Promise.resolve() })).toEqual([]);
   });
 });
 

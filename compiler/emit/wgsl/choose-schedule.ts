@@ -59,8 +59,8 @@ function contractCandidates(kernel: ContractKernel, limits: ScheduleLimits): rea
     const { subgroupSize: size } = limits;
     if (size === undefined) return [own, ...registers];
     const lanes: ContractSchedule[] = (['columns', 'rows'] as const).flatMap((spread) =>
-      [[1, 4], [2, 4], [2, 8], [4, 2], [4, 4]].map(([shared, mine]): ContractSchedule => ({ kind: 'lanes', size, spread, shared, own: mine })));
-    return [own, ...lanes, registers[0]];
+      [[1, 4], [2, 4], [2, 8], [4, 4]].map(([shared, mine]): ContractSchedule => ({ kind: 'lanes', size, spread, shared, own: mine })));
+    return [own, ...lanes];
   }
   if (limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) return [own, ...registers];
   const tile = (blockRows: number, blockColumns: number, depth: number, rows: number, columns: number, split: number): ContractSchedule =>
