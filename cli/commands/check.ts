@@ -3,6 +3,7 @@ import { checkDeclarations } from '../../compiler/check/check-declarations.js';
 import { checkCollapse, describeModel, lineFinder, passes, transientBytes } from '../../compiler/pipeline.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import { functionsOf, sampleInputs } from '../../compiler/check/sample-inputs.js';
+import { unusedParts } from '../../compiler/check/unused-parts.js';
 import { unusedAllowances } from '../../grammar/diagnostics/allow.js';
 import type { Diagnostic } from '../../grammar/diagnostics/diagnostic.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
@@ -43,7 +44,7 @@ export async function check(context: Context, file: string, options: CheckOption
   const keptBytes = training.spec.activations === 'recompute' && whole !== null ? transientBytes(whole, target) : null;
   const request = { model: prepared.model, set: prepared.set, data: training.info };
   const collapse = checkCollapse(loaded, request);
-  const diagnostics = [...counted.diagnostics, ...collapse.diagnostics, ...checkDeclarations(loaded, functionsOf(loaded, model))];
+  const diagnostics = [...counted.diagnostics, ...collapse.diagnostics, ...unusedParts(loaded, prepared.model), ...checkDeclarations(loaded, functionsOf(loaded, model))];
   refuseErrors(diagnostics);
   diagnostics.push(...unused(prepared, diagnostics));
   const note = known.missing !== null ? `\n  sizes are what the declaration of the data says: ${known.missing}\n` : assumed === null ? '' : '\n  sizes were assumed, since the model has no data: add a train block with `data`, or give `--input x=u8[28,28,1]`\n';

@@ -83,6 +83,12 @@ export function structureOf(p: ObjectivesProgram): Structure {
   };
 }
 
+/** Does a gradient reach anything that is trained: a network, or a weight outside of them? */
+export function trainsNothing(p: ObjectivesProgram): boolean {
+  const trained = new Set<TensorId | null>([...p.weights, ...p.applications.filter((a) => !a.target).map((a) => a.output)]);
+  return p.terms.every((term) => ![...reachedFrom(p.program.tensors, term).live].some((id) => trained.has(id)));
+}
+
 /** How many networks lie one behind the other up to each application. */
 function depths(applications: readonly Application[], find: (id: TensorId) => Dependencies): Map<TensorId, number> {
   const depth = new Map<TensorId, number>();

@@ -7,7 +7,9 @@ import type { LoadedProgram } from '../api.js';
 import { elaborateObjectives } from '../lower/collapse-program.js';
 import type { ObjectivesProgram } from '../lower/collapse-program.js';
 import { readTraining, selectModel } from '../lower/training-spec.js';
+import { diagnostic } from '../../grammar/diagnostics/report.js';
 import { collapseDiagnostics } from './collapse-diagnostics.js';
+import { trainsNothing } from './collapse-structure.js';
 import { decideCollapse } from './collapse.js';
 import type { CollapseRequest, CollapseVerdict, Undecided } from './collapse.js';
 import { batchPolicies } from './batch-policies.js';
@@ -53,6 +55,7 @@ export function checkCollapse(loaded: LoadedProgram, options: DescribeOptions): 
   const { model } = selectModel(loaded, options.model);
   const request = requestOf(loaded, options);
   const verdict = decideCollapse(loaded, request);
+  if (trainsNothing(elaborateObjectives(loaded, request, 2, 'replaced'))) return { verdict, diagnostics: [diagnostic('SSL3021', model.name.span, { model: model.name.text })] };
   const diagnostics = verdict.mechanism === 'undecided' ? []
     : collapseDiagnostics(verdict, model.name.text, model.name.span, request.batch, () => findMend(loaded, request, verdict));
   return { verdict, diagnostics };

@@ -103,7 +103,7 @@ function resolveTrain(d: TrainDeclaration, outer: Names, module: Module, out: Di
   const models = declared.map((m) => m.name.text);
   const chosen = new Names(outer);
   chosen.add(...declared.filter((m) => m.name.text === d.model.text).flatMap((m) => m.settings.map((x) => x.name.text)));
-  if (!models.includes(d.model.text)) out.push(diagnostic('SSL1001', d.model.span, { name: d.model.text, suggestion: suggest(d.model.text, models) }));
+  if (!models.includes(d.model.text)) out.push(diagnostic('SSL1001', d.model.span, { name: d.model.text, suggestion: suggest(d.model.text, models), ...(models.length === 0 ? {} : { known: models }) }));
   for (const item of d.items) {
     switch (item.kind) {
       // Optimizer and schedule belong to the run; what data and how much of it may follow from the model's settings.

@@ -22,7 +22,7 @@ type Along = Extract<Expression, { kind: 'along' }>;
 export function evaluateAlong(c: Context, f: Frame, e: Along, piped: Value | null): Value {
   const name = e.name.text;
   if (!reductions.has(name) && name !== 'standardize') {
-    return fail(c, 'SSL1001', e.name.span, { name, suggestion: suggest(name, [...reductions, 'standardize']) });
+    return fail(c, 'SSL1001', e.name.span, { name, suggestion: suggest(name, [...reductions, 'standardize']), known: [...reductions, 'standardize'] });
   }
   const args = e.arguments ?? [];
   if (args.length !== (piped === null ? 1 : 0)) return fail(c, 'SSL2002', e.span, { callee: name, expected: '1 argument', found: args.length });

@@ -56,6 +56,8 @@ export interface ObjectivesProgram {
   readonly updates: ReadonlyMap<string, TensorId>;
   /** Memories and states that every step writes: sources. Those that nothing writes hold their initial value, and are none. */
   readonly memories: ReadonlySet<TensorId>;
+  /** Initial values of everything that is trained. */
+  readonly weights: ReadonlySet<TensorId>;
   /** Initial values of matrices outside networks, prototypes for instance. */
   readonly matrices: ReadonlySet<TensorId>;
   /** Tables of whole numbers that a stage computes from networks' outputs over the data set: assignments to clusters. */
@@ -104,8 +106,9 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   const tensors = withInitialValues(builder, discovering, (name) => store.written.has(name) || assigned.has(name));
   const memories = new Set(tensors.flatMap((t) => (t.kind === 'source' && store.written.has(t.name) ? [t.id] : [])));
   const matrices = new Set([...discovering.parameters.values()].flatMap((q) => (q.info.shape.length >= 2 ? [q.initial] : [])));
+  const weights = new Set([...discovering.parameters.values()].map((q) => q.initial));
   return {
-    updates, memories, clusterings, precomputed, matrices, program: { ...builder.build(), tensors }, objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
+    updates, memories, weights, clusterings, precomputed, matrices, program: { ...builder.build(), tensors }, objectives: model.objectives, terms: model.objectives.map((o) => nodeOf(o.value)), applications, inputs,
     parameters: [...discovering.parameters.values()].map((p) => p.info), batch,
   };
 }

@@ -242,7 +242,7 @@ export class PlacedStore implements Store {
     const { shape, element } = c.builder.tensor(source);
     if (value.axes.map((a) => a.size).join() !== shape.join() || value.free.size > 0) {
       const implicit = [...value.free.values()].some((v) => v.implicit);
-      return fail(c, 'SSL2003', span, { name, expected: `[${shape.join(', ')}]`, found: implicit ? 'a value for every example' : `[${value.axes.map((a) => a.size).join(', ')}]` });
+      return fail(c, 'SSL2003', span, { name: name.replace(/^(table|memory|state)\./, ''), expected: `[${shape.join(', ')}]`, found: implicit ? 'a value for every example' : `[${value.axes.map((a) => a.size).join(', ')}]` });
     }
     // What the target's own passes say does not count where its states follow another network's.
     if (this.follows(name)) return;

@@ -119,7 +119,7 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
   for (const item of train?.items ?? []) {
     if (item.kind !== 'entry') continue;
     const known = [...numericEntries, ...otherEntries];
-    if (!known.some((k) => k === item.key.text)) return fail(c, 'SSL1001', item.key.span, { name: item.key.text, suggestion: suggest(item.key.text, [...known, 'every', 'group']) });
+    if (!known.some((k) => k === item.key.text)) return fail(c, 'SSL1001', item.key.span, { name: item.key.text, suggestion: suggest(item.key.text, [...known, 'every', 'group']), known: [...known, 'every', 'group'] });
   }
   const optimizer = settingNames(c, frame, entryOf(train, 'optimizer'));
   checkGroups(train, optimizer);
@@ -181,7 +181,8 @@ export function modelSettings(c: Context, f: Frame, source: TrainingSource, over
 
 export function periodOf(c: Context, e: Expression): Period {
   if (e.kind === 'number' && (e.unit === 'epochs' || e.unit === 'epoch' || e.unit === 'steps' || e.unit === 'step')) {
-    return { count: e.value, unit: e.unit.startsWith('epoch') ? 'epochs' : 'steps' };
+    if (e.value > 0) return { count: e.value, unit: e.unit.startsWith('epoch') ? 'epochs' : 'steps' };
+    return fail(c, 'SSL2001', e.span, { expected: 'a period above 0', found: `${e.value} ${e.unit}` });
   }
   return fail(c, 'SSL2001', e.span, { expected: 'a period such as `5 epochs` or `100 steps`', found: 'something else' });
 }
@@ -191,7 +192,7 @@ const actions: readonly string[] = ['knn', 'checkpoint', 'linear'];
 function actionOf(c: Context, f: Frame, e: Expression): { name: string; arguments: Record<string, number | string | boolean> } {
   const callee = e.kind === 'call' ? e.callee : e;
   if (callee.kind !== 'name' || !actions.includes(callee.name)) {
-    return fail(c, 'SSL1001', callee.span, { name: callee.kind === 'name' ? callee.name : 'this', suggestion: callee.kind === 'name' ? suggest(callee.name, actions) : null });
+    return fail(c, 'SSL1001', callee.span, { name: callee.kind === 'name' ? callee.name : 'this', suggestion: callee.kind === 'name' ? suggest(callee.name, actions) : null, known: actions });
   }
   const values: Record<string, number | string | boolean> = {};
   for (const a of e.kind === 'call' ? e.arguments : []) {

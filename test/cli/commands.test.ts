@@ -123,6 +123,50 @@ train parts { batch 8 }
     } });
   });
 
+  /** What people get wrong in models of this kind: each message has a place, says what was expected and how to mend it. */
+  it.each([
+    ['nothing to minimize', 'let u = f(a)', 'SSL3003', 'model `m` has nothing to minimize', 'add `minimize NAME: ...`'],
+    ['a constant', 'minimize c: 3.0', 'SSL3021', 'nothing that `m` minimizes depends on what is trained', 'minimize something of a network\'s output'],
+    ['views compared without a network', 'minimize c: mse(a, b)', 'SSL3021', 'nothing that `m` minimizes depends on what is trained', 'minimize something of a network\'s output'],
+    ['both sides stopped', 'minimize c: mse(stop(f(a)), stop(f(b)))', 'SSL3021', 'nothing that `m` minimizes depends on what is trained', 'leave one side without `stop`'],
+    ['a view that is not used', 'minimize c: nt_xent()(f(a), f(2 * a))', 'SSL3022', 'view `b` is never used', 'use it in what the model minimizes, or take it out'],
+    ['widths that differ between views', 'net g = linear(6)\n  minimize c: mse(f(a), g(b))', 'SSL2003', 'expected `D` to be 4, found 6', 'an axis name means one size'],
+    ['a predictor of another width', 'net predict = linear(3)\n  minimize c: mse(predict(f(a)), stop(f(b)))', 'SSL2003', 'expected `D` to be 3, found 4', 'an axis name means one size'],
+    ['a queue of another width', 'memory queue: [16, 8] ~ unit_normal()\n  minimize c: info_nce(0.2)(f(a), stop(f(b)), queue)', 'SSL2003', 'expected `D` to be 4, found 8', 'an axis name means one size'],
+    ['an energy that is no scalar', 'energy e(z: [4]) = f(a) + z\n  latent z: [4] = argmin e from 0 steps 3 rate 0.1\n  minimize c: mse(f(b), z)', 'SSL3002', 'energy `e` returns f32[out=4], not a scalar', 'reduce it, for instance with `mean`'],
+    ['a latent variable of no energy', 'latent z: [4] = argmin misfit from 0 steps 3 rate 0.1\n  minimize c: mse(f(b), z)', 'SSL1001', 'nothing is called `misfit` here', 'declare it above'],
+    ['a stage that writes what is not there', 'stage s every 1 epochs { labels <- argmax[k](f(x)[k]) over data }\n  minimize c: mse(f(a), f(b))', 'SSL1001', 'nothing is called `labels` here', 'declare it above'],
+    ['a stage that writes something of another shape', 'table t: int[examples] = 0\n  stage s every 1 epochs { t <- f(x) over data }\n  minimize c: mse(f(a), f(b))', 'SSL2003', 'expected `t` to be [10000], found [10000, 4]', ''],
+    ['a stage with no period', 'table t: int[examples] = 0\n  stage s every 0 epochs { t <- argmax[k](f(x)[k]) over data }\n  minimize c: mse(f(a), f(b))', 'SSL2001', 'expected a period above 0, found 0 epochs', ''],
+    ['a target of nothing', 'target t = ema(h, 0.99)\n  minimize c: mse(f(a), t(b))', 'SSL1001', 'nothing is called `h` here', 'declare it above'],
+    ['a target that is not slow', 'target t = f\n  minimize c: mse(f(a), t(b))', 'SSL2001', 'expected `ema(net, momentum)`, found the network `f`', ''],
+    ['one crop too few', 'view v[2] ~ noisy(x)\n  minimize c: nt_xent()(f(v[0]), f(v[2]))', 'SSL2007', 'this index reaches from 2 to 2, the axis has 0 to 1', 'change the index'],
+    ['an update of nothing', 'minimize c: nt_xent()(f(a), f(b))\n  update queue <- f(a)', 'SSL1001', 'nothing is called `queue` here', 'declare it above'],
+    ['a schedule of no group', 'minimize c: nt_xent()(f(a), f(b))', 'SSL1020', 'no parameter lies under `prototypes`', 'this model has f', 'train m { group prototypes { trainable 0 } }'],
+  ])('points at %s', async (_, lines, code, title, help, train = '') => {
+    const { sslc: run } = project({ 'm.ssl': `use std.layers { linear }
+use std.energies { mse, nt_xent, info_nce }
+view noisy(x: [D]) {
+  let e[d: D] ~ normal(0, 0.1)
+  x + e
+}
+model m() {
+  input x: [D]
+  view a, b ~ noisy(x)
+  net f = linear(4)
+  ${lines}
+  represent f(x)
+}
+${train}
+` });
+    const { stderr } = await run('check', 'm.ssl', '--input', 'x=f32[5]');
+    const [found] = stderr.split('\n\n').filter((text) => text.includes(`[${code}]`));
+    expect(found).toContain(`[${code}]: ${title}`);
+    expect(found).toMatch(/╭─ m\.ssl:\d+:\d+\n/);
+    expect(found).toMatch(/│ +\^+/);
+    if (help !== '') expect(found.replace(/\s+/g, ' ')).toContain(help);
+  });
+
   it('assumes sizes when there is no data, and says so', async () => {
     const { sslc: run } = project({ 'tiny.ssl': tiny });
     const { code, stdout } = await run('check', 'tiny.ssl');

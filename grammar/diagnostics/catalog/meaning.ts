@@ -29,6 +29,18 @@ export const meaningCodes = {
     label: () => 'batch norm, or another layer that looks at the whole batch',
     help: (a) => `write \`batch_norm "chunk"\` in the train block (or give \`--batch-norm chunk\`): it sees ${a.chunk} examples at a time instead of ${a.batch}; or use a norm that sees one example`,
   }),
+  SSL3021: entry<{ model: string }>({
+    severity: 'error',
+    title: (a) => `nothing that \`${a.model}\` minimizes depends on what is trained`,
+    label: () => 'no gradient reaches a network or a `param`',
+    help: () => 'minimize something of a network\'s output, such as `mse(predict(f(a)), stop(f(b)))`, and leave one side without `stop`',
+  }),
+  SSL3022: entry<{ name: string; role: string }>({
+    severity: 'warning',
+    title: (a) => `${a.role} \`${a.name}\` is never used`,
+    label: () => 'declared here',
+    help: () => 'use it in what the model minimizes, or take it out',
+  }),
   SSL3005: entry<{ model: string }>({
     severity: 'warning',
     title: (a) => `nothing keeps the embeddings of \`${a.model}\` from collapsing onto few dimensions`,

@@ -4,11 +4,12 @@ import { entry } from '../diagnostic.js';
 const suggest = (s: string | null): string | null => (s === null ? null : `did you mean \`${s}\`?`);
 
 export const nameCodes = {
-  SSL1001: entry<{ name: string; suggestion: string | null }>({
+  /** `known`: all that could stand there, where these are few. */
+  SSL1001: entry<{ name: string; suggestion: string | null; known?: readonly string[] }>({
     severity: 'error',
     title: (a) => `nothing is called \`${a.name}\` here`,
     label: () => 'unknown name',
-    help: (a) => suggest(a.suggestion),
+    help: (a) => suggest(a.suggestion) ?? (a.known === undefined ? 'declare it above, or import it with `use`' : `there are ${a.known.map((k) => `\`${k}\``).join(', ')}`),
   }),
   SSL1002: entry<{ path: string }>({
     severity: 'error',

@@ -32,6 +32,18 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
     wrong: 'use std.layers { linear, batch_norm }\nuse std.energies { nt_xent }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  view a, b ~ noisy(x)\n  net f = linear(4) |> batch_norm\n  minimize contrast: nt_xent(f(a), f(b))\n  represent f(x)\n}\nview noisy(x: [D]) {\n  let e[d: D] ~ normal(0, 0.1)\n  x + e\n}\ntrain m {\n  batch 16\n  virtual_batch 64\n  optimizer sgd()\n}\n',
     right: 'use std.layers { linear, batch_norm }\nuse std.energies { nt_xent }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  view a, b ~ noisy(x)\n  net f = linear(4) |> batch_norm\n  minimize contrast: nt_xent(f(a), f(b))\n  represent f(x)\n}\nview noisy(x: [D]) {\n  let e[d: D] ~ normal(0, 0.1)\n  x + e\n}\ntrain m {\n  batch 16\n  virtual_batch 64\n  batch_norm "chunk"\n  optimizer sgd()\n}\n',
   },
+  SSL3021: {
+    title: 'an objective that trains nothing',
+    explanation: 'No gradient leads from what is minimized to a weight: it is a constant, looks at the input alone, or all that networks give stands in `stop` or comes from a target. A step would change nothing.',
+    wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(stop(f(x)), stop(f(2 * x)))\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
+  },
+  SSL3022: {
+    title: 'something of a model that is never used',
+    explanation: 'A view, network, target, latent variable, table or memory was declared, and nothing in the model reads it. Most often another name was meant in an objective.',
+    wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  net g = linear(4)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
+    right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  net g = linear(4)\n  minimize contrast: nt_xent(g(f(x)), g(f(2 * x)))\n  represent f(x)\n}\n',
+  },
   SSL3005: {
     title: 'embeddings may collapse onto few dimensions',
     explanation: 'The objective keeps embeddings apart, but is as content with embeddings on one line as with embeddings that use every direction. Training then tends to repeat one feature in every dimension.',
