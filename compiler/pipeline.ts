@@ -11,7 +11,7 @@ import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import { costOf, totalCost } from './plan/cost.js';
+import { costOf, madeBefore, totalCost } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { MemoryPlan } from './plan/plan-memory.js';
@@ -159,7 +159,7 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
     entries[names[i]] = {
       name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
       launches: launches[i].map(({ parts, ...code }): Launch => {
-        const costs = parts.map((p) => costOf(k.kernels[p], k.program));
+        const costs = parts.map((p) => costOf(k.kernels[p], k.program, madeBefore(k, p)));
         const main = costs.reduce((best, c, j) => (c.flops > costs[best].flops ? j : best), 0);
         return {
           ...code, class: k.kernels[parts[main]].kind, cost: totalCost(costs),

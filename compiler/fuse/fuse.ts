@@ -2,12 +2,14 @@
  * Fusion: a tensor program becomes few kernels. The passes run in the order of the list below, each on a draft in
  * which every step is a correct program; each can be left out by name.
  */
+import { bug } from '../../grammar/diagnostics/report.js';
 import type { Program } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { classifyContractions } from './classify-contractions.js';
 import type { Draft, FuseContext, FusePass } from './draft.js';
 import { tensorsTouched } from './draft.js';
 import { groupLaunches } from './group-launches.js';
+import type { LaunchGroups } from './group-launches.js';
 import { hoistInvariants } from './hoist-invariants.js';
 import { inlineMaps } from './inline-maps.js';
 import type { Kernel, KernelProgram } from './kernel.js';
@@ -80,11 +82,16 @@ function fuseWithin(program: Program, options: FuseOptions): KernelProgram {
     if (!options.disabled.includes(pass.name)) draft = pass.run(draft, options);
   }
   draft = placeUpdates(draft, !options.disabled.includes('updates'));
-  const groups = options.disabled.includes('launches') ? draft.kernels.map((_, i) => [i]) : groupLaunches(draft.program, draft.kernels);
-  const kernels = nameKernels(groups.flat().map((i) => draft.kernels[i]));
-  let position = 0;
-  const launches = groups.map((g) => g.map(() => position++));
-  return { name: program.name, program: draft.program, kernels, launches, materialized: materializedTensors(draft) };
+  const groups: LaunchGroups = options.disabled.includes('launches') ? { launches: draft.kernels.map((_, i) => [i]), chains: [] }
+    : groupLaunches(draft.program, draft.kernels, options.target === 'wasm' && !options.disabled.includes('chains'));
+  const order = groups.launches.flat();
+  const kernels = nameKernels(order.map((i) => draft.kernels[i]));
+  const place = new Map(order.map((i, position) => [i, position]));
+  const placeOf = (i: number): number => place.get(i) ?? bug(`kernel ${i} is in no launch`);
+  return {
+    name: program.name, program: draft.program, kernels, launches: groups.launches.map((g) => g.map(placeOf)), materialized: materializedTensors(draft),
+    chains: groups.chains.map((c) => ({ ...c, members: c.members.map((m) => ({ ...m, kernel: placeOf(m.kernel) })) })),
+  };
 }
 
 /** `07_f_conv1_y`: the position, then what the kernel's last stage is for. */

@@ -8,6 +8,7 @@
  */
 import type { Origin, Program, ReduceOperator, RoutineOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
+import type { Chain } from './find-followers.js';
 
 /** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. */
 export interface Store {
@@ -136,7 +137,9 @@ export interface KernelProgram {
   readonly name: string;
   readonly program: Program;
   readonly kernels: readonly Kernel[];
-  /** Positions of the kernels that run in each launch, all kernels in their order; those of one launch do not need each other. */
+  /** Positions of the kernels that run in each launch, all kernels in their order; those of one launch do not need each other, but in a chain. */
   readonly launches: readonly (readonly number[])[];
+  /** Kernels of one launch that run behind one another, task by task. */
+  readonly chains: readonly Chain[];
   readonly materialized: readonly TensorId[];
 }

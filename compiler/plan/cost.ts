@@ -1,24 +1,32 @@
 /**
  * What a kernel does, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the
  * schedule repeats. Bytes: every tensor element touched once; of a window only its range, of a gathered tensor only
- * as many elements as are gathered.
+ * as many elements as are gathered; not what the same task has just written (`near`), which is in the cache.
  */
 import { innerScalarsOf } from '../fuse/draft.js';
 import { loopExtents } from '../fuse/inline-maps.js';
-import type { Kernel, RoutineKernel } from '../fuse/kernel.js';
+import type { Kernel, KernelProgram, RoutineKernel } from '../fuse/kernel.js';
 import type { Program } from '../tensor/program.js';
 import { bytesOf, routineRank, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visit } from '../tensor/scalar.js';
 import type { LaunchCost } from './plan.js';
 
-/** The cost of one launch. */
-export function costOf(kernel: Kernel, program: Program): LaunchCost {
+const nothing: ReadonlySet<TensorId> = new Set();
+
+/** The cost of one kernel, behind kernels that made `near`. */
+export function costOf(kernel: Kernel, program: Program, near: ReadonlySet<TensorId> = nothing): LaunchCost {
   return {
     flops: flopsOf(kernel),
-    bytesRead: bytesReadBy(program, kernel),
+    bytesRead: bytesReadBy(program, kernel, near),
     bytesWritten: kernel.stores.reduce((n, s) => n + sizeOf(kernel.extents) * bytesOf(program.tensors[s.tensor].element), 0),
   };
+}
+
+/** What the kernels of the same chain before this one make. */
+export function madeBefore({ kernels, chains }: KernelProgram, kernel: number): ReadonlySet<TensorId> {
+  const chain = chains.find((c) => c.members.some((m) => m.kernel === kernel));
+  return new Set(chain?.members.filter((m) => m.kernel < kernel).flatMap((m) => kernels[m.kernel].stores.map((s) => s.tensor)));
 }
 
 /** The sum of costs. */
@@ -85,14 +93,14 @@ function routineFlops(kernel: RoutineKernel): number {
   return Math.round(sizeOf(kernel.extents.slice(0, kernel.extents.length - routineRank(kernel.op))) * each);
 }
 
-function bytesReadBy(program: Program, kernel: Kernel): number {
+function bytesReadBy(program: Program, kernel: Kernel, near: ReadonlySet<TensorId>): number {
   const extents = loopExtents(kernel);
   const touched = new Map<TensorId, number>();
   const seen = new Set<Scalar>();
   const stored = new Set(kernel.stores.map((s) => s.value));
   for (const root of [...innerScalarsOf(kernel), ...stored]) {
     visit(root, (s) => {
-      if (s.kind !== 'read') return;
+      if (s.kind !== 'read' || near.has(s.tensor)) return;
       const elements = product([...new Set(s.at.flatMap((i) => [...indexVariables(i)]))], extents);
       touched.set(s.tensor, (touched.get(s.tensor) ?? 0) + elements);
     }, seen);

@@ -25,6 +25,9 @@ export const counterBytes = 64 * 1024;
 export const scratchBaseGlobal = 0;
 export const scratchBytesGlobal = 1;
 
+/** The parameter of a task function that holds the number of the worker. */
+export const workerParameter = 2;
+
 export interface TaskFunction {
   readonly f: FunctionBuilder;
   readonly task: Local;
@@ -35,11 +38,21 @@ export interface TaskFunction {
 /** The parameters before the addresses of tensors: the first task, the end, the worker. */
 export const addressParameters = 3;
 
+/** The parameters of a kernel's function. */
+export const taskParameters = ({ memory }: Context): (typeof I32)[] => [I32, I32, I32, ...Array.from(memory.parameters, (): typeof I32 => I32)];
+
+/** Calls the function of another kernel of the same chain, which has the same parameters, for one task. */
+export function callTask(context: Context, f: FunctionBuilder, name: string, task: Local): void {
+  f.get(task).get(task).i32(1).op(op.i32add);
+  for (let p = workerParameter; p < addressParameters + context.memory.parameters.size; p++) f.get(p);
+  f.call(context.module.indexOf(name));
+}
+
 /** Makes (first, end, worker, addresses...) -> () as `name`, which runs `body` for each task and `before` once a call. */
 export function taskFunction(context: Context, name: string, body: (t: TaskFunction) => void, before: (t: TaskFunction) => void = () => undefined): void {
-  const f = new FunctionBuilder([I32, I32, I32, ...Array.from(context.memory.parameters, (): typeof I32 => I32)], []);
+  const f = new FunctionBuilder(taskParameters(context), []);
   const scratch = f.local(I32);
-  f.global(scratchBaseGlobal).get(2).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).set(scratch);
+  f.global(scratchBaseGlobal).get(workerParameter).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).set(scratch);
   const t = { f, task: 0, scratch };
   before(t);
   f.count(0, () => f.get(1), 1, () => body(t));

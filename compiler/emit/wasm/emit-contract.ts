@@ -9,7 +9,7 @@ import type { Scalar } from '../../tensor/scalar.js';
 import type { Local } from './binary.js';
 import { I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
-import { taskFunction, whenLast } from './context.js';
+import { callTask, taskFunction, whenLast } from './context.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
@@ -27,14 +27,21 @@ const mostRows = 144;
 /** Rounds rows of the packed left operand off powers of two. */
 const leftPadding = 4;
 
-export function emitContract(context: Context, name: string, kernel: ContractKernel): number {
+/** A kernel that runs behind a product, task by task: the rows' axes that tasks do not mix, and how to emit it for so many rows a task. */
+export interface Behind {
+  readonly lead: readonly number[];
+  readonly emit: (rowsOfTask: number) => string;
+}
+
+export function emitContract(context: Context, name: string, kernel: ContractKernel, behind: Behind | null = null): number {
   const { stores, extents, reduceExtents } = kernel;
   const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
-  const batch = own(kernel.batch);
+  const lead = behind?.lead ?? [];
+  const batch = own([...kernel.batch, ...lead]);
   // Columns should hold the axis that neighbours in memory: it has the lanes.
   const last = Math.max(-1, ...own([...kernel.rows, ...kernel.columns]));
   const swapped = kernel.rows.includes(last);
-  const rows = own(swapped ? kernel.columns : kernel.rows);
+  const rows = own(swapped ? kernel.columns : kernel.rows).filter((a) => !lead.includes(a));
   const columns = own(swapped ? kernel.rows : kernel.columns);
   const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
   const all = [...extents, ...reduceExtents];
@@ -50,13 +57,14 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   /** Blocks of about equal size, at most `most`. */
   const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
   let rowBlock = M <= mostRows ? roundUp(M, rowUnit) : even(M, usualRows, rowUnit);
-  let columnBlock = even(N, 256, tile.columns);
+  // What runs behind a task needs all columns of its rows.
+  let columnBlock = behind === null ? even(N, 256, tile.columns) : roundUp(N, tile.columns);
   const depthBlocks = Math.ceil(K / depthBlock);
   /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
-  const partsFor = (blocks: number): number => (blocks < 8 ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
+  const partsFor = (blocks: number): number => (blocks < 8 && behind === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
   const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
   if (flops > 1 << 18) {
-    while (tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
+    while (behind === null && tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
     while (tasksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
   }
   const rowBlocks = Math.ceil(M / rowBlock);
@@ -65,6 +73,7 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const partBlocks = Math.ceil(depthBlocks / partsFor(blocks));
   const splits = Math.ceil(depthBlocks / partBlocks);
   const depth = Math.min(depthBlock, roundUp(K, 4));
+  const follower = behind === null ? null : behind.emit(rowBlock);
 
   // The packed right operand of a whole part, kept from task to task while it stays the same.
   const resident = rowBlocks > 1 && partBlocks * depth * columnBlock * 4 <= 1 << 20;
@@ -179,7 +188,11 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
         e.vectorLoop(c, lc, null, () => f.get(c1), roots, () => e.store(items));
       });
     });
-    if (splits === 1) { epilogue(); return; }
+    if (splits === 1) {
+      epilogue();
+      if (follower !== null) callTask(context, f, follower, task);
+      return;
+    }
     // partials: [block][part][rows][columns]
     const [from, to, n] = [f.local(I32), f.local(I32), f.local(I32)];
     const copy = (body: () => void): void => { f.i32(0).set(n); f.count(n, () => f.get(rows_).i32(resultStride).op(op.i32mul), 16, body); };

@@ -8,8 +8,8 @@ import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import type { Environment } from './lower-scalar.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
-import type { Group, Lowering, PointPlan } from './nest.js';
-import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable } from './nest.js';
+import type { Cut, Group, Lowering, PointPlan } from './nest.js';
+import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable, tasksOf } from './nest.js';
 
 /** Variables for groups, and the axes they make up; axes of size 1 are 0. */
 export function axesOf(graph: Graph, groups: readonly Group[], extents: readonly number[]): { variables: Node[]; axes: Node[] } {
@@ -35,7 +35,16 @@ export function chooseLanes(groups: readonly Group[], extents: readonly number[]
 
 export const ownAxes = (extents: readonly number[]): Group[] => extents.map((_, i) => [i]).filter(([i]) => extents[i] > 1);
 
-export function emitMap(context: Context, name: string, kernel: MapKernel): number {
+/** The points of a kernel of a chain; the cut's axes are the first group. */
+function planCut(cut: Cut, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
+  const sizes = groups.map((g) => product(g.map((a) => extents[a])));
+  // Rows begin where they begin, which lanes along them could not.
+  const lanes = cut.kind === 'rows' && vector === 0 ? null : vector;
+  const period = cut.kind === 'rows' ? { period: product(cut.rows.map((a) => extents[a])) } : {};
+  return { groups, sizes, vector: lanes, block: cut.block, vectorBlock: lanes === null ? 1 : sizes[lanes], tasks: tasksOf(cut, extents), ...period };
+}
+
+export function emitMap(context: Context, name: string, kernel: MapKernel, cut: Cut | null = null): number {
   const { extents, stores } = kernel;
   const lowerStores = (graph: Graph, axes: readonly Node[]): { address: Node; value: Node; element: 'f32' | 'i32' | 'u8' | 'bool' }[] => {
     const environment: Environment = { axes, accumulators: [] };
@@ -52,9 +61,9 @@ export function emitMap(context: Context, name: string, kernel: MapKernel): numb
     const items = lowerStores(graph, axes);
     return { variables, roots: items.map((s) => s.value), addresses: items.map((s) => ({ node: s.address, bytes: bytesOf(s.element) })) };
   };
-  const groups = mergeGroups(ownAxes(extents), lower);
-  const work = reachable(lower(groups).roots).size;
-  const plan: PointPlan = planPoints(groups, extents, chooseLanes(groups, extents, lower), work);
+  const first: Group[] = cut === null ? [] : [cut.kind === 'points' ? cut.outer : [...cut.lead, ...cut.rows]];
+  const groups = [...first, ...mergeGroups(ownAxes(extents).filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g]))];
+  const plan = cut === null ? planPoints(groups, extents, chooseLanes(groups, extents, lower), reachable(lower(groups).roots).size) : planCut(cut, groups, extents, chooseLanes(groups, extents, lower));
   taskFunction(context, name, ({ f, task }) => {
     const graph = new Graph();
     const e = new Expressions(f, graph, context.math);

@@ -16,10 +16,22 @@ import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
-import type { Group, Lowering, Pass } from './nest.js';
+import type { Cut, Group, Lowering, Pass, PointPlan } from './nest.js';
 import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable } from './nest.js';
 
-export function emitReduce(context: Context, name: string, kernel: ReduceKernel): number {
+/** The points of a reduction of a chain: what the cut is along first. */
+function groupsOfCut(cut: Cut, points: readonly number[]): Group[] {
+  if (cut.kind === 'points') return [cut.outer];
+  return [cut.lead, points.filter((a) => !cut.lead.includes(a))].filter((g) => g.length > 0);
+}
+
+function planCut(cut: Cut, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
+  const sizes = groups.map((g) => product(g.map((a) => extents[a])));
+  const block = cut.kind === 'points' ? cut.block : cut.lead.length > 0 ? 1 : sizes[0];
+  return { groups, sizes, vector, block, vectorBlock: vector === null ? 1 : sizes[vector], tasks: Math.ceil(sizes[0] / block) };
+}
+
+export function emitReduce(context: Context, name: string, kernel: ReduceKernel, cut: Cut | null = null): number {
   const { extents, reduceExtents, reductions, stores } = kernel;
   const p = extents.length;
   const all = [...extents, ...reduceExtents];
@@ -35,8 +47,9 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel)
   };
   // Parallel and reduced axes merge among themselves only: the position is what keeps them apart.
   const separate = ownAxes(all);
-  const pointGroups = mergeGroups(separate.filter(([a]) => a < p), (g) => lower([...g, ...separate.filter(([a]) => a >= p)]));
-  const inner = mergeGroups(separate.filter(([a]) => a >= p), (g) => lower([...pointGroups, ...g]));
+  const [pointAxes, reducedAxes] = [separate.filter(([a]) => a < p), separate.filter(([a]) => a >= p)];
+  const pointGroups = cut === null ? mergeGroups(pointAxes, (g) => lower([...g, ...reducedAxes])) : groupsOfCut(cut, pointAxes.flat());
+  const inner = cut?.kind === 'rows' ? [cut.rows] : mergeGroups(reducedAxes, (g) => lower([...pointGroups, ...g]));
   const groups = [...pointGroups, ...inner];
   const lowered = lower(groups);
   const size = (g: Group): number => product(g.map((a) => all[a]));
@@ -55,19 +68,19 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel)
   const points = product(extents);
 
   // Cut the reduction when its points alone make few tasks.
-  const perPoint = planPoints(pointGroups, all, lanesReduced ? null : laneGroup, work * count);
+  const perPoint = cut !== null ? planCut(cut, pointGroups, all, lanesReduced ? null : laneGroup) : planPoints(pointGroups, all, lanesReduced ? null : laneGroup, work * count);
   const total = points * count * work;
   const firstSize = inner.length === 0 ? 1 : size(inner[0]);
   const unit = lanesReduced && laneGroup === pointGroups.length ? 16 : 1;
   const wantedChunks = perPoint.tasks >= 12 || total < 65536 ? 1 : Math.ceil(24 / perPoint.tasks);
-  const chunkSize = Math.ceil(Math.ceil(firstSize / Math.min(wantedChunks, firstSize, Math.max(1, Math.floor(total / 32768)))) / unit) * unit;
+  const chunkSize = cut?.kind === 'rows' ? cut.block : cut !== null ? firstSize : Math.ceil(Math.ceil(firstSize / Math.min(wantedChunks, firstSize, Math.max(1, Math.floor(total / 32768)))) / unit) * unit;
   const chunks = Math.ceil(firstSize / chunkSize);
   const plan = perPoint;
 
   const stateWords = reductions.flatMap((r) => wordTypes(r.op, r.body.type));
   const partials = context.partialsBase;
   if (chunks > 1) context.needs.partials = Math.max(context.needs.partials, chunks * stateWords.length * points * 4);
-  const unroll = !lanesReduced && laneGroup !== null && reductions.length * work < 24 && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
+  const unroll = !lanesReduced && laneGroup !== null && reductions.length * work < 24 && (cut?.kind !== 'points' || cut.block % 16 === 0) && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
 
   taskFunction(context, name, ({ f, task }) => {
     const pushPointTask = (): void => { f.get(task); if (chunks > 1) f.i32(chunks).op(op.i32divU); };

@@ -4,12 +4,15 @@
  * own. Tasks of a kernel are independent; the runtime hands them to threads.
  */
 import type { TargetOptions } from '../../api.js';
+import type { Chain, Member } from '../../fuse/find-followers.js';
 import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
 import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import { FunctionBuilder, I32, Module, base64, op } from './binary.js';
 import type { Context } from './context.js';
 import { addressParameters, counterBytes } from './context.js';
+import { emitChain } from './emit-chain.js';
+import type { Link } from './emit-chain.js';
 import { emitContract } from './emit-contract.js';
 import { emitMap } from './emit-map.js';
 import { emitOnline } from './emit-online.js';
@@ -58,15 +61,16 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
   const launches = entries.map(({ kernels, placements }) => kernels.launches.map((launch) => {
     // Kernels that run together keep their partial results apart.
     let partials = partialsBase;
-    const parts = launch.map((k, j): Part => {
-      const kernel = kernels.kernels[k];
-      const { text, tensors } = signatureOf(kernel, placements);
-      const key = `${j} ${partials} ${text}`;
-      const code = shared.get(key) ?? emitShared(kernel, tensors, shared.size, {
-        module, math, placements, relaxed: options.relaxedSimd, countersBase: countersBase + j * counterBytes, partialsBase: partials,
+    const parts = unitsOf(kernels, launch).map(({ chain, members }): Part => {
+      const own = members.map((m) => kernels.kernels[m.kernel]);
+      const signatures = own.map((kernel) => signatureOf(kernel, placements));
+      const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
+      const key = `${partials} ${chain?.cut ?? ''} ${members.map((m, i) => `${launch.indexOf(m.kernel)} ${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
+      const code = shared.get(key) ?? emitShared(chain, members.map((member, i) => ({ member, kernel: own[i], countersBase: countersBase + launch.indexOf(member.kernel) * counterBytes })), tensors, shared.size, {
+        module, math, placements, relaxed: options.relaxedSimd, partialsBase: partials,
       });
       shared.set(key, code);
-      const name = `${kernels.name}.${kernel.name}`;
+      const name = `${kernels.name}.${own[0].name}`;
       const f = new FunctionBuilder([I32, I32, I32], []).get(0).get(1).get(2);
       for (const t of tensors) {
         const slot = slotOf({ placements }, t);
@@ -74,7 +78,7 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
       }
       const index = module.add(f.call(module.indexOf(code.name)));
       module.export(name, index);
-      if (counts.get(kernel.name) === 1 && name !== kernel.name) module.export(kernel.name, index);
+      if (counts.get(own[0].name) === 1 && name !== own[0].name) module.export(own[0].name, index);
       needs.scratch = Math.max(needs.scratch, code.needs.scratch);
       partials += align(code.needs.partials, 256);
       return { name, tasks: code.tasks };
@@ -103,12 +107,33 @@ interface Shared extends Part {
   readonly needs: Context['needs'];
 }
 
-function emitShared(kernel: Kernel, tensors: readonly TensorId[], number: number, context: Omit<Context, 'memory' | 'needs'> & Pick<WasmEntry, 'placements'>): Shared {
+/** What runs as one: a kernel, or a chain. */
+interface Unit {
+  readonly chain: Chain | null;
+  readonly members: readonly Member[];
+}
+
+function unitsOf(kernels: KernelProgram, launch: readonly number[]): readonly Unit[] {
+  return launch.flatMap((k): Unit[] => {
+    const chain = kernels.chains.find((c) => c.members.some((m) => m.kernel === k)) ?? null;
+    if (chain === null) return [{ chain, members: [{ kernel: k, outer: [], inner: [] }] }];
+    return chain.members[0].kernel === k ? [{ chain, members: chain.members }] : [];
+  });
+}
+
+function emitShared(
+  chain: Chain | null, members: readonly (Pick<Link, 'kernel' | 'member'> & Pick<Context, 'countersBase'>)[], tensors: readonly TensorId[], number: number,
+  context: Omit<Context, 'memory' | 'needs' | 'countersBase'> & Pick<WasmEntry, 'placements'>,
+): Shared {
   const parameters = new Map(tensors.map((t, i) => [t, addressParameters + i]));
-  const needs = { scratch: 0, partials: 0 };
-  const name = `shared ${number}`;
-  const tasks = emitKernel({ ...context, memory: { placements: context.placements, parameters }, needs }, name, kernel);
-  return { name, tasks, needs };
+  const links = members.map(({ kernel, member, countersBase }, i): Link => ({
+    kernel, member, name: `shared ${number}${i === 0 ? '' : ` behind ${i}`}`,
+    context: { ...context, countersBase, memory: { placements: context.placements, parameters }, needs: { scratch: 0, partials: 0 } },
+  }));
+  const part = chain === null ? { name: links[0].name, tasks: emitKernel(links[0].context, links[0].name, links[0].kernel) } : emitChain(chain, links);
+  // At most one kernel of a chain keeps partial results.
+  const most = (of: (n: Context['needs']) => number): number => Math.max(...links.map((l) => of(l.context.needs)));
+  return { ...part, needs: { scratch: most((n) => n.scratch), partials: most((n) => n.partials) } };
 }
 
 /** One function for the tasks of several, laid one after the other. */

@@ -78,6 +78,20 @@ export function laneCost(variable: Node, extent: number, roots: readonly Node[],
   return cost * (extent - rest + 4 * rest) / extent;
 }
 
+/**
+ * How a kernel of a chain is cut into tasks, so that all of them are cut alike (see `Chain`): `block` points of the `outer` axes
+ * each, or `block` of the `rows` for one point of the `lead` axes.
+ */
+export type Cut =
+  | { readonly kind: 'points'; readonly outer: Group; readonly block: number }
+  | { readonly kind: 'rows'; readonly lead: Group; readonly rows: Group; readonly block: number };
+
+/** The number of tasks of a cut. */
+export function tasksOf(cut: Cut, extents: readonly number[]): number {
+  const size = (g: Group): number => product(g.map((a) => extents[a]));
+  return cut.kind === 'points' ? Math.ceil(size(cut.outer) / cut.block) : size(cut.lead) * Math.ceil(size(cut.rows) / cut.block);
+}
+
 /** Loops over points: group 0 is cut into blocks for tasks, the vector group possibly too. */
 export interface PointPlan {
   readonly groups: readonly Group[];
@@ -86,6 +100,8 @@ export interface PointPlan {
   readonly block: number;
   readonly vectorBlock: number;
   readonly tasks: number;
+  /** Blocks of group 0 end where a multiple of this ends. */
+  readonly period?: number;
 }
 
 const targetTasks = 48;
@@ -126,7 +142,13 @@ export function emitPoints(e: Expressions, plan: PointPlan, variables: readonly 
   const vectorTasks = plan.vector === null || plan.vector === 0 ? 1 : Math.ceil(plan.sizes[plan.vector] / plan.vectorBlock);
   const locals = variables.map(() => f.local(I32));
   const begin = (i: number, target: Local): void => {
-    if (i === 0) {
+    if (i === 0 && plan.period !== undefined) {
+      const blocks = Math.ceil(plan.period / plan.block);
+      pushTask();
+      f.i32(blocks).op(op.i32divU).i32(plan.period).op(op.i32mul);
+      pushTask();
+      f.i32(blocks).op(op.i32remU).i32(plan.block).op(op.i32mul).op(op.i32add).set(target);
+    } else if (i === 0) {
       pushTask();
       if (vectorTasks > 1) f.i32(vectorTasks).op(op.i32divU);
       f.i32(plan.block).op(op.i32mul).set(target);
@@ -139,10 +161,15 @@ export function emitPoints(e: Expressions, plan: PointPlan, variables: readonly 
     if (i === plan.groups.length) { body(pass ?? { step: 1, lanes: false }); return; }
     const local = locals[i];
     const blockSize = i === 0 ? plan.block : i === plan.vector ? plan.vectorBlock : plan.sizes[i];
-    const whole = blockSize >= plan.sizes[i];
+    const whole = blockSize >= plan.sizes[i] && (i > 0 || plan.period === undefined);
     begin(i, local);
     const end = f.local(I32);
-    if (whole) f.i32(plan.sizes[i]).set(end);
+    if (i === 0 && plan.period !== undefined) {
+      const limit = f.local(I32);
+      pushTask();
+      f.i32(Math.ceil(plan.period / plan.block)).op(op.i32divU).i32(1).op(op.i32add).i32(plan.period).op(op.i32mul).set(limit);
+      f.get(local).i32(blockSize).op(op.i32add).tee(end).get(limit).get(end).get(limit).op(op.i32ltS).op(op.select).set(end);
+    } else if (whole) f.i32(plan.sizes[i]).set(end);
     else {
       f.get(local).i32(blockSize).op(op.i32add).i32(plan.sizes[i]);
       f.get(local).i32(blockSize).op(op.i32add).i32(plan.sizes[i]).op(op.i32ltS).op(op.select).set(end);

@@ -1,0 +1,160 @@
+/**
+ * Kernels that can run behind another in the same launch: a reduction behind the map or product that makes what it sums
+ * over, and a map behind the reduction whose results it applies. Both are then cut into the same tasks, so that a task finds what it needs
+ * where the task itself has just put it, in the cache; a launch and a pass over memory go.
+ */
+import { sizeOf } from '../tensor/program.js';
+import type { Program } from '../tensor/program.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { visit } from '../tensor/scalar.js';
+import { basesOf, tensorsIn, tensorsRead } from './draft.js';
+import type { ContractKernel, Kernel, MapKernel, ReduceKernel } from './kernel.js';
+
+/** One kernel of a chain: which of its axes (reduced ones after the parallel) stand for the reduction's points, and which for what it reduces, in its order. */
+export interface Member {
+  readonly kernel: number;
+  readonly outer: readonly number[];
+  readonly inner: readonly number[];
+}
+
+/**
+ * Kernels of one launch that share their tasks. `points`: a task does some points whole. `rows`: a task does some of what is
+ * reduced for all points, and the last one of a point adds up the parts.
+ */
+export interface Chain {
+  readonly cut: 'points' | 'rows';
+  readonly members: readonly Member[];
+}
+
+/** Points below which tasks of whole points are too few, and elements of a point beyond which they do not stay in the cache: in rows, and in columns. */
+const fewestPoints = 256;
+const mostInRow = 16384;
+const mostInColumn = 256;
+/** A task does all columns of a product, so that there may be this many at most; and this many rows at least for each leading point, or blocks of rows get small. */
+const mostColumns = 512;
+const fewestRows = 256;
+
+/** How `reduce` reads what `producer` stores: the producer's axes in the order of the reduction's, or null when not element by element. */
+function producedAxes(program: Program, producer: MapKernel | ContractKernel, reduce: ReduceKernel): readonly number[] | null {
+  const made = new Set(producer.stores.map((s) => s.tensor));
+  if (touches(program, reduce.stores.map((s) => s.value), made)) return null;
+  const count = reduce.extents.length + reduce.reduceExtents.length;
+  return sameAxes(program, reduce.reductions.map((r) => r.body), made, producer.extents, count);
+}
+
+/** Whether all that belongs to a task's points stays in the cache while they are done. */
+function staysClose(extents: readonly number[], outer: readonly number[], inner: readonly number[]): boolean {
+  return sizeOf(inner.map((a) => extents[a])) <= (Math.max(...outer) > Math.max(-1, ...inner) ? mostInColumn : mostInRow);
+}
+
+const touches = (program: Program, scalars: readonly Scalar[], made: ReadonlySet<TensorId>): boolean =>
+  [...tensorsIn(scalars)].some((id) => basesOf(program, id).some((b) => made.has(b.id)));
+
+/** The variable at each axis of shape `extents` in every read of a made tensor, all alike and all different; null otherwise. */
+function readAxes(program: Program, scalars: readonly Scalar[], made: ReadonlySet<TensorId>, extents: readonly number[]): readonly number[] | null {
+  let found: readonly number[] | null = null;
+  let legal = true;
+  const seen = new Set<Scalar>();
+  for (const root of scalars) {
+    visit(root, (n) => {
+      if (n.kind !== 'read' || !basesOf(program, n.tensor).some((b) => made.has(b.id))) return;
+      if (!made.has(n.tensor) || program.tensors[n.tensor].shape.join() !== extents.join()) { legal = false; return; }
+      const axes = n.at.map((a, d) => (a.kind === 'index' ? a.axis : extents[d] === 1 ? -1 : -2));
+      if (axes.includes(-2) || (found !== null && axes.join() !== found.join())) legal = false;
+      found = axes;
+    }, seen);
+  }
+  const list: readonly number[] = found ?? [];
+  return !legal || found === null || new Set(list.filter((a) => a >= 0)).size !== list.filter((a) => a >= 0).length ? null : list;
+}
+
+/** For each of `count` variables of the reader the axis of the made tensor it stands at (-1 where it stands nowhere, having one value). */
+function sameAxes(program: Program, scalars: readonly Scalar[], made: ReadonlySet<TensorId>, extents: readonly number[], count: number): readonly number[] | null {
+  const axes = readAxes(program, scalars, made, extents);
+  return axes === null ? null : Array.from({ length: count }, (_, v) => axes.indexOf(v));
+}
+
+const allExtents = (k: ReduceKernel): readonly number[] => [...k.extents, ...k.reduceExtents];
+
+/** The chain of `reduce` (at position r) behind `producer` (at p), or null. */
+function behindProducer(program: Program, producer: MapKernel | ContractKernel, p: number, reduce: ReduceKernel, r: number): Chain | null {
+  const axes = producedAxes(program, producer, reduce);
+  if (axes === null) return null;
+  const extents = allExtents(reduce);
+  // Every point of the producer is one element of the reduction.
+  if (extents.some((n, v) => n > 1 && axes[v] < 0) || sizeOf(extents) !== sizeOf(producer.extents)) return null;
+  const real = (list: readonly number[]): number[] => list.filter((a) => a >= 0 && producer.extents[a] > 1);
+  const outer = real(axes.slice(0, reduce.extents.length));
+  const inner = real(axes.slice(reduce.extents.length));
+  if (outer.length === 0 || inner.length === 0) return null;
+  const own = { kernel: r, outer: ownAxes(reduce, 0, reduce.extents.length), inner: ownAxes(reduce, reduce.extents.length, extents.length) };
+  const members = [{ kernel: p, outer, inner }, own];
+  const points = sizeOf(outer.map((a) => producer.extents[a]));
+  if (producer.kind === 'map' && points >= fewestPoints && staysClose(producer.extents, outer, inner)) return { cut: 'points', members };
+  // Leading points, then what is reduced, then the other points: tasks are ranges of the second within one of the first.
+  const lead = outer.filter((a) => a < Math.min(...inner));
+  const order = [...lead, ...inner, ...outer.filter((a) => !lead.includes(a))];
+  if (order.some((a, i) => i > 0 && order[i - 1] > a) || outer.length === lead.length) return null;
+  if (producer.kind === 'contract') {
+    const columns = producer.columns.filter((a) => producer.extents[a] > 1);
+    const trailing = outer.filter((a) => !lead.includes(a));
+    if (producer.batch.some((a) => producer.extents[a] > 1) || [...columns].sort((a, b) => a - b).join() !== trailing.join()) return null;
+    if (sizeOf(columns.map((a) => producer.extents[a])) > mostColumns || sizeOf(inner.map((a) => producer.extents[a])) < fewestRows) return null;
+  }
+  return { cut: 'rows', members };
+}
+
+const ownAxes = (k: ReduceKernel, from: number, to: number): number[] => allExtents(k).map((_, v) => v).slice(from, to).filter((v) => allExtents(k)[v] > 1);
+
+/** `map` (at position m) as the last of a chain that ends in `reduce`, or null. */
+function behindReduction(program: Program, reduce: ReduceKernel, map: MapKernel, m: number): Member | null {
+  const made = new Set(reduce.stores.map((s) => s.tensor));
+  const axes = readAxes(program, map.stores.map((s) => s.value), made, reduce.extents);
+  if (axes === null || axes.some((a, d) => reduce.extents[d] > 1 && a < 0)) return null;
+  const outer = axes.filter((_, d) => reduce.extents[d] > 1);
+  const inner = map.extents.map((_, a) => a).filter((a) => map.extents[a] > 1 && !outer.includes(a));
+  return outer.length > 0 && staysClose(map.extents, outer, inner) ? { kernel: m, outer, inner } : null;
+}
+
+/** Whether `member` looks only at its own points of what `maker`, an earlier kernel of its chain, makes. */
+function keepsToItsPoints(program: Program, maker: Kernel, makers: Member, map: MapKernel, member: Member): boolean {
+  const made = new Set(maker.stores.map((s) => s.tensor));
+  let legal = true;
+  for (const store of map.stores) {
+    visit(store.value, (n) => {
+      if (n.kind !== 'read' || !basesOf(program, n.tensor).some((b) => made.has(b.id))) return;
+      if (!made.has(n.tensor) || program.tensors[n.tensor].shape.join() !== maker.extents.join()) { legal = false; return; }
+      makers.outer.forEach((a, k) => { const at = n.at[a]; if (at.kind !== 'index' || at.axis !== member.outer[k]) legal = false; });
+    });
+  }
+  return legal;
+}
+
+/** The chain that a kernel may join as its last member, given the chains so far; `writer` finds the kernel that made a tensor. */
+export function chainWith(program: Program, kernels: readonly Kernel[], at: number, chains: ReadonlyMap<number, Chain>, writer: (id: TensorId) => number | undefined): Chain | null {
+  const kernel = kernels[at];
+  if (kernel.kind !== 'reduce' && kernel.kind !== 'map') return null;
+  const writers = new Set<number>();
+  for (const id of tensorsRead(kernel)) {
+    for (const b of basesOf(program, id)) {
+      const w = writer(b.id);
+      if (w !== undefined) writers.add(w);
+    }
+  }
+  for (const w of [...writers].sort((a, b) => b - a)) {
+    const before = kernels[w];
+    const chain = chains.get(w);
+    // Only the last of a chain has something behind it.
+    if (chain !== undefined && chain.members[chain.members.length - 1].kernel !== w) continue;
+    if (kernel.kind === 'reduce' && chain === undefined && (before.kind === 'map' || before.kind === 'contract')) {
+      const made = behindProducer(program, before, w, kernel, at);
+      if (made !== null) return made;
+    }
+    if (kernel.kind === 'map' && before.kind === 'reduce' && (chain === undefined ? sizeOf(before.extents) >= fewestPoints : chain.cut === 'points')) {
+      const member = behindReduction(program, before, kernel, at);
+      const members = chain?.members ?? [{ kernel: w, outer: ownAxes(before, 0, before.extents.length), inner: ownAxes(before, before.extents.length, allExtents(before).length) }];
+      if (member !== null && members.every((m) => keepsToItsPoints(program, kernels[m.kernel], m, kernel, member))) return { cut: 'points', members: [...members, member] };
+    }
+  }
+  return null;
+}

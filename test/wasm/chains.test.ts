@@ -1,0 +1,120 @@
+/** Kernels that run behind one another in a launch, task by task: they compute what they compute alone, on any number of threads. */
+import { describe, expect, it } from 'vitest';
+import { fuse } from '../../compiler/fuse/fuse.js';
+import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { ProgramBuilder } from '../../compiler/tensor/builder.js';
+import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
+import { add, binary, float, index, mul, sub, unary } from '../../compiler/tensor/scalar.js';
+import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
+import { numbers } from '../kernels/tools.js';
+import { expectAgreement, runOn } from './harness.js';
+
+const origin = { span: null, name: 'x' };
+const options = { disabled: [], maxBindings: 1000, target: 'wasm' } as const;
+
+/** Costly enough that nobody computes it twice. */
+const heavy = (x: Scalar): Scalar => unary('exp', unary('tanh', unary('sin', mul(x, float(0.7)))));
+
+/** Rows normalized: a reduction, and a map behind it. */
+function rows(count: number, width: number): ProgramBuilder {
+  const b = new ProgramBuilder('rows');
+  const x = b.source('x', 'data', 'f32', [count, width], origin);
+  const square = b.comprehension('f32', [count], { op: 'sum', extents: [width] }, mul(b.read(x, [index(0), index(1)]), b.read(x, [index(0), index(1)])), origin);
+  b.output('y', b.comprehension('f32', [count, width], null, mul(b.read(x, [index(0), index(1)]), b.read(square, [index(0)])), origin));
+  return b;
+}
+
+/** Columns of each of two groups, centred: lanes along the points. */
+function columns(groups: number, height: number, width: number): ProgramBuilder {
+  const b = new ProgramBuilder('columns');
+  const x = b.source('x', 'data', 'f32', [groups, height, width], origin);
+  const total = b.comprehension('f32', [groups, width], { op: 'sum', extents: [height] }, b.read(x, [index(0), index(2), index(1)]), origin);
+  b.output('y', b.comprehension('f32', [groups, height, width], null, sub(b.read(x, [index(0), index(1), index(2)]), mul(b.read(total, [index(0), index(2)]), float(1 / height))), origin));
+  return b;
+}
+
+/** A costly map, the mean of its rows, and a map that turns each row round and takes the mean off. */
+function picture(count: number, height: number, width: number): ProgramBuilder {
+  const b = new ProgramBuilder('picture');
+  const x = b.source('x', 'data', 'f32', [count, height, width], origin);
+  const made = b.comprehension('f32', [count, height, width], null, heavy(b.read(x, [index(0), index(1), index(2)])), origin);
+  const mean = b.comprehension('f32', [count], { op: 'sum', extents: [height, width] }, mul(b.read(made, [index(0), index(1), index(2)]), float(1 / (height * width))), origin);
+  const turned = b.read(made, [index(0), index(1), sub({ kind: 'const', type: 'i32', value: width - 1 }, index(2))]);
+  b.output('y', b.comprehension('f32', [count, height, width], null, heavy(sub(turned, b.read(mean, [index(0)]))), origin));
+  return b;
+}
+
+/** A costly map, and sums over all but its first and last axes. */
+function statistics(groups: number, height: number, width: number): ProgramBuilder {
+  const b = new ProgramBuilder('statistics');
+  const x = b.source('x', 'data', 'f32', [groups, height, 3, width], origin);
+  const at = [index(0), index(1), index(2), index(3)];
+  const made = b.comprehension('f32', [groups, height, 3, width], null, heavy(b.read(x, at)), origin);
+  const read = b.read(made, [index(0), index(2), index(3), index(1)]);
+  b.output('made', made);
+  b.output('sum', b.comprehension('f32', [groups, width], { op: 'sum', extents: [height, 3] }, read, origin));
+  b.output('most', b.comprehension('f32', [groups, width], { op: 'max', extents: [height, 3] }, read, origin));
+  return b;
+}
+
+/** A product, and sums of its columns in each of two groups of rows. */
+function product(groups: number, height: number, width: number, depth: number): ProgramBuilder {
+  const b = new ProgramBuilder('product');
+  const x = b.source('x', 'data', 'f32', [groups, height, depth], origin);
+  const w = b.source('w', 'data', 'f32', [depth, width], origin);
+  const made: TensorId = b.comprehension('f32', [groups, height, width], { op: 'sum', extents: [depth] }, mul(b.read(x, [index(0), index(1), index(3)]), b.read(w, [index(3), index(2)])), origin);
+  const read = b.read(made, [index(0), index(2), index(1)]);
+  b.output('made', made);
+  b.output('sum', b.comprehension('f32', [groups, width], { op: 'sum', extents: [height] }, read, origin));
+  b.output('square', b.comprehension('f32', [groups, width], { op: 'sum', extents: [height] }, mul(read, read), origin));
+  return b;
+}
+
+const cuts = (k: KernelProgram): string[] => k.chains.map((c) => `${c.cut} ${c.members.map((m) => k.kernels[m.kernel].kind).join(' ')}`);
+
+describe('chains', () => {
+  it.each<[string, () => ProgramBuilder, string[]]>([
+    ['a map behind a reduction of rows', () => rows(301, 70), ['points reduce map']],
+    ['a map behind a reduction of columns', () => columns(2, 37, 150), ['points reduce map']],
+    ['ragged columns', () => columns(3, 21, 101), ['points reduce map']],
+    ['a reduction behind a map, and a map behind both', () => picture(258, 9, 7), ['points map reduce map']],
+    ['sums behind a map', () => statistics(2, 501, 20), ['rows map reduce']],
+    ['sums behind a map, of one group and ragged columns', () => statistics(1, 333, 7), ['rows map reduce']],
+    ['sums behind a product', () => product(2, 403, 44, 50), ['rows contract reduce']],
+    ['sums behind a product of one group, and ragged columns', () => product(1, 700, 37, 300), ['rows contract reduce']],
+  ])('%s', async (_name, build, expected) => {
+    const kernels = fuse(build().build(), options);
+    expect(cuts(kernels)).toEqual(expected);
+    expect(kernels.launches).toHaveLength(1);
+    await expectAgreement(kernels, numbers(kernels.program), 1e-4);
+  });
+
+  it('give the same bits on one thread and on three', async () => {
+    for (const build of [() => rows(301, 70), () => picture(258, 9, 7), () => statistics(2, 501, 20), () => product(2, 403, 44, 50)]) {
+      const kernels = fuse(build().build(), options);
+      const results = await Promise.all([1, 3].map(async (threads) => {
+        const device = await openCpuDevice({ threads, exact: true });
+        try { return await runOn(device, kernels, numbers(kernels.program)); } finally { await device.close(); }
+      }));
+      expect(results[1]).toEqual(results[0]);
+    }
+  });
+
+  it('are not made where a reduction looks at the elements of another task', () => {
+    const b = new ProgramBuilder('shifted');
+    const x = b.source('x', 'data', 'f32', [500, 24], origin);
+    const made = b.comprehension('f32', [500, 24], null, heavy(b.read(x, [index(0), index(1)])), origin);
+    const first = b.read(made, [{ kind: 'const', type: 'i32', value: 0 }, index(0)]);
+    b.output('made', made);
+    b.output('sum', b.comprehension('f32', [24], { op: 'sum', extents: [500] }, sub(b.read(made, [index(1), index(0)]), first), origin));
+    expect(fuse(b.build(), options).chains).toEqual([]);
+  });
+
+  it('are not made where a map looks at the results of other points', () => {
+    const b = new ProgramBuilder('crossed');
+    const x = b.source('x', 'data', 'f32', [300, 300], origin);
+    const total = b.comprehension('f32', [300], { op: 'sum', extents: [300] }, b.read(x, [index(0), index(1)]), origin);
+    b.output('y', b.comprehension('f32', [300, 300], null, add(b.read(total, [index(0)]), binary('mul', b.read(total, [index(1)]), b.read(x, [index(0), index(1)]))), origin));
+    expect(fuse(b.build(), options).chains).toEqual([]);
+  });
+});
