@@ -1,6 +1,7 @@
 /**
- * A plan on a GPU: arenas are buffers; pipelines and bind groups are made once; a run is one command buffer. At most a few
- * runs are under way at a time, counted by tiny mapped copies.
+ * A plan on a GPU: arenas are buffers; pipelines and bind groups are made once; a run is one command buffer, which also copies
+ * the entry's small outputs to where the host can read them: reports need no submit of their own, and the copy's arrival says
+ * that the run is done. At most a few runs are under way at a time.
  */
 import type { Entry, Plan, Slot } from '../../../compiler/plan/plan.js';
 import type { HostArray, Session } from '../device.js';
@@ -16,6 +17,26 @@ export type GpuSession = Session;
 
 const runsUnderWay = 4;
 const writeChunk = 64 * 1024 * 1024;
+/** Outputs of at most so many bytes are copied with every run of their entry. */
+const smallOutput = 1024;
+const mostCopied = 16 * smallOutput;
+
+/** Where a run's copy has an output. */
+type Copied = ReadonlyMap<string, { readonly slot: Slot; readonly at: number }>;
+
+const inWords = (bytes: number): number => Math.max(4, Math.ceil(bytes / 4) * 4);
+
+/** The small outputs of an entry, one after the other. */
+function copiedOutputs(entry: Entry): { readonly outputs: Copied; readonly bytes: number } {
+  const outputs = new Map<string, { slot: Slot; at: number }>();
+  let bytes = 0;
+  for (const [name, slot] of Object.entries(entry.outputs)) {
+    if (slot.bytes > smallOutput || bytes + slot.bytes > mostCopied) continue;
+    outputs.set(name, { slot, at: bytes });
+    bytes += inWords(slot.bytes);
+  }
+  return { outputs, bytes };
+}
 
 export async function openGpuSession(device: GPUDevice, failure: GpuFailure, plan: Plan, closed: () => void): Promise<GpuSession> {
   failure.check();
@@ -29,7 +50,7 @@ export async function openGpuSession(device: GPUDevice, failure: GpuFailure, pla
     throw error;
   }
   const mirrors = new Map<string, HostMirror>();
-  const underWay: Promise<void>[] = [];
+  const underWay: Promise<unknown>[] = [];
   let open = true;
 
   const check = (): void => {
@@ -39,30 +60,40 @@ export async function openGpuSession(device: GPUDevice, failure: GpuFailure, pla
   const sourceSlot = (name: string): Slot => plan.sources[name] ?? unknown('source', name, Object.keys(plan.sources));
   const entryOf = (name: string): Entry => plan.entries[name] ?? unknown('entry', name, Object.keys(plan.entries));
 
-  /** Copies a range to the host, in order with the work queued so far. */
-  const readRange = async (arena: number, offset: number, bytes: number): Promise<ArrayBuffer> => {
-    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
-    const staging = device.createBuffer({ size, usage: bufferUsage.mapRead | bufferUsage.copyTarget });
+  const copied = new Map(Object.entries(plan.entries).map(([name, entry]) => [name, copiedOutputs(entry)]));
+  /** What the latest run of each entry copied. */
+  const latest = new Map<string, Promise<ArrayBuffer>>();
+  /** Buffers of finished runs, to be used again; all of one size. */
+  const idle: GPUBuffer[] = [];
+  const copySize = Math.max(4, ...[...copied.values()].map((c) => c.bytes));
+  const makeStaging = (size: number): GPUBuffer => device.createBuffer({ size, usage: bufferUsage.mapRead | bufferUsage.copyTarget });
+
+  /** The bytes of a staging buffer, once the work queued so far is done. */
+  const arrival = async (staging: GPUBuffer, bytes: number, after: (staging: GPUBuffer) => void): Promise<ArrayBuffer> => {
     try {
-      const encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(arenas[arena], offset, staging, 0, size);
-      device.queue.submit([encoder.finish()]);
       await staging.mapAsync(mapModeRead);
       const copy = staging.getMappedRange().slice(0, bytes);
       staging.unmap();
       failure.check();
+      after(staging);
       return copy;
     } catch (error) {
+      staging.destroy();
       // A lost device rejects the mapping before its own event arrives: let that event be heard first.
       await new Promise((resolve) => setTimeout(resolve, 0));
       failure.check();
       throw error instanceof DeviceError ? error : new DeviceError('lost', `reading from the device failed: ${error instanceof Error ? error.message : String(error)}`);
-    } finally {
-      staging.destroy();
     }
   };
+  /** Copies a range to the host, in order with the work queued so far. */
+  const readRange = (arena: number, offset: number, bytes: number): Promise<ArrayBuffer> => {
+    const staging = makeStaging(inWords(bytes));
+    const encoder = device.createCommandEncoder();
+    encoder.copyBufferToBuffer(arenas[arena], offset, staging, 0, inWords(bytes));
+    device.queue.submit([encoder.finish()]);
+    return arrival(staging, bytes, (done) => done.destroy());
+  };
   const readSlot = async (slot: Slot): Promise<HostArray> => fromBytes(slot.element, await readRange(slot.arena, slot.offset, slot.bytes));
-  const fence = async (): Promise<void> => { await readRange(0, 0, 4); };
 
   return {
     plan,
@@ -88,9 +119,14 @@ export async function openGpuSession(device: GPUDevice, failure: GpuFailure, pla
         pass.dispatchWorkgroups(...launch.workgroups);
       }
       pass.end();
+      const staging = idle.pop() ?? makeStaging(copySize);
+      const { outputs, bytes } = copied.get(entry) ?? { outputs: new Map<string, never>(), bytes: 0 };
+      for (const { slot, at } of outputs.values()) encoder.copyBufferToBuffer(arenas[slot.arena], slot.offset, staging, at, inWords(slot.bytes));
+      if (outputs.size === 0) encoder.copyBufferToBuffer(arenas[0], 0, staging, 0, 4);
       device.queue.submit([encoder.finish()]);
-      const done = fence();
-      done.catch(() => undefined);
+      const done = arrival(staging, bytes, (used) => { if (open) idle.push(used); else used.destroy(); });
+      done.catch(() => undefined); // whoever waits for it, or the next run, hears of it
+      latest.set(entry, done);
       underWay.push(done);
       if (underWay.length > runsUnderWay) await underWay.shift();
     },
@@ -101,18 +137,22 @@ export async function openGpuSession(device: GPUDevice, failure: GpuFailure, pla
     async readOutput(entry: string, output: string): Promise<HostArray> {
       check();
       const { outputs } = entryOf(entry);
+      const place = copied.get(entry)?.outputs.get(output);
+      const run = latest.get(entry);
+      if (place !== undefined && run !== undefined) return fromBytes(place.slot.element, (await run).slice(place.at, place.at + place.slot.bytes));
       return readSlot(outputs[output] ?? unknown('output', output, Object.keys(outputs)));
     },
     async finish(): Promise<void> {
       check();
       await Promise.all(underWay.splice(0));
-      await fence();
+      await readRange(0, 0, 4);
       failure.check();
     },
     async close(): Promise<void> {
       if (!open) return;
       open = false;
       await Promise.allSettled(underWay.splice(0));
+      for (const staging of idle.splice(0)) staging.destroy();
       release(device, arenas);
       closed();
     },
