@@ -15,7 +15,7 @@ export interface NotProbed {
 /** Few and small enough for a few seconds with the bundled models. */
 const examples = 512;
 const batch = 64;
-const steps = 40;
+const steps = 80;
 const seconds = 30;
 
 /** Operations a step may take: a second or two. */

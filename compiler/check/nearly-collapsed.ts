@@ -60,14 +60,15 @@ const layer = 'probe_start_';
 const optimizer = 'probe_descent_';
 
 /**
- * The start: outputs brought to mean 0 and deviation 1 by what the first batch shows, times a scale of 0.05, plus a fixed vector of
- * unit deviation. The spread is the standard deviation of directions: 0 where all are the same, 1 where they have no mean.
+ * The start: outputs brought to mean 0 and deviation 1 by what the first batch shows, times a scale of 0.2, plus a fixed vector of
+ * unit deviation: a spread of about 0.2, whatever the width. The spread is the standard deviation of directions: 0 where all are the
+ * same, 1 where they have no mean.
  * Descent is Adam at one rate for every model, without decay, so that answers do not hang on a warm-up.
  */
 const helpers = `
 layer ${layer}(x: [*S, C]) -> [*S, C] {
-  param scale: [C] = 0.05
-  param place: [C] ~ unit_normal()
+  param scale: [C] = 0.2
+  param place: [C] ~ normal(0, 1)
   state centre: [C] = 0
   state size: [] = 0
   state spread: [] = 0

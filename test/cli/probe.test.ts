@@ -31,6 +31,8 @@ it.each([
   ['vicreg', 'shrinks', { ...small, hidden: '32' }, [['  regularize spread: 25 * (variance(u) + variance(v)) / 2\n', '']]],
   ['simclr', 'shrinks', { ...small, hidden: '32' }, [['use std.energies { nt_xent }', 'use std.energies { alignment }'], ['nt_xent(tau)(g(f(a)), g(f(b)))', 'tau * alignment(g(f(a)), g(f(b)))']]],
   ['byol', 'shrinks', { ...small, hidden: '32' }, [['predict(f(a))', 'f(a)'], ['predict(f(b))', 'f(b)']]],
+  // With a stage and a table.
+  ['clusterfit', 'grows', { channels: '2', k: '8', rounds: '3' }, []],
 ] as const)('%s %s', async (model, expected, set, edits) => {
   expect(await spreading(model, set, edits)).toBe(expected);
 }, 60_000);
