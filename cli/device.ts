@@ -33,6 +33,7 @@ export function plainTarget(target: 'wasm' | 'wgsl'): TargetOptions {
     maxWorkgroupInvocations: 256,
     maxWorkgroupStorageBytes: 16384,
     subgroups: false,
+    half: true,
     software: false,
     // Fixed, so that what is shown does not depend on the machine.
     threads: 2,

@@ -29,15 +29,16 @@ export function oneOf<W extends string>(option: string, words: readonly W[]): (t
   };
 }
 
-/** `--virtual-batch` and `--batch-norm`, which stand for lines of the train block. */
-export interface ChunkOptions {
+/** `--virtual-batch`, `--batch-norm` and `--precision`, which stand for lines of the train block. */
+export interface LineOptions {
   readonly virtualBatch?: number;
   readonly batchNorm?: string;
+  readonly precision?: string;
 }
 
-/** Options with these two as overrides. */
-export function withChunks<O extends ChunkOptions & { readonly set?: Readonly<Record<string, string>> }>(options: O): O {
-  const { virtualBatch, batchNorm } = options;
-  if (virtualBatch === undefined && batchNorm === undefined) return options;
-  return { ...options, set: { ...options.set, ...(virtualBatch === undefined ? {} : { virtual_batch: `${virtualBatch}` }), ...(batchNorm === undefined ? {} : { batch_norm: batchNorm }) } };
+/** Options with these as overrides. */
+export function withLines<O extends LineOptions & { readonly set?: Readonly<Record<string, string>> }>(options: O): O {
+  const { virtualBatch, batchNorm, precision } = options;
+  const lines = { ...(virtualBatch === undefined ? {} : { virtual_batch: `${virtualBatch}` }), ...(batchNorm === undefined ? {} : { batch_norm: batchNorm }), ...(precision === undefined ? {} : { precision }) };
+  return Object.keys(lines).length === 0 ? options : { ...options, set: { ...options.set, ...lines } };
 }

@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { emissions, passNames } from './emissions.js';
-import { assignment, oneOf, whole, withChunks, type ChunkOptions } from './options.js';
+import { assignment, oneOf, whole, withLines, type LineOptions } from './options.js';
 import type { Context, Outcome } from './outcome.js';
 import type { CallOptions } from './commands/call.js';
 import type { CheckOptions } from './commands/check.js';
@@ -44,23 +44,24 @@ export function makeProgram(context: Context, perform: Perform): Command {
   const settable = (c: Command): Command =>
     c.option('--set <name=value>', 'override a setting or a line of the train block; may be repeated', assignment('--set'), {})
       .option('--model <name>', 'which model, when the file has several');
-  const chunked = (c: Command): Command =>
+  const lined = (c: Command): Command =>
     c.option('--virtual-batch <n>', 'learn from batches of so many examples, as many of them in memory at a time as the train block\'s `batch`', whole('--virtual-batch', 1))
-      .option('--batch-norm <how>', 'what layers that mix examples see under a virtual batch: chunk', oneOf('--batch-norm', ['chunk']));
+      .option('--batch-norm <how>', 'what layers that mix examples see under a virtual batch: chunk', oneOf('--batch-norm', ['chunk']))
+      .option('--precision <kind>', 'how activations and their gradients are kept while training: f32, or f16 in half the memory', oneOf('--precision', ['f32', 'f16']));
   const tuneHelp = 'measure the schedules of the model\'s kernels on the device first, and keep the winners for later runs';
   const onDevice = (c: Command): Command => c.option('--device <name>', 'auto, gpu, cpu, or part of an adapter\'s name', 'auto');
 
-  chunked(settable(command('check <file>', 'Check a model: names, shapes, what is minimized, what it costs.', ['sslc check models/vision/simclr.ssl', 'sslc check model.ssl --set tau=0.2', 'sslc check model.ssl --probe'])))
+  lined(settable(command('check <file>', 'Check a model: names, shapes, what is minimized, what it costs.', ['sslc check models/vision/simclr.ssl', 'sslc check model.ssl --set tau=0.2', 'sslc check model.ssl --probe'])))
     .option('--input <name=type>', 'bind an input without data, for instance x=u8[28,28,1]; may be repeated', assignment('--input'), {})
     .option('--probe', 'also run a few steps from a nearly collapsed start, and see whether the embeddings spread')
-    .action((file: string, options: CheckOptions & ChunkOptions) => perform('check', async () => (await import('./commands/check.js')).check(context, file, withChunks(options))));
+    .action((file: string, options: CheckOptions & LineOptions) => perform('check', async () => (await import('./commands/check.js')).check(context, file, withLines(options))));
 
   command('fmt <path...>', 'Format files in place; a folder stands for every .ssl below it, - for standard input.', ['sslc fmt model.ssl', 'sslc fmt --check models', 'sslc fmt - < model.ssl'])
     .option('--check', 'change nothing; exit 1 when something is not formatted')
     .option('--stdout', 'print the result instead of writing it')
     .action((paths: string[], options: FormatOptions) => perform('fmt', async () => (await import('./commands/fmt.js')).format(context, paths, options)));
 
-  onDevice(chunked(settable(command('train <file>', 'Train a model and report what it learned.', [
+  onDevice(lined(settable(command('train <file>', 'Train a model and report what it learned.', [
     'sslc train models/vision/simclr.ssl',
     'sslc train model.ssl --epochs 20 --set tau=0.2 --out runs/warm',
     'sslc train runs/simclr --resume',
@@ -75,7 +76,7 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('--on-collapse <what>', 'when the embeddings collapse: warn, or stop with exit code 4', oneOf('--on-collapse', ['stop', 'warn'] as const), 'warn')
     .option('--tune', tuneHelp)
     .option('--no-evaluate', 'leave out the measures and the report at the end')
-    .action((file: string, options: TrainOptions & ChunkOptions) => perform('train', async () => (await import('./commands/train.js')).train(context, file, withChunks(options))));
+    .action((file: string, options: TrainOptions & LineOptions) => perform('train', async () => (await import('./commands/train.js')).train(context, file, withLines(options))));
 
   onDevice(command('evaluate <run>', 'Measure a trained encoder: neighbours, probes, clusters, retrieval, and figures without labels.', ['sslc evaluate runs/simclr', 'sslc evaluate runs/simclr --k 200 --temperature 0.1', 'sslc evaluate runs/simclr --labels 1%,10%,5']))
     .option('--k <n>', 'neighbours that vote', whole('--k', 1))
@@ -109,14 +110,14 @@ export function makeProgram(context: Context, perform: Perform): Command {
     .option('-o, --output <file>', 'the safetensors file to write; without it, shapes and small values are printed')
     .action((file: string, name: string, options: CallOptions) => perform('call', async () => (await import('./commands/call.js')).call(context, file, name, options)));
 
-  onDevice(chunked(settable(command('compile <file>', 'Show what a model becomes on its way to the device.', ['sslc compile model.ssl --report', 'sslc compile model.ssl --emit wgsl', 'sslc compile model.ssl --emit tensor --entry step']))))
+  onDevice(lined(settable(command('compile <file>', 'Show what a model becomes on its way to the device.', ['sslc compile model.ssl --report', 'sslc compile model.ssl --emit wgsl', 'sslc compile model.ssl --emit tensor --entry step']))))
     .option('--emit <what>', emissions.join(', '), oneOf('--emit', emissions))
     .option('--dump-after <pass>', `the tensor programs after a pass: ${passNames.join(', ')}`, oneOf('--dump-after', passNames))
     .option('--entry <name>', 'only this program: init, step, embed, ...')
     .option('--tune', tuneHelp)
     .option('--report', 'launches, FLOPs, bytes and peak memory, per kernel and in total')
     .option('--input <name=type>', 'bind an input without data, for instance x=u8[28,28,1]; may be repeated', assignment('--input'), {})
-    .action((file: string, options: CompileOptions & ChunkOptions) => perform('compile', async () => (await import('./commands/compile.js')).compile(context, file, withChunks(options))));
+    .action((file: string, options: CompileOptions & LineOptions) => perform('compile', async () => (await import('./commands/compile.js')).compile(context, file, withLines(options))));
 
   settable(command('spec <file>', 'Write a model as one self-contained JSON document that every command accepts.', ['sslc spec model.ssl -o model.json', 'sslc train model.json']))
     .option('-o, --output <file>', 'write to a file instead of standard output')

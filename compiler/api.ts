@@ -70,6 +70,8 @@ export interface TrainingSpec {
   readonly seed: number;
   /** Whether what the forward pass computed is kept for the backward pass, or computed again there to save memory. */
   readonly activations: 'keep' | 'recompute';
+  /** How activations and their gradients are kept between kernels; arithmetic is f32 with either, and so are parameters and states. */
+  readonly precision: 'f32' | 'f16';
   /** `every 5 epochs { knn(k: 200); checkpoint }`. */
   readonly every: readonly { readonly period: Period; readonly actions: readonly { readonly name: string; readonly arguments: Readonly<Record<string, number | string | boolean>> }[] }[];
 }
@@ -86,6 +88,8 @@ export interface TargetOptions {
   readonly subgroups: boolean;
   /** Lanes of every subgroup, where the adapter has but one size. */
   readonly subgroupSize?: number;
+  /** Whether it can keep 16-bit floats in memory; not where it is not said. */
+  readonly half?: boolean;
   /** A software adapter: schedules for it use register tiles and no workgroup memory. */
   readonly software: boolean;
   /** CPU: worker threads, main thread included, and whether relaxed SIMD may be used. */
@@ -97,6 +101,8 @@ export interface TargetOptions {
   readonly recompute?: boolean;
   /** Verify a program once, after all passes over tensors, and not after each. */
   readonly verifyOnce?: boolean;
+  /** Of training steps: `f16` keeps large tensors between kernels in 16 bits. */
+  readonly precision?: 'f32' | 'f16';
   /** Optimizations to leave out, by pass name: tests compare on with off. */
   readonly disabled: readonly string[];
 }

@@ -10,6 +10,7 @@ import type { CompileCallOptions, CompiledCall, CompiledModel, CompileFineTuning
 import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
+import type { FuseOptions } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
 import { costOf, madeBefore, totalCost } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
@@ -23,6 +24,7 @@ import { recomputeActivations } from './tensor/recompute.js';
 import { splitStridePhases } from './tensor/split-stride-phases.js';
 import { verify } from './tensor/verify.js';
 import type { Program } from './tensor/program.js';
+import { diagnostic, DiagnosticError } from '../grammar/diagnostics/report.js';
 import type { Span } from '../grammar/span.js';
 
 export { checkCollapse, describeModel } from './check/describe-model.js';
@@ -84,11 +86,17 @@ export function runPasses(program: Program, options: TargetOptions, observe: (pa
   return result;
 }
 
+/** Programs that `precision` is about: what is asked of a trained model stays f32. */
+const trainingSteps: readonly string[] = ['step', 'encode', 'backward', 'update'];
+
+const noHalf = { feature: '`precision "f16"` on this device, which keeps no 16-bit floats,', help: 'use the CPU, a GPU with the feature `shader-f16` (`sslc doctor` lists it), or `precision "f32"`' };
+
 /** Compiles the training of a model: entries `init`, `step` and `embed`. Throws a `DiagnosticError` for what is wrong in the source. */
 export function compileTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CompiledModel {
   const training = readTraining(loaded, options);
+  if (training.precision === 'f16' && options.target.half !== true) throw new DiagnosticError([diagnostic('SSL4001', { file: loaded.main, start: 0, end: 0 }, noHalf)]);
   const built = buildTraining(loaded, options);
-  const planned = planPrograms(loaded, built.programs, { ...options.target, recompute: training.activations === 'recompute' }, observe);
+  const planned = planPrograms(loaded, built.programs, { ...options.target, recompute: training.activations === 'recompute', precision: training.precision }, observe);
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
 }
 
@@ -122,9 +130,13 @@ export function compileCall(loaded: LoadedProgram, options: CompileCallOptions):
 
 /** Bytes that a program needs while it runs, beside what outlives it; `passes` have been over it. */
 export function transientBytes(program: Program, target: TargetOptions): number {
-  const kernels = fuse(program, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target });
+  const kernels = fuse(program, fusing(program, target));
   return planMemory([kernels], { alignment: 256, arenaLimit: null }).entries[0].peakBytes;
 }
+
+const fusing = ({ name }: Program, target: TargetOptions): FuseOptions => ({
+  disabled: target.disabled, maxBindings: target.maxBindings, target: target.target, half: target.precision === 'f16' && trainingSteps.includes(name),
+});
 
 interface Planned {
   readonly programs: Readonly<Record<string, Program>>;
@@ -138,7 +150,7 @@ function fusePrograms(programs: Readonly<Record<string, Program>>, target: Targe
     observe('lower', name, built);
     return runPasses(built, target, (pass, program) => observe(pass, name, program));
   });
-  const kernels = simplified.map((p) => fuse(p, { disabled: target.disabled, maxBindings: target.maxBindings, target: target.target }));
+  const kernels = simplified.map((p) => fuse(p, fusing(p, target)));
   return { programs: simplified, kernels, memory: planMemory(kernels, { alignment: 256, arenaLimit: target.target === 'wgsl' ? target.maxBindingBytes : null }) };
 }
 

@@ -19,6 +19,8 @@ export interface FuseContext {
   /** Storage ranges one kernel may bind. */
   readonly maxBindings: number;
   readonly target: 'wasm' | 'wgsl';
+  /** Keep large intermediate tensors in 16 bits. */
+  readonly half?: boolean;
 }
 
 export interface FusePass {

@@ -17,6 +17,7 @@ import { limitBindings } from './limit-bindings.js';
 import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
+import { narrowStorage } from './narrow-storage.js';
 import { placeUpdates } from './place-updates.js';
 import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
@@ -58,6 +59,8 @@ export const fusePasses: readonly FusePass[] = [
   // Last of those that change what a kernel reads.
   { name: 'bindings', description: 'kernels that touch too many tensors are split', run: limitBindings },
   { name: 'tidy', description: 'index arithmetic folds, equal scalars become one', run: tidyKernels },
+  // Kernels are final but for where updates go, which stay as they are.
+  { name: 'half', description: 'where asked for, large tensors between kernels are kept in 16 bits', run: narrowStorage },
 ];
 
 /** How far below the limit the passes aim when updates that need a copy push a kernel over it. */

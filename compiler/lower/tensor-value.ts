@@ -6,7 +6,7 @@ import type { Span } from '../../grammar/span.js';
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { ReduceOperator } from '../tensor/program.js';
 import { add, binary, cast, div, float, index, indexVariables, int, mul, read, scalarTypeOf, select, substitute, unary } from '../tensor/scalar.js';
-import type { ElementType, Scalar, ScalarType, TensorId } from '../tensor/scalar.js';
+import type { Scalar, ScalarType, TensorId } from '../tensor/scalar.js';
 import { neutralOf } from '../tensor/program.js';
 import type { Context } from './context.js';
 import { fail, newVariable } from './context.js';
@@ -24,6 +24,7 @@ export function constantTensor(s: Scalar): TensorValue {
 export function tensorOfNode(c: Context, id: TensorId, axes?: readonly Axis[]): TensorValue {
   const node = c.builder.tensor(id);
   const own = axes ?? node.shape.map((n) => axisOf(n));
+  if (node.element === 'f16') return bug('only kernels store f16');
   return { kind: 'tensor', element: node.element, axes: own, free: none, at: (i) => c.builder.read(id, i) };
 }
 
@@ -120,7 +121,7 @@ export function open(v: TensorValue, variables: readonly IndexVariable[]): Tenso
   };
 }
 
-const elementOf = (t: ScalarType): ElementType => t;
+const elementOf = (t: ScalarType): TensorElement => t;
 
 /** Free variables in the order of their creation: the batch first. */
 export const orderedFree = (v: TensorValue): IndexVariable[] => [...v.free.values()].sort((a, b) => a.id - b.id);
@@ -143,7 +144,7 @@ export function materialize(c: Context, v: TensorValue, name: string, span: Span
     const k = position.get(axis);
     return k === undefined ? bug(`index variable ${axis} escapes in ${name}`) : index(k);
   });
-  const element: ElementType = reduce?.op === 'argmax' ? 'i32' : elementOf(scalarTypeOf(v.element));
+  const element: TensorElement = reduce?.op === 'argmax' ? 'i32' : elementOf(scalarTypeOf(v.element));
   const id = c.builder.comprehension(
     element,
     [...outer.map((x) => x.axis.size), ...v.axes.map((a) => a.size)],

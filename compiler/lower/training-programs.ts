@@ -18,6 +18,8 @@ import { dropDead } from '../tensor/simplify.js';
 import { OutputWatch } from './compared-outputs.js';
 import type { Context, Store } from './context.js';
 import { fail } from './context.js';
+import { closeLossScale, guardBy, guarded, openLossScale, scaledLoss, unscaled } from './loss-scale.js';
+import type { Guard } from './loss-scale.js';
 import { elaborateModel, rootFrame } from './model.js';
 import { gradientNorm } from './gradient-norm.js';
 import type { ElaboratedModel } from './model.js';
@@ -89,6 +91,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const group = assignGroups(groupsOf(source.train), [...discovering.parameters.values()].map((p) => p.info));
   const layout = discovering.layout((p) => ({ group: group.get(p.path) ?? null, decayed: !(optimizer?.skips(p) ?? false) }));
   if (optimizer !== null) discoverOptimizer(init, optimizer, layout);
+  if (spec.precision === 'f16') openLossScale(init.c, source.model.name.span);
   const full: Layout = { ...layout, states: [...discovering.states.values()].map((s) => s.info) };
   finishInit(init.c.builder, discovering, full);
 
@@ -183,7 +186,7 @@ export interface BuiltStep {
   readonly compared: Manifest['compared'];
 }
 
-function buildStep({ loaded, source, settings, overrides, layout, lengths, target, inputs }: StepParts): BuiltStep {
+function buildStep({ loaded, source, spec, settings, overrides, layout, lengths, target, inputs }: StepParts): BuiltStep {
   const builder = new ProgramBuilder('step');
   const store = new PlacedStore(builder, layout, true);
   const step = openProgram(loaded, builder, store, lengths, lengths.batch, true);
@@ -191,7 +194,7 @@ function buildStep({ loaded, source, settings, overrides, layout, lengths, targe
   const s: Session = { ...step, c: { ...step.c, onApplication: (net, value, _inputs, from) => { watch.seen(step.c, net, value, from); return value; } } };
   store.context = s.c;
   const model = elaborateModel(s.c, source.model, s.scope, settings, 'objectives', inputs(s.c));
-  const { reports, compared } = finishStep(s, model, source, overrides, layout, store, target, watch);
+  const { reports, compared } = finishStep(s, model, source, overrides, layout, store, target, watch, spec.precision);
   return { programs: { step: builder.build() }, model, reports, compared };
 }
 
@@ -331,7 +334,7 @@ export function parameterWindows(b: ProgramBuilder, layout: Layout, store: Place
   return layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
 }
 
-function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions, watch: OutputWatch): Pick<BuiltStep, 'reports' | 'compared'> {
+function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions, watch: OutputWatch, precision: TrainingSpec['precision']): Pick<BuiltStep, 'reports' | 'compared'> {
   const { c } = s;
   const b = c.builder;
   const { total, reported, compared } = lossOf(c, model, source, watch);
@@ -341,20 +344,28 @@ function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, 
   b.backward = true;
   const wrt = parameterWindows(b, layout, store);
   const optimizer = optimizerFor(s, source, overrides);
-  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, loss, wrt);
+  const scale = precision === 'f16' ? openLossScale(c, source.model.name.span) : null;
+  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, scale === null ? loss : scaledLoss(c, scale, loss), wrt);
+  let guard: Guard | null = null;
   const all = [...reported];
   if (optimizer !== null && layout.parameters.length > 0) {
     const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
-    all.push({ name: 'gradient_norm', value: tensorOfNode(c, gradientNorm(b, packed)) });
+    const whole = (id: TensorId): TensorId => (scale === null ? id : unscaled(c, scale, id));
+    const gradient = whole(packed);
+    const norm = gradientNorm(b, gradient);
+    guard = scale === null ? null : guardBy(c, norm);
+    all.push({ name: 'gradient_norm', value: tensorOfNode(c, norm) });
     const next = applyOptimizer(c, s.root, optimizer, layout, {
-      flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, packed) }),
-      part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, gradients[k]) }),
+      flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, gradient) }),
+      part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, whole(gradients[k])) }),
     });
-    b.update(store.flat(), next);
-    store.moveTargets(next, stacked.tensor);
+    const arrived = guard === null ? next : guarded(c, guard, store.flat(), next);
+    b.update(store.flat(), arrived);
+    store.moveTargets(arrived, stacked.tensor);
     all.push(...ratesOf(c, optimizer, source));
   }
   store.commit(stacked.tensor);
+  if (scale !== null && guard !== null) all.push(...closeLossScale(c, scale, guard));
   b.output('reports', reportVector(b, all, stacked));
   return { reports: all.map((r) => r.name), compared };
 }

@@ -25,9 +25,10 @@ export interface TrainingSource {
 }
 
 const numericEntries = ['batch', 'virtual_batch', 'epochs', 'steps', 'seed'] as const;
-const wordEntries = ['activations', 'batch_norm'] as const;
+const wordEntries = ['activations', 'batch_norm', 'precision'] as const;
 const otherEntries = ['data', 'optimizer', 'schedule', ...wordEntries] as const;
 const activationChoices = ['keep', 'recompute'] as const;
+const precisionChoices = ['f32', 'f16'] as const;
 
 /** Finds the train block and model of a file; `wanted` names one when there are several. */
 export function selectModel(loaded: LoadedProgram, wanted: string | null): TrainingSource {
@@ -152,11 +153,13 @@ export function readTraining(loaded: LoadedProgram, options: { readonly model: s
     if (v?.kind === 'number' || v?.kind === 'boolean' || v?.kind === 'string') plain[s.name.text] = v.value;
     if (v?.kind === 'range') plain[s.name.text] = `${v.low}..${v.high}`;
   }
+  const precision = word('precision', precisionChoices) ?? 'f32';
+  if (precision === 'f16' && chunk < batch) return fail(c, 'SSL4001', entryOf(train, 'precision')?.span ?? model.name.span, { feature: '`precision "f16"` under a virtual batch', help: 'train with `precision "f32"`, or without a virtual batch' });
   return {
     model: model.name.text, settings: plain,
     data: data?.kind === 'data' ? data.description : null,
     batch, chunk, batchNorm: word('batch_norm', ['chunk']), epochs: whole('epochs'), steps: whole('steps'), seed: whole('seed') ?? 0,
-    activations: word('activations', activationChoices) ?? 'keep',
+    activations: word('activations', activationChoices) ?? 'keep', precision,
     every: (train?.items ?? []).flatMap((item) => (item.kind !== 'every' ? [] : [{ period: periodOf(c, item.period), actions: item.actions.map((a) => actionOf(c, frame, a)) }])),
   };
 }

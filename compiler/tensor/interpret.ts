@@ -4,6 +4,7 @@
  * as on every target; any other read outside its tensor is our bug and throws.
  */
 import { bug } from '../../grammar/diagnostics/report.js';
+import { roundToHalf } from './half.js';
 import { evaluateRoutine } from './interpret-routine.js';
 import { compileScalar } from './interpret-scalar.js';
 import type { Comprehension, Program, Tensor } from './program.js';
@@ -118,6 +119,7 @@ function evaluateComprehension(tensor: Comprehension, program: Program, valueOf:
 function storeOf(tensor: Comprehension): (x: number) => number {
   switch (tensor.element) {
     case 'f32': return (x) => x;
+    case 'f16': return roundToHalf;
     case 'i32': return (x) => x | 0;
     case 'u8': return (x) => x & 255;
     case 'bool': return (x) => (x !== 0 ? 1 : 0);

@@ -107,7 +107,7 @@ export function sizeOf(shape: readonly number[]): number {
 
 /** Bytes of one stored element. */
 export function bytesOf(element: ElementType): number {
-  return element === 'u8' ? 1 : 4;
+  return element === 'u8' ? 1 : element === 'f16' ? 2 : 4;
 }
 
 /** Whether running the program computes the tensor into memory of its own. */

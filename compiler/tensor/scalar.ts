@@ -10,8 +10,11 @@ import { bug } from '../../grammar/diagnostics/report.js';
 
 export type ScalarType = 'f32' | 'i32' | 'bool';
 
-/** The element types a tensor can be stored in. A `u8` read gives an i32 of 0..255; `bool` is stored as i32 0 or 1. */
-export type ElementType = 'f32' | 'i32' | 'u8' | 'bool';
+/**
+ * The element types a tensor can be stored in. A `u8` read gives an i32 of 0..255; `bool` is stored as i32 0 or 1; `f16` is rounded
+ * when it is stored and reads as f32: only what kernels hand to one another is stored so.
+ */
+export type ElementType = 'f32' | 'f16' | 'i32' | 'u8' | 'bool';
 
 /** Index of a tensor in its program. */
 export type TensorId = number & { readonly __brand: 'TensorId' };
@@ -58,7 +61,7 @@ export const index = (axis: number): Scalar => indices[axis] ?? { kind: 'index',
 
 /** The scalar type that reading an element of this type gives. */
 export function scalarTypeOf(element: ElementType): ScalarType {
-  return element === 'u8' ? 'i32' : element;
+  return element === 'u8' ? 'i32' : element === 'f16' ? 'f32' : element;
 }
 
 export function read(tensor: TensorId, at: readonly Scalar[], type: ScalarType, otherwise: Scalar | null = null): Scalar {

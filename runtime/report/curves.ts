@@ -16,7 +16,7 @@ export function trainingCurves(metrics: readonly MetricsLine[], manifest: Manife
   const embedding = (of: (f: EmbeddingFigures) => number | null): Point[] => metrics.flatMap((l) => { const v = l.kind === 'embedding' ? of(l) : null; return typeof v === 'number' ? [{ step: l.step, value: v }] : []; });
   const knn = metrics.flatMap((l) => (l.kind === 'knn' ? [{ step: l.step, value: l.accuracy }] : []));
   const objectives = manifest.objectives.map((o) => o.name).filter((n) => manifest.reports.includes(n));
-  const known = ['loss', 'gradient_norm', ...objectives, ...manifest.monitors, ...manifest.compared.map((o) => o.report)];
+  const known = ['loss', 'gradient_norm', 'loss_scale', 'skipped_steps', ...objectives, ...manifest.monitors, ...manifest.compared.map((o) => o.report)];
   const schedules = manifest.reports.filter((n) => !known.includes(n));
   const target = 1 / Math.sqrt(Math.max(1, manifest.embeddingSize));
   const { trivial } = manifest;
@@ -45,6 +45,7 @@ export function trainingCurves(metrics: readonly MetricsLine[], manifest: Manife
     plain('Alignment', 'mean squared distance of unit embeddings of two views: low when views agree', 2, embedding((f) => f.alignment)),
     plain('Uniformity', 'ln of the mean of exp(-2 d²) over pairs of examples: 0 when collapsed, low when spread', 3, embedding((f) => f.uniformity), false),
     plain('Length of the gradient', 'each step', 1, values('gradient_norm')),
+    manifest.reports.includes('loss_scale') ? plain('Loss scale', 'halves where a gradient is not finite, doubles after 2,000 steps', 5, values('loss_scale')) : '',
     knn.length < 2 ? '' : plain('kNN accuracy', 'on held-out examples, while training', 2, knn, false),
     ...schedules.slice(0, 4).map((name) => { const points = values(name); return points.every((p) => p.value === points[0].value) ? '' : plain(name, 'as scheduled', 5, points); }),
   ].filter((c) => c !== '');

@@ -127,7 +127,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const values = await first.values;
       const reports: Record<string, number> = {};
       manifest.reports.forEach((name, i) => { reports[name] = values[i]; });
-      const wrong = manifest.reports.find((name) => !Number.isFinite(reports[name]));
+      const wrong = manifest.reports.find((name) => !Number.isFinite(reports[name]) && !wasSkipped(name, reports));
       const loss = reports['loss'] ?? NaN;
       const gap = manifest.trivial === null || !Number.isFinite(loss) ? null : loss - manifest.trivial.value;
       log.append({ kind: 'step', step: first.step, ...(gap === null ? {} : { gap }), ...Object.fromEntries(Object.entries(reports).map(([k, v]) => [k, Number.isFinite(v) ? v : String(v)])) });
@@ -230,6 +230,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     log.close();
   }
 }
+
+/** Whether this is the gradient of a step that was skipped because its loss scale was too large; there is no smaller one than 1. */
+const wasSkipped = (name: string, reports: Readonly<Record<string, number>>): boolean => name === 'gradient_norm' && reports['loss_scale'] > 1;
 
 /** Weights from a file: another run's checkpoint, or parameters by name. Gives the names of networks and parameters that were there. */
 async function takeParameters(session: Session, manifest: CompiledModel['manifest'], path: string): Promise<readonly string[]> {

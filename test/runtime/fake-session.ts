@@ -19,6 +19,9 @@ export interface FakeOptions {
   readonly every?: TrainingSpec['every'];
   /** The step (from 0) whose loss is NaN. */
   readonly nanAt?: number;
+  /** The loss scale of each step, whose gradient is not finite at step `overflowAt`. */
+  readonly scale?: number;
+  readonly overflowAt?: number;
 }
 
 export function toyData(examples = 64, classes = 4): DataSet {
@@ -64,9 +67,9 @@ export function fakeModel(options: FakeOptions, data: DataSet): { readonly compi
   const manifest: Manifest = {
     model: 'toy', settings: { width }, inputs: [{ name: 'x', element: 'u8', shape: [4, 4, 1] }],
     parameters: [{ path: 'f.linear1.w', arena: 'parameters', offset: 0, shape: [inputSize, width] }, { path: 'f.linear1.b', arena: 'parameters', offset: 64, shape: [width] }],
-    targets: [], states: [], stages: [], objectives: [{ name: 'pull', role: 'minimize' }], monitors: [], codes: [], views: [], compared: [], trivial: null, reports: ['loss', 'pull', 'rate'], batch, chunk: batch, embedBatch, embeddingSize: width, steps: options.steps,
+    targets: [], states: [], stages: [], objectives: [{ name: 'pull', role: 'minimize' }], monitors: [], codes: [], views: [], compared: [], trivial: null, reports: ['loss', 'pull', 'rate', ...(options.scale === undefined ? [] : ['gradient_norm', 'loss_scale'])], batch, chunk: batch, embedBatch, embeddingSize: width, steps: options.steps,
   };
-  const training: TrainingSpec = { model: 'toy', settings: { width }, data: null, batch, chunk: batch, batchNorm: null, epochs: null, steps: options.steps, seed: 0, activations: 'keep', every: options.every ?? [] };
+  const training: TrainingSpec = { model: 'toy', settings: { width }, data: null, batch, chunk: batch, batchNorm: null, epochs: null, steps: options.steps, seed: 0, activations: 'keep', precision: 'f32', every: options.every ?? [] };
 
   const memory: Record<string, HostArray> = {};
   for (const [name, source] of Object.entries(sources)) {
@@ -110,7 +113,8 @@ export function fakeModel(options: FakeOptions, data: DataSet): { readonly compi
       }
       memory['state.counter'][0]++;
       if (memory['clock.step'][0] === options.nanAt) loss = NaN;
-      outputs['step.reports'] = Float32Array.of(loss, loss, rate);
+      const scaled = options.scale === undefined ? [] : [memory['clock.step'][0] === options.overflowAt ? Infinity : 1, options.scale];
+      outputs['step.reports'] = Float32Array.of(loss, loss, rate, ...scaled);
     },
     embed: () => {
       const out = new Float32Array(embedBatch * width);

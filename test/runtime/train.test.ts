@@ -80,6 +80,15 @@ describe('training', () => {
     expect(a).toEqual(b);
   });
 
+  test('a gradient that is not finite does not stop it while the loss scale can still shrink', async () => {
+    const { result, directory } = await runOnce({ steps: 30, scale: 2, overflowAt: 17 });
+    expect(result).toMatchObject({ outcome: 'finished', step: 30 });
+    expect(losses(directory)[17]).toMatchObject({ step: 18, gradient_norm: 'Infinity', loss_scale: 2 });
+    const least = await runOnce({ steps: 30, scale: 1, overflowAt: 17 });
+    expect(least.result).toMatchObject({ outcome: 'not-finite', step: 18 });
+    expect(least.events.at(-1)).toMatchObject({ kind: 'not-finite', name: 'gradient_norm' });
+  });
+
   test('a loss that is not finite stops it, with the checkpoint before kept and nothing saved after', async () => {
     for (const reportDelay of [0, 4]) {
       const { result, events, directory } = await runOnce({ steps: 30, nanAt: 17, every: [{ period: { count: 5, unit: 'steps' }, actions: [{ name: 'checkpoint', arguments: {} }] }] }, { reportDelay });

@@ -25,13 +25,13 @@ export const op = {
 
 /** Instructions after the SIMD prefix 0xfd. */
 export const simd = {
-  load: 0, load32Splat: 9, store: 11, const: 12, shuffle: 13, load32Lane: 0x56, store32Lane: 0x5a, load32Zero: 0x5c,
+  load: 0, load32Splat: 9, store: 11, const: 12, shuffle: 13, load32Lane: 0x56, store32Lane: 0x5a, store64Lane: 0x5b, load32Zero: 0x5c, load64Zero: 0x5d,
   i32splat: 17, f32splat: 19, i32extract: 27, i32replace: 28, f32extract: 31, f32replace: 32,
   i32eq: 55, i32ne: 56, i32ltS: 57, i32ltU: 58, i32gtS: 59, i32leS: 61, i32geS: 63,
   f32eq: 65, f32ne: 66, f32lt: 67, f32gt: 68, f32le: 69, f32ge: 70,
   not: 77, and: 78, andnot: 79, or: 80, xor: 81, bitselect: 82, anyTrue: 83,
   f32ceil: 103, f32floor: 104, f32nearest: 106,
-  i16extendLowU8: 137, i32extendLowU16: 169,
+  i16narrowI32: 133, i16extendLowU8: 137, i32extendLowU16: 169,
   i32abs: 160, i32neg: 161, i32shl: 171, i32shrS: 172, i32shrU: 173, i32add: 174, i32sub: 177, i32mul: 181,
   i32minS: 182, i32maxS: 184, i64extmulLowU: 222, i64extmulHighU: 223,
   f32abs: 224, f32neg: 225, f32sqrt: 227, f32add: 228, f32sub: 229, f32mul: 230, f32div: 231,
@@ -115,9 +115,11 @@ export class FunctionBuilder {
   loadF32(offset = 0): this { this.op(0x2a).memory(offset); return this; }
   loadI32(offset = 0): this { this.op(0x28).memory(offset); return this; }
   loadU8(offset = 0): this { this.op(0x2d).memory(offset); return this; }
+  loadU16(offset = 0): this { this.op(0x2f).memory(offset); return this; }
   storeF32(offset = 0): this { this.op(0x38).memory(offset); return this; }
   storeI32(offset = 0): this { this.op(0x36).memory(offset); return this; }
   storeU8(offset = 0): this { this.op(0x3a).memory(offset); return this; }
+  storeU16(offset = 0): this { this.op(0x3b).memory(offset); return this; }
   loadV(code: number = simd.load, offset = 0): this { this.simd(code).memory(offset); return this; }
   storeV(offset = 0): this { this.simd(simd.store).memory(offset); return this; }
   laneMemory(code: number, lane: number, offset = 0): this {

@@ -1,6 +1,7 @@
 /** Elementwise kernels: loops over the points, four at a time along the axis that suits memory best. */
 import type { MapKernel } from '../../fuse/kernel.js';
 import { bytesOf } from '../../tensor/program.js';
+import type { ElementType } from '../../tensor/scalar.js';
 import type { Context } from './context.js';
 import { taskFunction } from './context.js';
 import { Expressions } from './expressions.js';
@@ -46,7 +47,7 @@ function planCut(cut: Cut, groups: readonly Group[], extents: readonly number[],
 
 export function emitMap(context: Context, name: string, kernel: MapKernel, cut: Cut | null = null): number {
   const { extents, stores } = kernel;
-  const lowerStores = (graph: Graph, axes: readonly Node[]): { address: Node; value: Node; element: 'f32' | 'i32' | 'u8' | 'bool' }[] => {
+  const lowerStores = (graph: Graph, axes: readonly Node[]): { address: Node; value: Node; element: ElementType }[] => {
     const environment: Environment = { axes, accumulators: [] };
     const memo = new Map();
     return stores.map((s) => ({

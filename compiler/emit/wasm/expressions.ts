@@ -174,7 +174,7 @@ export class Expressions {
         const guard = node.args.length > 1 ? node.args[1] : null;
         this.scalar(node.args[0]);
         if (guard !== null) { f.get(node.value); this.scalar(guard); f.op(op.select); }
-        if (node.element === 'f32') f.loadF32(); else if (node.element === 'u8') f.loadU8(); else f.loadI32();
+        this.loadOne(node.element);
         if (guard !== null) { this.scalar(node.args[2]); this.scalar(guard); f.op(op.select); }
         return;
       }
@@ -186,6 +186,17 @@ export class Expressions {
       }
       case 'const': case 'variable': case 'base': return bug('handled before');
       default: scalarOperation(f, this.math, node, (a) => this.scalar(a));
+    }
+  }
+
+  /** [address] -> value */
+  private loadOne(element: ElementType): void {
+    const { f } = this;
+    switch (element) {
+      case 'f32': f.loadF32(); return;
+      case 'f16': f.loadU16().simd(simd.i32splat).call(this.math.widen()).lane(simd.f32extract, 0); return;
+      case 'u8': f.loadU8(); return;
+      case 'i32': case 'bool': f.loadI32();
     }
   }
 
@@ -272,8 +283,9 @@ export class Expressions {
         f.op(op.select);
       }
       if (stride === 0) {
-        if (bytes === 1) f.loadU8().simd(simd.i32splat); else f.loadV(simd.load32Splat);
-      } else if (bytes === 1) f.loadV(simd.load32Zero).simd(simd.i16extendLowU8).simd(simd.i32extendLowU16);
+        if (bytes === 1) f.loadU8().simd(simd.i32splat); else if (bytes === 2) f.loadU16().simd(simd.i32splat); else f.loadV(simd.load32Splat);
+      } else if (bytes === 2) f.loadV(simd.load64Zero).simd(simd.i32extendLowU16);
+      else if (bytes === 1) f.loadV(simd.load32Zero).simd(simd.i16extendLowU8).simd(simd.i32extendLowU16);
       else f.loadV();
     } else if (stride !== null && guard === undefined) {
       const origin = f.local(I32);
@@ -292,6 +304,7 @@ export class Expressions {
       this.gather(node.element, (k) => f.get(addresses).lane(simd.i32extract, k), () => 0);
     }
     if (node.element === 'bool') f.i32x4([0]).simd(simd.i32ne);
+    if (node.element === 'f16') f.call(this.math.widen());
     if (guard !== undefined) {
       this.vector(otherwise);
       if (guardVaries) { this.vector(guard); f.simd(simd.bitselect); } else { this.scalar(guard); f.op(op.select); }
@@ -302,10 +315,11 @@ export class Expressions {
     const { f } = this;
     const gathered = f.local(V128);
     for (let k = 0; k < 4; k++) {
-      if (element === 'u8') {
+      if (element === 'u8' || element === 'f16') {
         if (k === 0) f.i32x4([0]); else f.get(gathered);
         pushAddress(k);
-        f.loadU8(offset(k)).lane(simd.i32replace, k);
+        if (element === 'u8') f.loadU8(offset(k)); else f.loadU16(offset(k));
+        f.lane(simd.i32replace, k);
       } else {
         pushAddress(k);
         if (k === 0) f.loadV(simd.load32Zero, offset(0)); else f.get(gathered).laneMemory(simd.load32Lane, k, offset(k));
@@ -340,13 +354,23 @@ export class Expressions {
     if (!lanes) {
       this.scalar(address);
       f.get(value);
-      if (element === 'f32') f.storeF32(); else if (element === 'u8') f.storeU8(); else f.storeI32();
-      return;
+      switch (element) {
+        case 'f32': f.storeF32(); return;
+        case 'f16': f.simd(simd.f32splat).call(this.math.narrow()).lane(simd.i32extract, 0).storeU16(); return;
+        case 'u8': f.storeU8(); return;
+        case 'i32': case 'bool': f.storeI32(); return;
+      }
     }
+    if (element === 'f16') f.get(value).call(this.math.narrow()).set(value);
     const stride = this.strideOf(address);
     if (stride === bytesOf(element) && stride === 4) {
       this.scalar(address);
       f.get(value).storeV();
+      return;
+    }
+    if (stride === 2 && element === 'f16') {
+      this.scalar(address);
+      f.get(value).get(value).simd(simd.i16narrowI32).laneMemory(simd.store64Lane, 0);
       return;
     }
     const origin = f.local(stride === null ? V128 : I32);
@@ -358,7 +382,9 @@ export class Expressions {
       if (stride === null) f.lane(simd.i32extract, k);
       const offset = stride === null ? 0 : stride < 0 ? (k - 3) * stride : k * stride;
       f.get(value);
-      if (element === 'u8') f.lane(simd.i32extract, k).storeU8(offset); else f.laneMemory(simd.store32Lane, k, offset);
+      if (element === 'u8') f.lane(simd.i32extract, k).storeU8(offset);
+      else if (element === 'f16') f.lane(simd.i32extract, k).storeU16(offset);
+      else f.laneMemory(simd.store32Lane, k, offset);
     }
   }
 }

@@ -6,6 +6,7 @@
 import type { ElementType, ScalarType } from '../../tensor/scalar.js';
 import type { Local } from './binary.js';
 import { HashTable, hashOfFloat, mix } from '../../tensor/hash-table.js';
+import { scalarTypeOf } from '../../tensor/scalar.js';
 import { bug } from '../../../grammar/diagnostics/report.js';
 
 const operations = [
@@ -251,7 +252,7 @@ export class Graph {
 
   /** A load at a byte address. With a guard, `otherwise` where it does not hold; `safe` is a parameter with an address fit to be read instead. */
   load(element: ElementType, address: Node, guarded: { guard: Node; otherwise: Node; safe: Local } | null): Node {
-    const type: ScalarType = element === 'u8' ? 'i32' : element;
+    const type = scalarTypeOf(element);
     if (guarded !== null && guarded.guard.op === 'const') {
       if (guarded.guard.value === 0) return guarded.otherwise;
       guarded = null;

@@ -6,6 +6,7 @@ import { arcTangent, circular, errorFunction, exponential, hyperbolicTangent, lo
 import type { Polynomial } from '../polynomials.js';
 import type { Local, Module } from './binary.js';
 import { FunctionBuilder, I32, V128, op, simd } from './binary.js';
+import { makeNarrow, makeWiden } from './half.js';
 
 export type Elementary = 'exp' | 'log' | 'log1p' | 'sin' | 'cos' | 'tanh' | 'erf' | 'pow' | 'atan2';
 
@@ -291,6 +292,16 @@ export class MathFunctions {
   /** (a, b) -> floor(a / b) on i32; 0 where b is 0. */
   floorDivision(): number {
     return this.once('idiv', makeFloorDivision);
+  }
+
+  /** Halves in the low bits of i32 lanes to f32. */
+  widen(): number {
+    return this.once('widen', makeWiden);
+  }
+
+  /** f32 to halves, sign-extended in i32 lanes. */
+  narrow(): number {
+    return this.once('narrow', makeNarrow);
   }
 
   philox(): number {

@@ -7,14 +7,17 @@ import { tensorsTouched } from '../../fuse/draft.js';
 import type { Kernel } from '../../fuse/kernel.js';
 import type { Slot } from '../../plan/plan.js';
 import type { Program } from '../../tensor/program.js';
-import { tensorOf } from '../../tensor/program.js';
+import { bytesOf, tensorOf } from '../../tensor/program.js';
 import type { ElementType, TensorId } from '../../tensor/scalar.js';
 import { identifier } from './names.js';
+
+/** What the array of a binding is made of. */
+type WordType = 'f32' | 'f16' | 'i32' | 'u32';
 
 /** One `var<storage>`: the bytes it covers and the type its words are declared with. */
 export interface Binding {
   readonly name: string;
-  readonly type: 'f32' | 'i32' | 'u32';
+  readonly type: WordType;
   readonly arena: number;
   readonly offset: number;
   readonly bytes: number;
@@ -39,6 +42,8 @@ interface Group {
   readonly arena: number;
   low: number;
   high: number;
+  /** Its elements are f16: two threads may not write one word together, so it is never joined with ranges of other elements. */
+  readonly half: boolean;
   tensors: TensorId[];
 }
 
@@ -52,7 +57,7 @@ export function bindTensors(kernels: readonly Kernel[], program: Program, placem
   let groups: Group[] = [...touched].map((id) => {
     const slot = slotOf(id);
     const low = slot.offset - (slot.offset % alignment);
-    return { arena: slot.arena, low, high: Math.max(slot.offset + Math.ceil(slot.bytes / 4) * 4, low + 4), tensors: [id] };
+    return { arena: slot.arena, half: slot.element === 'f16', low, high: Math.max(slot.offset + Math.ceil(slot.bytes / 4) * 4, low + 4), tensors: [id] };
   });
   groups = joinOverlapping(groups);
   while (groups.length > limits.maxBindings) groups = joinNearest(groups, limits) ?? tooMuch(kernel, program, kernel.stores[0].tensor, `${groups.length} separate ranges of memory`, `${limits.maxBindings}`);
@@ -70,15 +75,15 @@ export function bindTensors(kernels: readonly Kernel[], program: Program, placem
       const slot = slotOf(id);
       const element = tensorOf(program, id).element;
       const parts = tensorOf(program, id).origin.name.split('.');
-      access.set(id, { binding, base: (slot.offset - group.low) / (element === 'u8' ? 1 : 4), element, shape: tensorOf(program, id).shape, label: `${identifier(parts[parts.length - 1])}_at` });
+      access.set(id, { binding, base: (slot.offset - group.low) / bytesOf(element), element, shape: tensorOf(program, id).shape, label: `${identifier(parts[parts.length - 1])}_at` });
     }
     return binding;
   });
   return { bindings, access };
 }
 
-function wordType(element: ElementType): 'f32' | 'i32' | 'u32' {
-  return element === 'u8' ? 'u32' : element === 'f32' ? 'f32' : 'i32';
+function wordType(element: ElementType): WordType {
+  return element === 'u8' ? 'u32' : element === 'f32' || element === 'f16' ? element : 'i32';
 }
 
 function sameSlot(slots: readonly Slot[]): boolean {
@@ -99,7 +104,7 @@ function joinOverlapping(groups: readonly Group[]): Group[] {
     for (let i = 0; i < result.length;) {
       const other = result[i];
       if (other.arena === joined.arena && other.low < joined.high && joined.low < other.high) {
-        joined = { arena: other.arena, low: Math.min(other.low, joined.low), high: Math.max(other.high, joined.high), tensors: [...other.tensors, ...joined.tensors] };
+        joined = { arena: other.arena, half: other.half, low: Math.min(other.low, joined.low), high: Math.max(other.high, joined.high), tensors: [...other.tensors, ...joined.tensors] };
         result.splice(i, 1);
         i = 0;
       } else i++;
@@ -114,7 +119,7 @@ function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: n
   let best: { a: number; b: number; span: number } | null = null;
   for (let a = 0; a < groups.length; a++) {
     for (let b = a + 1; b < groups.length; b++) {
-      if (groups[a].arena !== groups[b].arena) continue;
+      if (groups[a].arena !== groups[b].arena || groups[a].half !== groups[b].half) continue;
       const span = Math.max(groups[a].high, groups[b].high) - Math.min(groups[a].low, groups[b].low);
       if (span <= limits.maxBindingBytes && (best === null || span < best.span)) best = { a, b, span };
     }
@@ -122,7 +127,7 @@ function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: n
   if (best === null) return null;
   const a = groups[best.a];
   const b = groups[best.b];
-  const joined: Group = { arena: a.arena, low: Math.min(a.low, b.low), high: Math.max(a.high, b.high), tensors: [...a.tensors, ...b.tensors] };
+  const joined: Group = { arena: a.arena, half: a.half, low: Math.min(a.low, b.low), high: Math.max(a.high, b.high), tensors: [...a.tensors, ...b.tensors] };
   return joinOverlapping([...groups.filter((g) => g !== a && g !== b), joined]);
 }
 

@@ -159,8 +159,9 @@ function emitLaunch(kernels: readonly Kernel[], entry: WgslEntry, options: WgslO
     calls.push(`  if (group >= ${start} && group < ${start + p.body.groups}${guard}) { part_${i}(group${start === 0 ? '' : ` - ${start}`}, thread); }`);
     start += p.body.groups;
   });
+  const features = [...first.features, ...(bindings.some((b) => b.type === 'f16') ? ['f16'] : [])];
   const lines = [
-    ...first.features.map((f) => `enable ${f};`),
+    ...features.map((f) => `enable ${f};`),
     ...bindings.map((b, i) => `@group(0) @binding(${i}) var<storage, read_write> ${b.name}: array<${b.type}>;`),
     ...first.shared,
     '',
@@ -177,7 +178,7 @@ function emitLaunch(kernels: readonly Kernel[], entry: WgslEntry, options: WgslO
   ];
   return {
     text: lines.join('\n'),
-    features: first.features,
+    features,
     workgroups,
     bindings: bindings.map(({ arena, offset, bytes }) => ({ arena, offset, bytes })),
   };

@@ -369,6 +369,7 @@ export class KernelWriter {
     const word = `${binding.name}[${at.text}]`;
     switch (access.element) {
       case 'f32': return { text: binding.type === 'f32' ? word : `bitcast<f32>(${word})`, level: at.level, atom: false };
+      case 'f16': return { text: `f32(${word})`, level: at.level, atom: false, closed: true };
       case 'i32': return { text: binding.type === 'i32' ? word : `bitcast<i32>(${word})`, level: at.level, atom: false };
       case 'bool': return { text: `${word} != ${binding.type === 'u32' ? '0u' : '0'}`, level: at.level, atom: false };
     }
@@ -385,6 +386,7 @@ export class KernelWriter {
   store(block: Block, tensor: TensorId, address: string, value: string, type: Scalar['type']): void {
     const access = this.accessOf(tensor);
     const at = access.base === 0 ? address : `${address} + ${access.base}`;
+    if (access.element === 'f16') { block.items.push(`${access.binding.name}[${at}] = f16(${value});`); return; }
     const number = access.element === 'f32'
       ? (type === 'f32' ? value : type === 'i32' ? `f32(${value})` : `select(0.0, 1.0, ${value})`)
       : type === 'bool' ? `select(0, 1, ${value})` : type === 'i32' ? (access.element === 'bool' ? `select(0, 1, (${value}) != 0)` : value) : `i32(${value})`;

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Code, Plan, Slot } from '../../../compiler/plan/plan.js';
 import type { HostArray, Session } from '../device.js';
+import { bug } from '../../../grammar/diagnostics/report.js';
 import { DeviceError } from '../device.js';
 import type { WasmInstance, WasmMemory, WasmModule } from './webassembly.js';
 import { webAssembly } from './webassembly.js';
@@ -42,6 +43,7 @@ export async function loadCpuSession(plan: Plan, code: WasmCode, threads: number
     const count = slot.shape.reduce((a, b) => a * b, 1);
     switch (slot.element) {
       case 'f32': return new Float32Array(memory.buffer, at, count);
+      case 'f16': return bug('f16 data is for kernels only');
       case 'u8': return new Uint8Array(memory.buffer, at, count);
       case 'i32': case 'bool': return new Int32Array(memory.buffer, at, count);
     }

@@ -29,6 +29,7 @@ const limits: DeviceLimits = {
   maxWorkgroupInvocations: 1,
   maxWorkgroupStorageBytes: 0,
   subgroups: false,
+  half: true,
   software: true,
 };
 

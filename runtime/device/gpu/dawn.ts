@@ -24,6 +24,8 @@ const instances = new Map<string, GPU>();
 /** A Dawn instance for these options. */
 export async function openDawn(options: DawnOptions): Promise<GPU> {
   const flags = [
+    // NVIDIA's Vulkan driver has 16-bit floats, which Dawn keeps back unless asked.
+    'enable-dawn-features=vulkan_enable_f16_on_nvidia',
     ...(options.backend === null ? [] : [`backend=${options.backend}`]),
     ...(options.adapter === null ? [] : [`adapter=${options.adapter}`]),
   ];

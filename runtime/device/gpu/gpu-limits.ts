@@ -31,6 +31,7 @@ export function deviceLimits(adapter: AdapterFacts): DeviceLimits {
     maxWorkgroupInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
     maxWorkgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
     subgroups,
+    half: adapter.features.has('shader-f16'),
     ...sizes,
     software: isSoftware(info),
   };

@@ -1,6 +1,7 @@
 /** Host arrays as the bytes a device buffer holds, and back. Buffers are written in words of four bytes. */
 import type { Slot } from '../../../compiler/plan/plan.js';
 import type { ElementType } from '../../../compiler/tensor/scalar.js';
+import { bug } from '../../../grammar/diagnostics/report.js';
 import type { HostArray } from '../device.js';
 import { DeviceError } from '../device.js';
 
@@ -10,6 +11,7 @@ export function asElements(element: ElementType, data: HostArray): HostArray {
     case 'f32': return data instanceof Float32Array ? data : Float32Array.from(data);
     case 'i32': return data instanceof Int32Array ? data : Int32Array.from(data);
     case 'bool': return Int32Array.from(data, (x) => (x !== 0 ? 1 : 0));
+    case 'f16': return bug('f16 data is for kernels only');
     case 'u8': return data instanceof Uint8Array ? data : Uint8Array.from(data);
   }
 }
@@ -18,6 +20,7 @@ export function fromBytes(element: ElementType, bytes: ArrayBuffer): HostArray {
   switch (element) {
     case 'f32': return new Float32Array(bytes);
     case 'i32': case 'bool': return new Int32Array(bytes);
+    case 'f16': return bug('f16 data is for kernels only');
     case 'u8': return new Uint8Array(bytes);
   }
 }

@@ -32,7 +32,7 @@ export async function openGpuDevice(options: GpuOptions): Promise<Device> {
   if (isSoftware(info) && options.software !== true) {
     throw new DeviceError('unavailable', `the only adapter found, ${info.description || info.device}, computes on the processor; the CPU target is faster (name it to use it all the same)`);
   }
-  const features = (['subgroups'] as const).filter((f) => adapter.features.has(f));
+  const features = (['subgroups', 'shader-f16'] as const).filter((f) => adapter.features.has(f));
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({ requiredFeatures: [...features], requiredLimits: requiredLimits(adapter) });

@@ -46,7 +46,7 @@ async function tryOut(adapter) {
   const kept = [];
   for (const backend of backends) {
     try {
-      const gpu = create(['backend=' + backend]);
+      const gpu = create(['enable-dawn-features=vulkan_enable_f16_on_nvidia', 'backend=' + backend]);
       kept.push(gpu);
       const fast = { powerPreference: 'high-performance' };
       const adapter = (await gpu.requestAdapter(fast)) ?? (await gpu.requestAdapter({ ...fast, featureLevel: 'compatibility' }));
