@@ -75,8 +75,8 @@ async function expectHalfSteps(device: Device, options: TargetOptions): Promise<
   const before = await state();
   await session.run('step');
   const reports = await session.readOutput('step', 'reports');
-  // Sums in another order may round an activation to its neighbour: a 2,048th.
-  expectClose(reports, expected.outputs.get('reports') ?? new Float64Array(), 1e-3, 'reports');
+  // Sums in another order may round an activation to its neighbour, a 2,048th away.
+  expectClose(reports, expected.outputs.get('reports') ?? new Float64Array(), 4e-3, 'reports');
   const after = await state();
   expect(scaleOf(after)).toBe(1024);
   expect(after.get('parameters')).not.toEqual(before.get('parameters'));
