@@ -114,7 +114,8 @@ function resultGrowth(kernel: Kernel, context: GrowthContext): readonly Growth[]
     case 'reduce': return kernel.reductions.map((r) => resultOf(r, context));
     case 'contract': return [sum(kernel.left, kernel.right)];
     case 'online': {
-      const scores = { ...context, accumulator: () => sum(kernel.left, kernel.right) };
+      const products = kernel.scores.map((s) => sum(s.left, s.right));
+      const scores = { ...context, accumulator: (slot: number) => products[slot] };
       return kernel.combine.kind === 'reduce'
         ? kernel.combine.reductions.map((r) => resultOf(r, scores))
         : [wider(growthOf(kernel.combine.weight, scores), growthOf(kernel.combine.value, scores))];

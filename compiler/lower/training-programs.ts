@@ -4,12 +4,10 @@
  */
 import type { CompileTrainingOptions, LoadedProgram, TargetOptions, TrainingSpec } from '../api.js';
 import type { Manifest, ModelInput, PlanEntry } from '../plan/manifest.js';
-import { differentiate } from '../tensor/differentiate.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
 import { stackTwins, unstacked } from '../tensor/stack-twins.js';
 import type { Stacked } from '../tensor/stack-twins.js';
-import { tensorsRead } from '../tensor/renumber.js';
 import { add, binary, float, index, int, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { FunctionDeclaration, Input } from '../../grammar/ast.js';
@@ -18,10 +16,9 @@ import { dropDead } from '../tensor/simplify.js';
 import { OutputWatch } from './compared-outputs.js';
 import type { Context, Store } from './context.js';
 import { fail } from './context.js';
-import { closeLossScale, guardBy, guarded, openLossScale, scaledLoss, unscaled } from './loss-scale.js';
-import type { Guard } from './loss-scale.js';
+import { finishStep } from './finish-step.js';
+import { openLossScale } from './loss-scale.js';
 import { elaborateModel, rootFrame } from './model.js';
-import { gradientNorm } from './gradient-norm.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import { absentInputs, elaboratePlan, planOf } from './plan-program.js';
@@ -332,42 +329,6 @@ export function reportVector(b: ProgramBuilder, reported: readonly Reported[], s
 /** A window of the flat arena for every parameter, those that were read and those that were not. */
 export function parameterWindows(b: ProgramBuilder, layout: Layout, store: PlacedStore): TensorId[] {
   return layout.parameters.map((p) => store.windows.get(p.path) ?? b.window(store.flat(), p.offset, p.shape, origin(p.path)));
-}
-
-function finishStep(s: Session, model: ElaboratedModel, source: TrainingSource, overrides: Overrides, layout: Layout, store: PlacedStore, target: TargetOptions, watch: OutputWatch, precision: TrainingSpec['precision']): Pick<BuiltStep, 'reports' | 'compared'> {
-  const { c } = s;
-  const b = c.builder;
-  const { total, reported, compared } = lossOf(c, model, source, watch);
-  const stacked = stackObjectives(b, [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
-  const loss = stacked.tensor(total);
-
-  b.backward = true;
-  const wrt = parameterWindows(b, layout, store);
-  const optimizer = optimizerFor(s, source, overrides);
-  const scale = precision === 'f16' ? openLossScale(c, source.model.name.span) : null;
-  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, scale === null ? loss : scaledLoss(c, scale, loss), wrt);
-  let guard: Guard | null = null;
-  const all = [...reported];
-  if (optimizer !== null && layout.parameters.length > 0) {
-    const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
-    const whole = (id: TensorId): TensorId => (scale === null ? id : unscaled(c, scale, id));
-    const gradient = whole(packed);
-    const norm = gradientNorm(b, gradient);
-    guard = scale === null ? null : guardBy(c, norm);
-    all.push({ name: 'gradient_norm', value: tensorOfNode(c, norm) });
-    const next = applyOptimizer(c, s.root, optimizer, layout, {
-      flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, gradient) }),
-      part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, whole(gradients[k])) }),
-    });
-    const arrived = guard === null ? next : guarded(c, guard, store.flat(), next);
-    b.update(store.flat(), arrived);
-    store.moveTargets(arrived, stacked.tensor);
-    all.push(...ratesOf(c, optimizer, source));
-  }
-  store.commit(stacked.tensor);
-  if (scale !== null && guard !== null) all.push(...closeLossScale(c, scale, guard));
-  b.output('reports', reportVector(b, all, stacked));
-  return { reports: all.map((r) => r.name), compared };
 }
 
 /** Twin computations become one, before they are differentiated; `twins` switches it off. */

@@ -1,14 +1,16 @@
 /** Mixed precision: training steps whose kernels hand each other 16-bit floats, counted and run. */
 import { afterAll, describe, expect, it } from 'vitest';
 import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
+import { compileTraining, loadProgram } from '../../compiler/pipeline.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import { isComputed, sizeOf } from '../../compiler/tensor/program.js';
 import type { Device, HostArray, Session } from '../../runtime/device/device.js';
 import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
 import { expectClose } from '../kernels/tools.js';
+import { memoryReader } from '../lower/harness.js';
 import { exactOptions } from '../wasm/harness.js';
 import { openTestDevice, softwareOptions } from '../wgsl/harness.js';
-import { batch, compile } from './steps.js';
+import { compile } from './steps.js';
 import type { SmallModel } from './steps.js';
 
 const cpu: TargetOptions = { ...exactOptions, half: true };
@@ -45,8 +47,26 @@ describe('a step in mixed precision', () => {
   });
 });
 
+/** A network of few kernels, for adapters that take long to compile one: its activations are large enough for 16 bits. */
+function perceptron(precision: 'f16' | 'f32', target: TargetOptions): CompiledModel {
+  const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': `
+use std.layers { linear, batch_norm }
+use std.optimizers { adamw }
+model m() {
+  input x: u8[D]
+  net f = linear(64) |> batch_norm |> relu |> linear(16)
+  let z = f(x / 255)
+  minimize spread: mean(z^4) - mean(z^2)
+  represent z
+}
+train m { batch 32; optimizer adamw(rate: 0.01); precision "${precision}" }
+` }));
+  expect(loaded.diagnostics).toEqual([]);
+  return compileTraining(loaded, { model: null, set: {}, steps: 8, resident: true, embedBatch: 4, target, data: { examples: 32, classes: null, inputs: [{ name: 'x', element: 'u8', shape: [48] }] } });
+}
+
 /** A session in which everything is drawn and step 1 can run, and what it holds. */
-async function begin(device: Device, { plan }: CompiledModel): Promise<{ readonly session: Session; readonly state: () => Promise<Map<string, HostArray>> }> {
+async function begin(device: Device, { plan, manifest }: CompiledModel): Promise<{ readonly session: Session; readonly state: () => Promise<Map<string, HostArray>> }> {
   const session = await device.load(plan);
   session.write('clock.seed', Int32Array.of(7));
   session.write('clock.step', Int32Array.of(0));
@@ -54,7 +74,7 @@ async function begin(device: Device, { plan }: CompiledModel): Promise<{ readonl
   await session.run('init');
   // The rate warms up from 0.
   session.write('clock.step', Int32Array.of(1));
-  const order = Int32Array.from({ length: batch }, (_, i) => i);
+  const order = Int32Array.from({ length: manifest.batch }, (_, i) => i);
   session.write('batch.order', order);
   if ('batch.example' in plan.sources) session.write('batch.example', order);
   const names = Object.keys(plan.sources).filter((n) => ['parameters', 'state'].includes(plan.sources[n].role));
@@ -65,8 +85,8 @@ async function inputsOf(session: Session): Promise<Record<string, number[]>> {
   return Object.fromEntries(await Promise.all(Object.keys(session.plan.sources).map(async (n) => [n, Array.from(await session.readSource(n))] as const)));
 }
 
-async function expectHalfSteps(device: Device, options: TargetOptions): Promise<void> {
-  const compiled = compile(model('simclr', 'f16', small), options);
+async function expectHalfSteps(device: Device, compileAs: (precision: 'f16' | 'f32') => CompiledModel): Promise<void> {
+  const compiled = compileAs('f16');
   const { session, state } = await begin(device, compiled);
   // Four examples have gradients too large for the first scale.
   session.write('precision.loss_scale', Float32Array.of(1024));
@@ -95,8 +115,9 @@ async function expectHalfSteps(device: Device, options: TargetOptions): Promise<
   expect(Number.isFinite(told[0])).toBe(true);
   await session.close();
 
-  // The same step without 16-bit floats.
-  const whole = await begin(device, compile(model('simclr', 'f32', small), options));
+  // The same step without 16-bit floats; the targets agree on it, so one will do.
+  if (device.kind === 'gpu') return;
+  const whole = await begin(device, compileAs('f32'));
   await whole.session.run('step');
   expectClose((await whole.session.readOutput('step', 'reports')).slice(0, 4), Float64Array.from(reports.slice(0, 4)), 5e-3, 'reports in f32');
   await whole.session.close();
@@ -105,7 +126,8 @@ async function expectHalfSteps(device: Device, options: TargetOptions): Promise<
 describe('a training step in mixed precision', () => {
   it('agrees on the CPU with the interpreter and with f32, and is skipped where it overflows', async () => {
     const device = await openCpuDevice({ threads: 1, exact: true });
-    await expectHalfSteps(device, cpu);
+    await expectHalfSteps(device, (precision) => compile(model('simclr', precision, small), cpu));
+    await expectHalfSteps(device, (precision) => perceptron(precision, cpu));
     await device.close();
   });
 });
@@ -118,6 +140,6 @@ describe.skipIf(reason !== '')(`a training step in mixed precision on an adapter
 
   it('agrees with the interpreter and with f32, and is skipped where it overflows', async () => {
     if (typeof opened === 'string') throw new Error(opened);
-    await expectHalfSteps(opened, { ...softwareOptions, half: true });
-  }, 300_000);
+    await expectHalfSteps(opened, (precision) => perceptron(precision, { ...softwareOptions, half: true }));
+  }, 100_000);
 });
