@@ -104,7 +104,7 @@ export function compileTraining(loaded: LoadedProgram, options: CompileTrainingO
 export function countTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CountedModel {
   const training = readTraining(loaded, options);
   const built = buildTraining(loaded, options);
-  const target = { ...options.target, recompute: training.activations === 'recompute' };
+  const target: TargetOptions = { ...options.target, recompute: training.activations === 'recompute', precision: training.precision };
   const { programs, kernels, memory } = fusePrograms(built.programs, target, observe);
   const names = Object.keys(built.programs);
   const entries = Object.fromEntries(names.map((name, i) => {
