@@ -82,7 +82,7 @@ function behindProducer(program: Program, producer: MapKernel | ContractKernel, 
   if (axes === null) return null;
   const extents = allExtents(reduce);
   // Every point of the producer is one element of the reduction.
-  if (extents.some((n, v) => n > 1 && axes[v] < 0) || sizeOf(extents) !== sizeOf(producer.extents)) return null;
+  if (extents.some((n, v) => n > 1 && producer.extents[axes[v]] !== n) || sizeOf(extents) !== sizeOf(producer.extents)) return null;
   const real = (list: readonly number[]): number[] => list.filter((a) => a >= 0 && producer.extents[a] > 1);
   const outer = real(axes.slice(0, reduce.extents.length));
   const inner = real(axes.slice(reduce.extents.length));
@@ -110,7 +110,8 @@ const ownAxes = (k: ReduceKernel, from: number, to: number): number[] => allExte
 function behindReduction(program: Program, reduce: ReduceKernel, map: MapKernel, m: number): Member | null {
   const made = new Set(reduce.stores.map((s) => s.tensor));
   const axes = readAxes(program, map.stores.map((s) => s.value), made, reduce.extents);
-  if (axes === null || axes.some((a, d) => reduce.extents[d] > 1 && a < 0)) return null;
+  // Part of the points, or points beyond them, would be cut otherwise than all of them.
+  if (axes === null || axes.some((a, d) => reduce.extents[d] > 1 && map.extents[a] !== reduce.extents[d])) return null;
   const outer = axes.filter((_, d) => reduce.extents[d] > 1);
   const inner = map.extents.map((_, a) => a).filter((a) => map.extents[a] > 1 && !outer.includes(a));
   return outer.length > 0 && staysClose(map.extents, outer, inner) ? { kernel: m, outer, inner } : null;

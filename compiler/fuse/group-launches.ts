@@ -44,15 +44,20 @@ export function groupLaunches(program: Program, kernels: readonly Kernel[], chai
     const chain = chaining ? chainWith(program, kernels, i, chains, (id) => makers.get(id)) : null;
     const head = chain === null ? undefined : launchOf.get(chain.members[0].kernel);
     const ahead = new Set(chain?.members.slice(0, -1).flatMap((m) => [...touches[m.kernel].writes]));
+    /** The first launch it may run in, by itself and behind the others of its chain. */
     let earliest = 0;
     let behind = 0;
     for (const id of reads) {
       const after = (lastWriter.get(id) ?? -1) + 1;
       earliest = Math.max(earliest, after);
-      if (!ahead.has(id)) behind = Math.max(behind, after);
+      // What an earlier kernel of the chain makes may be made in the same launch.
+      behind = Math.max(behind, ahead.has(id) ? after - 1 : after);
     }
-    for (const id of writes) behind = Math.max(behind, (lastWriter.get(id) ?? -1) + 1, (lastReader.get(id) ?? -1) + 1);
-    for (const id of writes) earliest = Math.max(earliest, (lastWriter.get(id) ?? -1) + 1, (lastReader.get(id) ?? -1) + 1);
+    for (const id of writes) {
+      const free = Math.max(lastWriter.get(id) ?? -1, lastReader.get(id) ?? -1) + 1;
+      earliest = Math.max(earliest, free);
+      behind = Math.max(behind, free);
+    }
     const made = [...writes].filter((id) => program.tensors[id].kind !== 'source').reduce((n, id) => n + bytes(id), 0);
     const freed = [...reads].filter((id) => program.tensors[id].kind !== 'source' && uses.get(id) === 1).reduce((n, id) => n + bytes(id), 0);
     let at = made <= Math.max(smallBytes, freed) ? earliest : Math.max(earliest, launches.length - 1);

@@ -110,6 +110,18 @@ describe('chains', () => {
     expect(fuse(b.build(), options).chains).toEqual([]);
   });
 
+  it.each([[1, 300, 512], [3, 297, 300]])('are not made where a map looks at part of the points: %i x %i of %i', async (groups, width, height) => {
+    const b = new ProgramBuilder('part');
+    const x = b.source('x', 'data', 'f32', [groups, height, 20], origin);
+    const y = b.source('y', 'data', 'f32', [groups, width, 20], origin);
+    const total = b.comprehension('f32', [groups, height], { op: 'sum', extents: [20] }, b.read(x, [index(0), index(1), index(2)]), origin);
+    b.output('total', total);
+    b.output('y', b.comprehension('f32', [groups, width, 20], null, sub(b.read(y, [index(0), index(1), index(2)]), b.read(total, [index(0), index(1)])), origin));
+    const kernels = fuse(b.build(), options);
+    expect(kernels.chains).toEqual([]);
+    await expectAgreement(kernels, numbers(kernels.program), 1e-4);
+  });
+
   it('are not made where a map looks at the results of other points', () => {
     const b = new ProgramBuilder('crossed');
     const x = b.source('x', 'data', 'f32', [300, 300], origin);
