@@ -8,6 +8,7 @@ import { usage } from './failure.js';
 import type { TrainedRun } from './open-trained.js';
 import type { Context } from './outcome.js';
 import { loadLibrary } from './reader.js';
+import { withSchedules } from './tune.js';
 
 export interface FineTuneFlags {
   readonly finetune?: boolean;
@@ -44,7 +45,7 @@ export async function withFineTuning<T>(context: Context, { run, prepared, data,
   const batch = Math.min(largestBatch, rows.length);
   const epochSteps = Math.floor(rows.length / batch);
   const { manifest, plan, recipe } = compileFineTuning(prepared.loaded, loadLibrary(context, 'std.fine_tuning'), {
-    model: prepared.model, set: prepared.set, data: data.info, embedBatch: compiled.manifest.embedBatch, target: targetOf(device), batch, epochSteps, steps: epochs * epochSteps, rate: flags.finetuneRate ?? null,
+    model: prepared.model, set: prepared.set, data: data.info, embedBatch: compiled.manifest.embedBatch, target: withSchedules(context, device, targetOf(device)), batch, epochSteps, steps: epochs * epochSteps, rate: flags.finetuneRate ?? null,
   });
   const session = await device.load(plan);
   try {

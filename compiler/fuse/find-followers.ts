@@ -93,11 +93,11 @@ function behindProducer(program: Program, producer: MapKernel | ContractKernel, 
   if (producer.kind === 'map' && points >= fewestPoints && staysClose(producer.extents, outer, inner)) return { cut: 'points', members };
   // Leading points, then what is reduced, then the other points: tasks are ranges of the second within one of the first.
   const lead = outer.filter((a) => a < Math.min(...inner));
-  const order = [...lead, ...inner, ...outer.filter((a) => !lead.includes(a))];
-  if (order.some((a, i) => i > 0 && order[i - 1] > a) || outer.length === lead.length) return null;
+  const trailing = outer.slice(lead.length);
+  const order = [...lead, ...inner, ...trailing];
+  if (order.some((a, i) => i > 0 && order[i - 1] >= a) || trailing.length === 0) return null;
   if (producer.kind === 'contract') {
     const columns = producer.columns.filter((a) => producer.extents[a] > 1);
-    const trailing = outer.filter((a) => !lead.includes(a));
     if (producer.batch.some((a) => producer.extents[a] > 1) || [...columns].sort((a, b) => a - b).join() !== trailing.join()) return null;
     if (sizeOf(columns.map((a) => producer.extents[a])) > mostColumns || sizeOf(inner.map((a) => producer.extents[a])) < fewestRows) return null;
   }

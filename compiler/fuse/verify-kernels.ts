@@ -8,6 +8,7 @@ import { isComputed, routineRank, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, scalarTypeOf, visit } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
+import { loopExtents } from './inline-maps.js';
 import { operandAxes } from './kernel.js';
 import type { Kernel, KernelProgram } from './kernel.js';
 
@@ -45,11 +46,15 @@ export function verifyKernels(kernels: KernelProgram): void {
   }
 }
 
-/** Launches list all kernels in order, and no kernel reads or writes what another of its launch writes, unless it runs behind it. */
+/** Launches list all kernels in order, and no kernel reads or writes what another of its launch writes, unless it runs behind it. Kernels of a chain have as much to be cut. */
 function verifyLaunches({ name, program, kernels, launches, chains }: KernelProgram): void {
   const chainOf = new Map(chains.flatMap((c) => c.members.map((m) => [m.kernel, c] as const)));
   const runsBehind = (k: number, other: number): boolean => other < k && chainOf.get(k) !== undefined && chainOf.get(k) === chainOf.get(other);
   if (launches.flat().some((k, i) => k !== i) || launches.flat().length !== kernels.length) bug(`the launches of ${name} are not its kernels in order`);
+  for (const { cut, members } of chains) {
+    const sizes = members.map(({ kernel, outer, inner }) => (cut === 'points' ? outer : [...outer, ...inner]).map((a) => loopExtents(kernels[kernel])[a]).join());
+    if (sizes.some((s) => s !== sizes[0])) bug(`the kernels of a chain of ${name} have ${sizes.join(' and ')} to be cut into tasks`);
+  }
   const bases = (ids: Iterable<TensorId>): Set<TensorId> => new Set([...ids].flatMap((id) => basesOf(program, id).map((b) => b.id)));
   for (const launch of launches) {
     if (launch.length < 2) continue;

@@ -1,6 +1,6 @@
 /**
  * Measures the schedules of kernels on a device. The candidates of one kernel take turns, so that what slows the machine
- * for a while slows all of them; the fastest turn of each counts. A schedule that the device refuses is left out.
+ * for a while slows all of them; the fastest turn of each counts. A kernel with a schedule that the device refuses is left out.
  */
 import type { Tunable } from '../../compiler/plan/tuning.js';
 import type { Device, Session } from '../device/device.js';

@@ -110,6 +110,19 @@ describe('chains', () => {
     expect(fuse(b.build(), options).chains).toEqual([]);
   });
 
+  it.each([['a map', null], ['a product', 50]])('are not made where the sums of groups behind %s stand the other way round', async (_name, depth) => {
+    const b = new ProgramBuilder('turned');
+    const x = b.source('x', 'data', 'f32', [20, 400, depth ?? 20], origin);
+    const w = b.source('w', 'data', 'f32', [depth ?? 20, 20], origin);
+    const made = depth === null ? b.comprehension('f32', [20, 400, 20], null, heavy(b.read(x, [index(0), index(1), index(2)])), origin)
+      : b.comprehension('f32', [20, 400, 20], { op: 'sum', extents: [depth] }, mul(b.read(x, [index(0), index(1), index(3)]), b.read(w, [index(3), index(2)])), origin);
+    b.output('made', made);
+    b.output('sum', b.comprehension('f32', [20, 20], { op: 'sum', extents: [400] }, b.read(made, [index(1), index(2), index(0)]), origin));
+    const kernels = fuse(b.build(), options);
+    expect(kernels.chains).toEqual([]);
+    await expectAgreement(kernels, numbers(kernels.program), 1e-4);
+  });
+
   it.each([[1, 300, 512], [3, 297, 300]])('are not made where a map looks at part of the points: %i x %i of %i', async (groups, width, height) => {
     const b = new ProgramBuilder('part');
     const x = b.source('x', 'data', 'f32', [groups, height, 20], origin);

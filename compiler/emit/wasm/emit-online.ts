@@ -166,8 +166,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       });
       const scoresOf = (r: Node, j: Node): Node[] => scores.map(({ scoreAt }) => graph.load('f32', at(scoreAt, [r, scoreStride], [r0, -scoreStride], [j, 4], [j0, -4]), null));
       const j = variable(J);
-      const overStream = (r: Node, roots: readonly Node[], body: (lanes: boolean) => void): void => {
-        void r;
+      const overStream = (roots: readonly Node[], body: (lanes: boolean) => void): void => {
         const lj = f.local(I32);
         f.get(lj0).set(lj);
         let lanes = true;
@@ -187,7 +186,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
           const terms: [Node, number][] = [];
           for (let d = q - 1; d >= p; d--) { terms.push([axes[d], stride]); stride *= all[d]; }
           const position = graph.linear(terms);
-          overStream(r, nodes, (lanes) => {
+          overStream(nodes, (lanes) => {
             nodes.forEach((node, i) => {
               const local = f.local(lanes ? V128 : node.type === 'f32' ? F32 : I32);
               if (lanes) e.vector(node); else e.scalar(node);
@@ -204,7 +203,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
         });
         overRows((r) => Object.values(weightOf(r)), (r) => {
           const w = weightOf(r);
-          overStream(r, [w.value, w.address], () => e.store([{ ...w, element: 'f32' }]));
+          overStream([w.value, w.address], () => e.store([{ ...w, element: 'f32' }]));
         });
         e.scope(() => {
           // Values: the streamed axis is summed now, the columns lie in panels.

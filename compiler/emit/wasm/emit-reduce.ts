@@ -147,14 +147,13 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
       const roots = parts.flatMap((b) => b.bodies);
       const take = (target: State[][], l: boolean): void => {
         parts.forEach(({ bodies, axes }, copy) => {
-          reductions.forEach((r, i) => {
+          reductions.forEach((_, i) => {
             const state = target[copy][i];
             const value = f.local(l ? V128 : bodies[i].type === 'f32' ? F32 : I32);
             if (l) s.e.vector(bodies[i]); else s.e.scalar(bodies[i]);
             f.set(value);
             const position = s.flat(axes, reduceExtents, p);
             takeElement(f, context.math, state, value, () => { if (l) s.e.vector(position); else s.e.scalar(position); });
-            void r;
           });
         });
       };

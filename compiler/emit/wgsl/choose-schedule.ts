@@ -85,8 +85,8 @@ function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonl
     case 'registers': return [own, { ...own, columns: Math.max(1, own.columns / 2) }].filter((s) => Number.isInteger(s.columns));
     case 'lanes': return [own, { ...own, own: 4 }, { ...own, own: 1 }, { ...own, shared: 2, columns: Math.min(own.columns, 8) }];
     case 'tiles': {
-      // Smaller blocks always fit where larger ones do.
-      const columns = own.blockRows === 64 ? [64] : [64, 128];
+      // Smaller blocks always fit where larger ones do. Without a second product there are no columns to have more of.
+      const columns = own.blockRows === 64 || kernel.combine.kind === 'reduce' ? [64] : [64, 128];
       return [own, ...columns.map((blockColumns): OnlineSchedule => ({ kind: 'tiles', blockRows: 16, blockColumns }))];
     }
   }
@@ -112,7 +112,8 @@ export function shapeKey(kernel: TunableKernel): string {
     return nodeLabel({ ...s, tensor: place as TensorId });
   };
   const roots = scalarsOf(kernel).map(number);
-  const loops = kernel.kind === 'online' ? [kernel.streamedExtents, kernel.innerExtents, kernel.rows, kernel.columns, kernel.combine.kind]
-    : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns] : [kernel.reduceExtents, kernel.reductions.map((r) => r.op)];
+  const operators = (of: ReduceKernel['reductions']): readonly string[] => of.map((r) => r.op);
+  const loops = kernel.kind === 'online' ? [kernel.streamedExtents, kernel.innerExtents, kernel.scores.map((s) => s.inner), kernel.rows, kernel.columns, kernel.combine.kind === 'reduce' ? operators(kernel.combine.reductions) : []]
+    : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns] : [kernel.reduceExtents, operators(kernel.reductions)];
   return `${kernel.kind} ${kernel.extents.join('x')} ${sha256(JSON.stringify([loops, lines, roots])).slice(0, 16)}`;
 }
