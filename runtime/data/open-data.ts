@@ -105,7 +105,7 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
   rooms: {
     doc: 'walks of a dot through two rooms, made as they are read, and the world they are from',
     arguments: [
-      number('size', 'pixels of a side', 32), number('frames', 'pictures seen of a walk', 9), number('steps', 'actions of a whole walk', 36),
+      number('size', 'pixels of a side', 32), number('frames', 'pictures seen of a walk', 9), number('steps', 'actions of a whole walk', 8),
       number('stride', 'length of an action, of 65 units', 2.5), number('examples', 'walks to train on', 100_000),
     ],
     open: async (get, context) => {
