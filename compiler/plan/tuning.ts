@@ -31,7 +31,7 @@ export function tunables(programs: Readonly<Record<string, KernelProgram>>, targ
   all.forEach((program, i) => {
     for (const kernel of program.kernels) {
       if (!isTunable(kernel)) continue;
-      const key = shapeKey(kernel);
+      const key = shapeKey(kernel, (id) => program.program.tensors[id].element);
       if (found.has(key)) continue;
       const labels = candidateLabels(kernel, target);
       if (labels.length < 2) continue;

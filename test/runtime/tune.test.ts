@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { shapeKey, isTunable } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { tunables, type Tunable } from '../../compiler/plan/tuning.js';
 import type { Plan } from '../../compiler/plan/plan.js';
+import type { ElementType } from '../../compiler/tensor/scalar.js';
 import { DeviceError, type Device, type Session } from '../../runtime/device/device.js';
 import { readSchedules, scheduleCache, writeSchedules } from '../../runtime/tune/schedule-cache.js';
 import { tuneKernels, type Tuned, type TuneOptions } from '../../runtime/tune/tune-kernels.js';
@@ -51,10 +52,11 @@ describe('what there is to measure', () => {
   });
 
   it('knows kernels by their shape, not by the names of their tensors', () => {
-    const keyOf = (kernels: typeof made.product): string => {
+    const keyOf = (kernels: typeof made.product, element: ElementType = 'f32'): string => {
       const [kernel] = kernels.kernels;
-      return isTunable(kernel) ? shapeKey(kernel) : '';
+      return isTunable(kernel) ? shapeKey(kernel, () => element) : '';
     };
+    expect(keyOf(made.product, 'f16')).not.toBe(keyOf(made.product));
     expect(keyOf(product(1, 64, 64, 64, 'nn'))).toBe(keyOf(made.product));
     expect(keyOf({ ...made.product, name: 'other', kernels: made.product.kernels.map((k) => ({ ...k, name: '17_other' })) })).toBe(keyOf(made.product));
     expect(keyOf(product(1, 64, 64, 65, 'nn'))).not.toBe(keyOf(made.product));

@@ -7,7 +7,7 @@ import { sha256 } from '../../spec/sha256.js';
 import type { ContractKernel, Kernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
 import { scalarsOf } from '../../fuse/draft.js';
 import { sizeOf } from '../../tensor/program.js';
-import type { Scalar, TensorId } from '../../tensor/scalar.js';
+import type { ElementType, Scalar, TensorId } from '../../tensor/scalar.js';
 import { operands } from '../../tensor/scalar.js';
 import { labelOf as nodeLabel } from '../../tensor/structure.js';
 import { accumulatorRule } from './accumulators.js';
@@ -16,34 +16,36 @@ import { scheduleContract, scheduleOnline, scheduleReduce } from './schedule.js'
 
 export type TunableKernel = ReduceKernel | ContractKernel | OnlineKernel;
 
+/** The type a tensor is stored with. */
+export type ElementOf = (tensor: TensorId) => ElementType;
+
 const labelOf = (schedule: ReduceSchedule | ContractSchedule | OnlineSchedule): string => JSON.stringify(schedule);
 
 export function isTunable(kernel: Kernel): kernel is TunableKernel {
   return kernel.kind === 'reduce' || kernel.kind === 'contract' || kernel.kind === 'online';
 }
 
-export const chooseContract = (kernel: ContractKernel, limits: ScheduleLimits): ContractSchedule =>
-  measured(kernel, limits, contractCandidates) ?? scheduleContract(kernel, limits);
+export const chooseContract = (kernel: ContractKernel, limits: ScheduleLimits, elementOf: ElementOf): ContractSchedule =>
+  measured(kernel, limits, elementOf, contractCandidates) ?? scheduleContract(kernel, limits);
 
-export const chooseReduce = (kernel: ReduceKernel, limits: ScheduleLimits): ReduceSchedule =>
-  measured(kernel, limits, reduceCandidates) ?? scheduleReduce(kernel, accumulatorBytes(kernel), limits);
+export const chooseReduce = (kernel: ReduceKernel, limits: ScheduleLimits, elementOf: ElementOf): ReduceSchedule =>
+  measured(kernel, limits, elementOf, reduceCandidates) ?? scheduleReduce(kernel, accumulatorBytes(kernel), limits);
 
-export const chooseOnline = (kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule =>
-  measured(kernel, limits, onlineCandidates) ?? scheduleOnline(kernel, limits);
+export const chooseOnline = (kernel: OnlineKernel, limits: ScheduleLimits, elementOf: ElementOf): OnlineSchedule =>
+  measured(kernel, limits, elementOf, onlineCandidates) ?? scheduleOnline(kernel, limits);
 
-function measured<K extends TunableKernel, S extends ReduceSchedule | ContractSchedule | OnlineSchedule>(kernel: K, limits: ScheduleLimits, candidates: (kernel: K, limits: ScheduleLimits) => readonly S[]): S | null {
+function measured<K extends TunableKernel, S extends ReduceSchedule | ContractSchedule | OnlineSchedule>(kernel: K, limits: ScheduleLimits, elementOf: ElementOf, candidates: (kernel: K, limits: ScheduleLimits) => readonly S[]): S | null {
   if (limits.schedules === undefined || Object.keys(limits.schedules).length === 0) return null;
-  const label = limits.schedules[shapeKey(kernel)];
+  const label = limits.schedules[shapeKey(kernel, elementOf)];
   return label === undefined ? null : candidates(kernel, limits).find((s) => labelOf(s) === label) ?? null;
 }
 
 /** The names of the schedules worth measuring for a kernel, the cost model's own first. */
 export function candidateLabels(kernel: TunableKernel, limits: ScheduleLimits): readonly string[] {
-  const plain = { ...limits, schedules: {} };
   switch (kernel.kind) {
-    case 'reduce': return distinct([chooseReduce(kernel, plain), ...reduceCandidates(kernel, plain)]);
-    case 'contract': return distinct([chooseContract(kernel, plain), ...contractCandidates(kernel, plain)]);
-    case 'online': return distinct([chooseOnline(kernel, plain), ...onlineCandidates(kernel, plain)]);
+    case 'reduce': return distinct(reduceCandidates(kernel, limits));
+    case 'contract': return distinct(contractCandidates(kernel, limits));
+    case 'online': return distinct(onlineCandidates(kernel, limits));
   }
 }
 
@@ -52,7 +54,7 @@ const distinct = (schedules: readonly (ReduceSchedule | ContractSchedule | Onlin
 const accumulatorBytes = (kernel: ReduceKernel): number => kernel.reductions.reduce((n, r) => n + 4 * accumulatorRule(r.op, r.body.type).components.length, 0);
 
 function contractCandidates(kernel: ContractKernel, limits: ScheduleLimits): readonly ContractSchedule[] {
-  const own = scheduleContract(kernel, { ...limits, schedules: {} });
+  const own = scheduleContract(kernel, limits);
   const threads = limits.software ? 8 : 64;
   const registers: ContractSchedule[] = [[8, 8], [4, 4], [4, 8], [1, 4]].map(([rows, columns]) => ({ kind: 'registers', rows, columns, threads }));
   if (limits.software) {
@@ -71,7 +73,7 @@ function contractCandidates(kernel: ContractKernel, limits: ScheduleLimits): rea
 
 function reduceCandidates(kernel: ReduceKernel, limits: ScheduleLimits): readonly ReduceSchedule[] {
   const bytes = accumulatorBytes(kernel);
-  const own = scheduleReduce(kernel, bytes, { ...limits, schedules: {} });
+  const own = scheduleReduce(kernel, bytes, limits);
   const most = Math.min(256, limits.maxWorkgroupInvocations, 2 ** Math.floor(Math.log2(limits.maxWorkgroupStorageBytes / bytes)));
   if (most < 32 || sizeOf(kernel.reduceExtents) < 32) return [own];
   const trees: ReduceSchedule[] = [8, 32, most].map((lanes) => ({ points: most / lanes, lanes, merge: 'tree' }));
@@ -80,7 +82,7 @@ function reduceCandidates(kernel: ReduceKernel, limits: ScheduleLimits): readonl
 }
 
 function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonly OnlineSchedule[] {
-  const own = scheduleOnline(kernel, { ...limits, schedules: {} });
+  const own = scheduleOnline(kernel, limits);
   switch (own.kind) {
     case 'registers': return [own, { ...own, columns: Math.max(1, own.columns / 2) }].filter((s) => Number.isInteger(s.columns));
     case 'lanes': return [own, { ...own, own: 4 }, { ...own, own: 1 }, { ...own, shared: 2, columns: Math.min(own.columns, 8) }];
@@ -92,8 +94,8 @@ function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonl
   }
 }
 
-/** A kernel's shape and what it does, whatever its tensors are called. */
-export function shapeKey(kernel: TunableKernel): string {
+/** A kernel's shape, what it does and the element types it does it with, whatever its tensors are called. */
+export function shapeKey(kernel: TunableKernel, elementOf: ElementOf): string {
   const numbers = new Map<Scalar, number>();
   const tensors = new Map<TensorId, number>();
   const lines: string[] = [];
@@ -109,11 +111,11 @@ export function shapeKey(kernel: TunableKernel): string {
     if (s.kind !== 'read') return nodeLabel(s);
     const place = tensors.get(s.tensor) ?? tensors.size;
     tensors.set(s.tensor, place);
-    return nodeLabel({ ...s, tensor: place as TensorId });
+    return `${nodeLabel({ ...s, tensor: place as TensorId })} ${elementOf(s.tensor)}`;
   };
   const roots = scalarsOf(kernel).map(number);
   const operators = (of: ReduceKernel['reductions']): readonly string[] => of.map((r) => r.op);
   const loops = kernel.kind === 'online' ? [kernel.streamedExtents, kernel.innerExtents, kernel.scores.map((s) => s.inner), kernel.rows, kernel.columns, kernel.combine.kind === 'reduce' ? operators(kernel.combine.reductions) : []]
     : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns] : [kernel.reduceExtents, operators(kernel.reductions)];
-  return `${kernel.kind} ${kernel.extents.join('x')} ${sha256(JSON.stringify([loops, lines, roots])).slice(0, 16)}`;
+  return `${kernel.kind} ${kernel.extents.join('x')} ${sha256(JSON.stringify([loops, lines, roots, kernel.stores.map((st) => elementOf(st.tensor))])).slice(0, 16)}`;
 }

@@ -33,7 +33,7 @@ export const emitContract: Emitter<ContractKernel> = (kernel, writer, limits) =>
     columns: sizeOf(pick(kernel.extents, kernel.columns)),
     steps: sizeOf(kernel.reduceExtents),
   };
-  const schedule = chooseContract(kernel, limits);
+  const schedule = chooseContract(kernel, limits, writer.elementOf);
   switch (schedule.kind) {
     case 'registers': return emitRegisters(kernel, writer, shape, schedule);
     case 'tiles': return emitTiles(kernel, writer, shape, schedule);

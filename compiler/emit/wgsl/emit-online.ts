@@ -19,7 +19,7 @@ import type { KernelText } from './kernel-text.js';
 import type { KernelWriter } from './writer.js';
 
 export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
-  const schedule = chooseOnline(kernel, limits);
+  const schedule = chooseOnline(kernel, limits, writer.elementOf);
   switch (schedule.kind) {
     case 'registers': return emitOnlineRegisters(kernel, writer, schedule);
     case 'tiles': return emitOnlineTiles(kernel, writer, schedule);

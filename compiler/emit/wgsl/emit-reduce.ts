@@ -23,7 +23,7 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
   const components = rules.flatMap((rule, k) => rule.components.map((c) => ({ ...c, name: `${c.suffix}_${k}_acc` })));
   const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_acc`;
-  const { points: perGroup, lanes, merge } = chooseReduce(kernel, limits);
+  const { points: perGroup, lanes, merge } = chooseReduce(kernel, limits, writer.elementOf);
   const threads = perGroup * lanes;
   const groups = Math.ceil(points / perGroup);
   const body = writer.root.body;

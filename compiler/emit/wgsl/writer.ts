@@ -11,6 +11,7 @@ import type { Scalar, TensorId } from '../../tensor/scalar.js';
 import { affineOf, visit } from '../../tensor/scalar.js';
 import type { TensorAccess } from './bindings.js';
 import type { HelperName } from './functions.js';
+import { elementText, loadText, storeText, storeWordText } from './memory-text.js';
 import { intLiteral } from './names.js';
 import type { Range } from './ranges.js';
 import { rangeOf } from './ranges.js';
@@ -360,49 +361,25 @@ export class KernelWriter {
   }
 
   private load(access: TensorAccess, address: Piece, environment: Environment): Piece {
-    const { binding } = access;
-    const at = address;
-    if (access.element === 'u8') {
-      const index = at.atom ? at : this.declare(environment, at, 'at');
-      return { text: `i32(extractBits(${binding.name}[${index.text} >> 2u], u32(${index.text} & 3) * 8u, 8u))`, level: at.level, atom: false };
-    }
-    const word = `${binding.name}[${at.text}]`;
-    switch (access.element) {
-      case 'f32': return { text: binding.type === 'f32' ? word : `bitcast<f32>(${word})`, level: at.level, atom: false };
-      case 'f16': return { text: `f32(${word})`, level: at.level, atom: false, closed: true };
-      case 'i32': return { text: binding.type === 'i32' ? word : `bitcast<i32>(${word})`, level: at.level, atom: false };
-      case 'bool': return { text: `${word} != ${binding.type === 'u32' ? '0u' : '0'}`, level: at.level, atom: false };
-    }
+    const at = access.element !== 'u8' || address.atom ? address : this.declare(environment, address, 'at');
+    return { ...loadText(access, at.text), level: at.level, atom: false };
   }
 
   /** The element of an f32 or i32 tensor at `address`, as it is in memory now. */
   element(tensor: TensorId, address: string): string {
-    const access = this.accessOf(tensor);
-    const word = `${access.binding.name}[${access.base === 0 ? address : `${address} + ${access.base}`}]`;
-    return access.binding.type === access.element ? word : `bitcast<${access.element}>(${word})`;
+    return elementText(this.accessOf(tensor), address);
   }
 
   /** Writes `tensor[address] = value;` into a frame's block; `address` counts elements from the tensor's start. */
   store(block: Block, tensor: TensorId, address: string, value: string, type: Scalar['type']): void {
-    const access = this.accessOf(tensor);
-    const at = access.base === 0 ? address : `${address} + ${access.base}`;
-    if (access.element === 'f16') { block.items.push(`${access.binding.name}[${at}] = f16(${value});`); return; }
-    const number = access.element === 'f32'
-      ? (type === 'f32' ? value : type === 'i32' ? `f32(${value})` : `select(0.0, 1.0, ${value})`)
-      : type === 'bool' ? `select(0, 1, ${value})` : type === 'i32' ? (access.element === 'bool' ? `select(0, 1, (${value}) != 0)` : value) : `i32(${value})`;
-    const wordType = access.element === 'f32' ? 'f32' : 'i32';
-    const word = access.binding.type === wordType ? number : `bitcast<${access.binding.type}>(${number})`;
-    block.items.push(`${access.binding.name}[${at}] = ${word};`);
+    block.items.push(storeText(this.accessOf(tensor), address, value, type));
   }
 
   /** Writes four u8 elements, packed in `value`, as word number `word` of the tensor. */
   storeWord(block: Block, tensor: TensorId, word: string, value: string): void {
-    const { binding, base } = this.accessOf(tensor);
-    block.items.push(`${binding.name}[${base === 0 ? word : `${word} + ${base / 4}`}] = ${binding.type === 'u32' ? value : `bitcast<${binding.type}>(${value})`};`);
+    block.items.push(storeWordText(this.accessOf(tensor), word, value));
   }
 
   /** The element type a tensor is stored with. */
-  elementOf(tensor: TensorId): TensorAccess['element'] {
-    return this.accessOf(tensor).element;
-  }
+  readonly elementOf = (tensor: TensorId): TensorAccess['element'] => this.accessOf(tensor).element;
 }
