@@ -69,7 +69,7 @@ export function checkText({ counted, keptBytes, spread, verdict, description }: 
     ...description.networks.map((n) => ['network', `${n.name}: ${grouped(n.parameters)} parameters; one example forward ${bigCount(n.multiplyAdds)}MAC, ${bigCount(n.flops)}FLOP; applied ${n.applications === 0 ? 'by a stage only' : times(n.applications)}`]),
     ...policyTexts(description.batchPolicies, manifest.chunk).map((text) => ['batches', text]),
     ['parameters', `${grouped(costs.parameters)} in ${own.length} tensors`],
-    ['a step', `${costs.launches} kernels, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
+    ['a step', `${costs.launches} launches, ${bigCount(costs.flops)}FLOP, ${byteCount(costs.bytes)} moved`],
     ['memory', `${byteCount(costs.persistentBytes)} kept, ${byteCount(costs.peakBytes)} more during a step${keptBytes === null ? '' : `, its activations computed again (kept, they would take ${byteCount(keptBytes)})`}`],
   ];
   const width = Math.max(...rows.map(([key]) => key.length));

@@ -12,7 +12,7 @@ import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
 import type { FuseOptions } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import { costOf, madeBefore, totalCost } from './plan/cost.js';
+import { launchCosts, totalCost } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { MemoryPlan } from './plan/plan-memory.js';
@@ -109,7 +109,7 @@ export function countTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const names = Object.keys(built.programs);
   const entries = Object.fromEntries(names.map((name, i) => {
     const { peakBytes, liveBytes } = memory.entries[i];
-    const launches = kernels[i].launches.map((parts) => ({ cost: totalCost(parts.map((k) => costOf(kernels[i].kernels[k], kernels[i].program))) }));
+    const launches = kernels[i].launches.map((parts) => ({ cost: totalCost(launchCosts(kernels[i], parts)) }));
     return [name, { name, peakBytes, liveBytes, launches }];
   }));
   return { training, manifest: built.manifest, programs: Object.fromEntries(names.map((n, i) => [n, programs[i]])), plan: { arenas: memory.arenas, entries }, diagnostics: loaded.diagnostics };
@@ -171,7 +171,7 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
     entries[names[i]] = {
       name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
       launches: launches[i].map(({ parts, ...code }): Launch => {
-        const costs = parts.map((p) => costOf(k.kernels[p], k.program, madeBefore(k, p)));
+        const costs = launchCosts(k, parts);
         const main = costs.reduce((best, c, j) => (c.flops > costs[best].flops ? j : best), 0);
         return {
           ...code, class: k.kernels[parts[main]].kind, cost: totalCost(costs),

@@ -33,6 +33,8 @@ const mostInColumn = 256;
 /** A task does all columns of a product, so that there may be this many at most; and this many rows at least for each leading point, or blocks of rows get small. */
 const mostColumns = 512;
 const fewestRows = 256;
+/** Leading points, each of which has a counter of the tasks that are done with it. */
+const mostLeading = 4096;
 
 /** How `reduce` reads what `producer` stores: the producer's axes in the order of the reduction's, or null when not element by element. */
 function producedAxes(program: Program, producer: MapKernel | ContractKernel, reduce: ReduceKernel): readonly number[] | null {
@@ -96,6 +98,7 @@ function behindProducer(program: Program, producer: MapKernel | ContractKernel, 
   const trailing = outer.slice(lead.length);
   const order = [...lead, ...inner, ...trailing];
   if (order.some((a, i) => i > 0 && order[i - 1] >= a) || trailing.length === 0) return null;
+  if (sizeOf(lead.map((a) => producer.extents[a])) > mostLeading) return null;
   if (producer.kind === 'contract') {
     const columns = producer.columns.filter((a) => producer.extents[a] > 1);
     if (producer.batch.some((a) => producer.extents[a] > 1) || [...columns].sort((a, b) => a - b).join() !== trailing.join()) return null;

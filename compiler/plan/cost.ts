@@ -24,9 +24,14 @@ export function costOf(kernel: Kernel, program: Program, near: ReadonlySet<Tenso
 }
 
 /** What the kernels of the same chain before this one make. */
-export function madeBefore({ kernels, chains }: KernelProgram, kernel: number): ReadonlySet<TensorId> {
+function madeBefore({ kernels, chains }: KernelProgram, kernel: number): ReadonlySet<TensorId> {
   const chain = chains.find((c) => c.members.some((m) => m.kernel === kernel));
   return new Set(chain?.members.filter((m) => m.kernel < kernel).flatMap((m) => kernels[m.kernel].stores.map((s) => s.tensor)));
+}
+
+/** The costs of the kernels of a launch, by their positions. */
+export function launchCosts(kernels: KernelProgram, launch: readonly number[]): readonly LaunchCost[] {
+  return launch.map((k) => costOf(kernels.kernels[k], kernels.program, madeBefore(kernels, k)));
 }
 
 /** The sum of costs. */

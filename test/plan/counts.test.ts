@@ -1,8 +1,8 @@
 /** What a step of the benchmark's models and of a bundled one is made of, counted: launches, passes, memory. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { CompiledModel, TargetOptions } from '../../compiler/api.js';
-import { compileTraining, loadProgram } from '../../compiler/pipeline.js';
+import type { CompiledModel, CompileTrainingOptions, LoadedProgram, TargetOptions } from '../../compiler/api.js';
+import { compileTraining, countTraining, loadProgram } from '../../compiler/pipeline.js';
 import { memoryReader } from '../lower/harness.js';
 
 const target: TargetOptions = {
@@ -10,14 +10,18 @@ const target: TargetOptions = {
   subgroups: false, software: false, threads: 2, relaxedSimd: false, disabled: [],
 };
 
-function compile(file: string, disabled: readonly string[] = []): CompiledModel {
+const options: CompileTrainingOptions = {
+  model: null, set: {}, steps: 100, resident: true, embedBatch: 256, target,
+  data: { examples: 10000, classes: 10, inputs: [{ name: 'x', element: 'u8', shape: [28, 28, 1] }] },
+};
+
+function load(file: string): LoadedProgram {
   const loaded = loadProgram(join(import.meta.dirname, '..', '..', file), memoryReader({}));
   expect(loaded.diagnostics).toEqual([]);
-  return compileTraining(loaded, {
-    model: null, set: {}, steps: 100, resident: true, embedBatch: 256, target: { ...target, disabled },
-    data: { examples: 10000, classes: 10, inputs: [{ name: 'x', element: 'u8', shape: [28, 28, 1] }] },
-  });
+  return loaded;
 }
+
+const compile = (file: string, disabled: readonly string[] = []): CompiledModel => compileTraining(load(file), { ...options, target: { ...target, disabled } });
 
 const launches = (c: CompiledModel): number => c.plan.entries['step'].launches.length;
 
@@ -30,6 +34,15 @@ describe('a training step', () => {
     // The optimizer is one map over the whole arena.
     const arena = compiled.kernels['step'].program.tensors.find((t) => t.kind === 'source' && t.name === 'parameters');
     expect(compiled.kernels['step'].kernels.filter((k) => k.stores.some((s) => s.tensor === arena?.id))).toHaveLength(1);
+  });
+
+  it('costs as much counted as compiled', () => {
+    const file = 'models/vision/simclr.ssl';
+    const [counted, compiled] = [countTraining(load(file), options), compile(file)];
+    for (const [name, entry] of Object.entries(counted.plan.entries)) {
+      const { launches: made, peakBytes, liveBytes } = compiled.plan.entries[name];
+      expect(entry).toEqual({ name, peakBytes, liveBytes, launches: made.map(({ cost }) => ({ cost })) });
+    }
   });
 
   it('of two views has half the launches, for no more bytes, that it has without twins', () => {

@@ -26,7 +26,7 @@ export const scratchBaseGlobal = 0;
 export const scratchBytesGlobal = 1;
 
 /** The parameter of a task function that holds the number of the worker. */
-export const workerParameter = 2;
+const workerParameter = 2;
 
 export interface TaskFunction {
   readonly f: FunctionBuilder;

@@ -25,7 +25,7 @@ const team = 4;
 const mostSums = 128;
 
 /** What evaluating an operand once a step costs. */
-export function operandCost(operand: Scalar): number {
+function operandCost(operand: Scalar): number {
   let cost = 0;
   visit(operand, (s) => {
     switch (s.kind) {
