@@ -3,7 +3,6 @@
  * takes a draft and gives a draft that computes the same outputs and updates. The helpers here answer what passes ask
  * about kernels: which scalars they hold, which tensors they touch, which memory lies behind a tensor.
  */
-import { bug } from '../../grammar/diagnostics/report.js';
 import type { Comprehension, Origin, Program, Routine, Source, Tensor } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
@@ -111,12 +110,6 @@ export function basesOf(program: Program, id: TensorId): readonly (Source | Comp
     case 'window': return basesOf(program, tensor.of);
     case 'pack': return tensor.parts.flatMap((p) => basesOf(program, p));
   }
-}
-
-/** The comprehension an id must name. */
-export function comprehensionOf(program: Program, id: TensorId): Comprehension {
-  const tensor = program.tensors[id];
-  return tensor.kind === 'comprehension' ? tensor : bug(`tensor ${id} (${tensor.origin.name}) is a ${tensor.kind}, not computed`);
 }
 
 /** Adds a tensor at the end of a program. */

@@ -89,6 +89,28 @@ describe('chains', () => {
     await expectAgreement(kernels, numbers(kernels.program), 1e-4);
   });
 
+  /** The three axes of what is made in every order, kept or reduced, and a map over all of them in that order behind. */
+  const orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+  it.each(orders.flatMap((order) => [1, 2].flatMap((kept) => [null, 6].map((depth): [number[], number, number | null] => [order, kept, depth]))))('compute what they should with axes %j, %i kept, behind a product of depth %j', async (order, kept, depth) => {
+    const sizes = [9, 290, 9];
+    const b = new ProgramBuilder('orders');
+    const x = b.source('x', 'data', 'f32', depth === null ? sizes : [9, 290, depth], origin);
+    const w = b.source('w', 'data', 'f32', [depth ?? 1, 9], origin);
+    const made = depth === null ? b.comprehension('f32', sizes, null, heavy(b.read(x, [index(0), index(1), index(2)])), origin)
+      : b.comprehension('f32', sizes, { op: 'sum', extents: [depth] }, mul(b.read(x, [index(0), index(1), index(3)]), b.read(w, [index(3), index(2)])), origin);
+    const extents = order.map((a) => sizes[a]);
+    const here = b.read(made, sizes.map((_, a) => index(order.indexOf(a))));
+    const total = b.comprehension('f32', extents.slice(0, kept), { op: 'sum', extents: extents.slice(kept) }, here, origin);
+    b.output('made', made);
+    b.output('total', total);
+    b.output('y', b.comprehension('f32', extents, null, heavy(sub(here, mul(b.read(total, extents.slice(0, kept).map((_, a) => index(a))), float(1e-3)))), origin));
+    for (const disabled of [[], ['chains']]) {
+      const kernels = fuse(b.build(), { ...options, disabled });
+      if (disabled.length > 0) expect(kernels.chains).toEqual([]);
+      await expectAgreement(kernels, numbers(kernels.program), 1e-4);
+    }
+  });
+
   it('give the same bits on one thread and on three', async () => {
     for (const build of [() => rows(301, 70), () => picture(258, 9, 7), () => statistics(2, 501, 20), () => product(2, 403, 44, 50)]) {
       const kernels = fuse(build().build(), options);
