@@ -3,14 +3,14 @@
  * weights, the statistics of all layers, the norms of all parameters. A launch is a list of kernels whose tasks are
  * independent; a kernel joins the earliest launch in which everything it needs is done. One that makes more than it lets go
  * of waits as long as it did before, so that no large tensor lives longer than it has to. Where the target can, a kernel also runs behind
- * the one it needs, in the same launch (`find-followers.ts`).
+ * the one it needs, in the same launch (`find-chains.ts`).
  */
 import type { Program } from '../tensor/program.js';
 import { bytesOf, sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
-import { chainWith } from './find-followers.js';
-import type { Chain } from './find-followers.js';
+import { chainWith } from './find-chains.js';
+import type { Chain } from './find-chains.js';
 import type { Kernel } from './kernel.js';
 
 /** Results so small that where they lie does not matter. */

@@ -8,7 +8,7 @@
  */
 import type { Origin, Program, ReduceOperator, RoutineOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import type { Chain } from './find-followers.js';
+import type { Chain } from './find-chains.js';
 
 /** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. */
 export interface Store {

@@ -3,7 +3,7 @@
  * earlier kernel of the chain is what that kernel's same task has just written.
  */
 import { bug } from '../../../grammar/diagnostics/report.js';
-import type { Chain, Member } from '../../fuse/find-followers.js';
+import type { Chain, Member } from '../../fuse/find-chains.js';
 import type { Kernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import { FunctionBuilder } from './binary.js';

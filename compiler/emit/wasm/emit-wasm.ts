@@ -4,7 +4,7 @@
  * own. Tasks of a kernel are independent; the runtime hands them to threads.
  */
 import type { TargetOptions } from '../../api.js';
-import type { Chain, Member } from '../../fuse/find-followers.js';
+import type { Chain, Member } from '../../fuse/find-chains.js';
 import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
 import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
