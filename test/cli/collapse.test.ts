@@ -8,6 +8,13 @@ import type { Place } from './command.js';
 const places: Place[] = [];
 afterAll(() => { for (const p of places) p.remove(); });
 
+/** A training that is to stop where it collapses. */
+async function trained(text: string): Promise<{ p: Place; code: number | null; stderr: string }> {
+  const p = idxProject({ 'model.ssl': text });
+  places.push(p);
+  return { p, ...await p.sslc('train', 'model.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run') };
+}
+
 /** What keeps the embeddings apart is there, so `check` lets it pass, but far too weak. */
 const program = `use std.layers { linear }
 use std.optimizers { sgd }
@@ -33,9 +40,7 @@ train weak {
 `;
 
 test('--on-collapse stop ends the run with exit code 4 and names the last healthy checkpoint, which is kept', async () => {
-  const p = idxProject({ 'weak.ssl': program });
-  places.push(p);
-  const { code, stderr } = await p.sslc('train', 'weak.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run');
+  const { p, code, stderr } = await trained(program);
   expect(stderr).toContain('error[SSL5032]');
   expect(code).toBe(4);
   expect(stderr).toMatch(/uniform collapse: loss = [\d.e-]+ for 2\d\d steps/);
@@ -83,9 +88,7 @@ train siamese {
 `;
 
 test('a projector that collapses behind a healthy encoder is told of by what the loss compares', async () => {
-  const p = idxProject({ 'behind.ssl': behind });
-  places.push(p);
-  const { code, stderr } = await p.sslc('train', 'behind.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run');
+  const { p, code, stderr } = await trained(behind);
   expect(stderr).toMatch(/uniform collapse: loss = -[\d.]+ for 2\d\d steps, and the unit outputs of `g`, which it compares,/);
   expect(code).toBe(4);
   const lines: readonly Record<string, unknown>[] = readFileSync(join(p.folder, 'run', 'metrics.jsonl'), 'utf8').trim().split('\n').map((l) => JSON.parse(l));
@@ -121,9 +124,7 @@ train lopsided {
 `;
 
 test('codes of which one takes all are a collapse of their own, with exit code 4 and the checkpoint before it', async () => {
-  const p = idxProject({ 'lopsided.ssl': oneCluster });
-  places.push(p);
-  const { code, stderr } = await p.sslc('train', 'lopsided.ssl', '--device', 'cpu', '--no-evaluate', '--on-collapse', 'stop', '--out', 'run');
+  const { code, stderr } = await trained(oneCluster);
   expect(stderr).toMatch(/collapse of the codes: `used` = 1\.\d\d of 12 in use for 2\d\d steps/);
   expect(code).toBe(4);
   expect(stderr).toMatch(/last healthy checkpoint is \S+step-\d+\.safetensors/);

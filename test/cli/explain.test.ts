@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codes, explain } from '../../grammar/diagnostics/pages.js';
 import { parse } from '../../grammar/parse.js';
 import { place, root, type Place, type Written } from './command.js';
+import { idxImages } from './idx-project.js';
 
 /** Mistakes that lie in files, devices or in what happens while running; test/cli/data.test.ts, collapse.test.ts, test/runtime and test/wgsl make them. */
 const inProse: readonly string[] = ['SSL1009', 'SSL4003', 'SSL5001', 'SSL5002', 'SSL5003', 'SSL5006', 'SSL5010', 'SSL5011', 'SSL5012', 'SSL5013', 'SSL5014', 'SSL5016', 'SSL5017', 'SSL5018', 'SSL5020', 'SSL5021', 'SSL5022', 'SSL5023', 'SSL5024', 'SSL5025', 'SSL5030', 'SSL5031', 'SSL5032', 'SSL5033', 'SSL5041'];
@@ -25,7 +26,7 @@ beforeAll(() => {
   }
   mkdirSync(join(p.folder, 'empty'));
   // Twelve pictures of 2 x 2, as IDX.
-  writeFileSync(join(p.folder, 'train-images.gz'), Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0, 2]), Buffer.alloc(48)]));
+  writeFileSync(join(p.folder, 'train-images.gz'), idxImages(12, 2, () => 0));
   p.write('losses.ssl', 'use std.energies { vicreg }\nfn f(x: []) = x\n');
   p.write('node_modules/@scope/installed/package.json', '{ "name": "@scope/installed" }');
   p.write('node_modules/@scope/without-ssl/package.json', '{ "name": "@scope/without-ssl" }');

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { buildCommand, type Built, type Running } from './built.js';
 import { place, type Place } from './command.js';
+import { idxImages } from './idx-project.js';
 
 /** The large products make the stage last long enough to be met. */
 const program = `use std.vision { mlp }
@@ -70,8 +71,7 @@ let p: Place;
 beforeAll(() => {
   built = buildCommand();
   p = place({ 'everything.ssl': program });
-  const pixels = Uint8Array.from({ length: 120 * 64 }, (_, i) => (i * 89 + Math.floor(i / 64) * 53) % 256);
-  writeFileSync(join(p.folder, 'images'), Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 120, 0, 0, 0, 8, 0, 0, 0, 8]), pixels]));
+  writeFileSync(join(p.folder, 'images'), idxImages(120, 8));
 });
 afterAll(() => { built.remove(); p.remove(); });
 
