@@ -4,7 +4,7 @@ import type { Manifest } from '../../compiler/plan/manifest.js';
 import { allocateInput, memorySplit, type DataSet } from '../data/data-set.js';
 import type { HostArray, Session } from '../device/device.js';
 import { bindInputs } from '../evaluate/embed.js';
-import { stepsPerEpoch } from './data-order.js';
+import { splitMix, stepsPerEpoch } from './data-order.js';
 import { createFeed } from './feed.js';
 import { runStep } from './run-step.js';
 import { dueStages, runStage } from './stages.js';
@@ -81,11 +81,9 @@ export async function fewExamples(data: DataSet | null, info: DataInfo, most: nu
     if (data !== null) continue;
     const high = input.element === 'u8' ? 256 : 2;
     const values = inputs[input.name];
+    const next = splitMix(k);
     for (let i = 0; i < values.length; i++) {
-      // A multiplicative hash: noise need not be good, only without order.
-      let h = Math.imul(i + 1, 2654435761) ^ Math.imul(k + 1, 2246822519);
-      h = Math.imul(h ^ (h >>> 15), 2246822519);
-      const u = ((h ^ (h >>> 13)) >>> 0) / 2 ** 32;
+      const u = next() / 2 ** 32;
       values[i] = input.element === 'f32' ? 2 * u - 1 : Math.floor(high * u);
     }
   }

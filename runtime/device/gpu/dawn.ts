@@ -19,13 +19,15 @@ export interface DawnOptions {
   readonly adapter: string | null;
 }
 
+/** NVIDIA's Vulkan driver has 16-bit floats, which Dawn keeps back unless asked. */
+export const dawnFeatures = 'enable-dawn-features=vulkan_enable_f16_on_nvidia';
+
 const instances = new Map<string, GPU>();
 
 /** A Dawn instance for these options. */
 export async function openDawn(options: DawnOptions): Promise<GPU> {
   const flags = [
-    // NVIDIA's Vulkan driver has 16-bit floats, which Dawn keeps back unless asked.
-    'enable-dawn-features=vulkan_enable_f16_on_nvidia',
+    dawnFeatures,
     ...(options.backend === null ? [] : [`backend=${options.backend}`]),
     ...(options.adapter === null ? [] : [`adapter=${options.adapter}`]),
   ];

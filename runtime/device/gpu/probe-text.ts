@@ -5,6 +5,8 @@
  *
  * Its arguments: the URL of Dawn's module, then the backends to try.
  */
+import { dawnFeatures } from './dawn.js';
+
 export const probeText = `
 'use strict';
 const { writeSync } = require('node:fs');
@@ -46,7 +48,7 @@ async function tryOut(adapter) {
   const kept = [];
   for (const backend of backends) {
     try {
-      const gpu = create(['enable-dawn-features=vulkan_enable_f16_on_nvidia', 'backend=' + backend]);
+      const gpu = create(['${dawnFeatures}', 'backend=' + backend]);
       kept.push(gpu);
       const fast = { powerPreference: 'high-performance' };
       const adapter = (await gpu.requestAdapter(fast)) ?? (await gpu.requestAdapter({ ...fast, featureLevel: 'compatibility' }));
