@@ -6,13 +6,13 @@ import { buildCall } from './lower/call-programs.js';
 import { buildFineTuning } from './lower/fine-tuning-programs.js';
 import { buildTraining } from './lower/training-programs.js';
 import { readTraining } from './lower/training-spec.js';
-import type { CompileCallOptions, CompiledCall, CompiledModel, CompileFineTuningOptions, CompileTrainingOptions, CountedModel, LoadedProgram, TargetOptions } from './api.js';
+import type { CompileCallOptions, CompiledCall, CompiledModel, CompileFineTuningOptions, CompileTrainingOptions, CountedModel, LoadedProgram, TargetOptions, TrainingSpec } from './api.js';
 import { emitWasm } from './emit/wasm/emit-wasm.js';
 import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
 import type { FuseOptions } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import { launchCosts, totalCost } from './plan/cost.js';
+import { kernelCosts, totalCost } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { MemoryPlan } from './plan/plan-memory.js';
@@ -91,12 +91,15 @@ const trainingSteps: readonly string[] = ['step', 'encode', 'backward', 'update'
 
 const noHalf = { feature: '`precision "f16"` on this device, which keeps no 16-bit floats,', help: 'use the CPU, a GPU with the feature `shader-f16` (`sslc doctor` lists it), or `precision "f32"`' };
 
+/** The target with what the train block asks of the compiler. */
+const trainingTarget = (target: TargetOptions, { activations, precision }: TrainingSpec): TargetOptions => ({ ...target, recompute: activations === 'recompute', precision });
+
 /** Compiles the training of a model: entries `init`, `step` and `embed`. Throws a `DiagnosticError` for what is wrong in the source. */
 export function compileTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CompiledModel {
   const training = readTraining(loaded, options);
   if (training.precision === 'f16' && options.target.half !== true) throw new DiagnosticError([diagnostic('SSL4001', { file: loaded.main, start: 0, end: 0 }, noHalf)]);
   const built = buildTraining(loaded, options);
-  const planned = planPrograms(loaded, built.programs, { ...options.target, recompute: training.activations === 'recompute', precision: training.precision }, observe);
+  const planned = planPrograms(loaded, built.programs, trainingTarget(options.target, training), observe);
   return { training, manifest: built.manifest, ...planned, diagnostics: loaded.diagnostics };
 }
 
@@ -104,12 +107,13 @@ export function compileTraining(loaded: LoadedProgram, options: CompileTrainingO
 export function countTraining(loaded: LoadedProgram, options: CompileTrainingOptions, observe: Observe = () => undefined): CountedModel {
   const training = readTraining(loaded, options);
   const built = buildTraining(loaded, options);
-  const target: TargetOptions = { ...options.target, recompute: training.activations === 'recompute', precision: training.precision };
+  const target = trainingTarget(options.target, training);
   const { programs, kernels, memory } = fusePrograms(built.programs, target, observe);
   const names = Object.keys(built.programs);
   const entries = Object.fromEntries(names.map((name, i) => {
     const { peakBytes, liveBytes } = memory.entries[i];
-    const launches = kernels[i].launches.map((parts) => ({ cost: totalCost(launchCosts(kernels[i], parts)) }));
+    const costs = kernelCosts(kernels[i]);
+    const launches = kernels[i].launches.map((parts) => ({ cost: totalCost(parts.map((p) => costs[p])) }));
     return [name, { name, peakBytes, liveBytes, launches }];
   }));
   return { training, manifest: built.manifest, programs: Object.fromEntries(names.map((n, i) => [n, programs[i]])), plan: { arenas: memory.arenas, entries }, diagnostics: loaded.diagnostics };
@@ -163,6 +167,7 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
   const { code, launches } = emit(emitted, memory.arenas, target, lineOf);
   const entries: Record<string, Entry> = {};
   kernels.forEach((k, i) => {
+    const kernelsCost = kernelCosts(k);
     const outputs: Record<string, Entry['outputs'][string]> = {};
     for (const o of k.program.outputs) {
       const slot = memory.entries[i].placements.get(o.tensor);
@@ -171,7 +176,7 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
     entries[names[i]] = {
       name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
       launches: launches[i].map(({ parts, ...code }): Launch => {
-        const costs = launchCosts(k, parts);
+        const costs = parts.map((p) => kernelsCost[p]);
         const main = costs.reduce((best, c, j) => (c.flops > costs[best].flops ? j : best), 0);
         return {
           ...code, class: k.kernels[parts[main]].kind, cost: totalCost(costs),

@@ -1,5 +1,5 @@
 /** Sums of products with rows and columns become `contract` kernels: matrix products, convolutions, their gradients. */
-import { sizeOf } from '../tensor/program.js';
+import { sizeAlong, sizeOf } from '../tensor/program.js';
 import { rewrite } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
 import type { ContractKernel, Kernel, ReduceKernel } from './kernel.js';
@@ -21,8 +21,7 @@ export function classifyContractions(draft: Draft): Draft {
 function contractionOf(kernel: ReduceKernel): Kernel {
   const contract = contractKernelOf(kernel);
   if (contract === null) return kernel;
-  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * kernel.extents[a], 1);
-  return worthContracting(count(contract.rows), count(contract.columns), sizeOf(kernel.reduceExtents)) ? contract : kernel;
+  return worthContracting(sizeAlong(contract.rows, kernel.extents), sizeAlong(contract.columns, kernel.extents), sizeOf(kernel.reduceExtents)) ? contract : kernel;
 }
 
 /** The reduce kernel as a contraction of whatever size, or null when it is no sum of products. */

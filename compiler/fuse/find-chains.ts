@@ -3,28 +3,13 @@
  * over, and a map behind the reduction whose results it applies. Both are then cut into the same tasks, so that a task finds what it needs
  * where the task itself has just put it, in the cache; a launch and a pass over memory go.
  */
-import { sizeOf } from '../tensor/program.js';
+import { sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
 import { basesOf, tensorsIn, tensorsRead } from './draft.js';
-import type { ContractKernel, Kernel, MapKernel, ReduceKernel } from './kernel.js';
-
-/** One kernel of a chain: which of its axes (reduced ones after the parallel) stand for the reduction's points, and which for what it reduces, in its order. */
-export interface Member {
-  readonly kernel: number;
-  readonly outer: readonly number[];
-  readonly inner: readonly number[];
-}
-
-/**
- * Kernels of one launch that share their tasks. `points`: a task does some points whole. `rows`: a task does some of what is
- * reduced for all points, and the last one of a point adds up the parts.
- */
-export interface Chain {
-  readonly cut: 'points' | 'rows';
-  readonly members: readonly Member[];
-}
+import { loopExtents } from './inline-maps.js';
+import type { Chain, ContractKernel, Kernel, MapKernel, Member, ReduceKernel } from './kernel.js';
 
 /** Points below which tasks of whole points are too few, and elements of a point beyond which they do not stay in the cache: in rows, and in columns. */
 const fewestPoints = 256;
@@ -46,7 +31,7 @@ function producedAxes(program: Program, producer: MapKernel | ContractKernel, re
 
 /** Whether all that belongs to a task's points stays in the cache while they are done. */
 function staysClose(extents: readonly number[], outer: readonly number[], inner: readonly number[]): boolean {
-  return sizeOf(inner.map((a) => extents[a])) <= (Math.max(...outer) > Math.max(-1, ...inner) ? mostInColumn : mostInRow);
+  return sizeAlong(inner, extents) <= (Math.max(...outer) > Math.max(-1, ...inner) ? mostInColumn : mostInRow);
 }
 
 const touches = (program: Program, scalars: readonly Scalar[], made: ReadonlySet<TensorId>): boolean =>
@@ -76,38 +61,39 @@ function sameAxes(program: Program, scalars: readonly Scalar[], made: ReadonlySe
   return axes === null ? null : Array.from({ length: count }, (_, v) => axes.indexOf(v));
 }
 
-const allExtents = (k: ReduceKernel): readonly number[] => [...k.extents, ...k.reduceExtents];
-
 /** The chain of `reduce` (at position r) behind `producer` (at p), or null. */
 function behindProducer(program: Program, producer: MapKernel | ContractKernel, p: number, reduce: ReduceKernel, r: number): Chain | null {
   const axes = producedAxes(program, producer, reduce);
   if (axes === null) return null;
-  const extents = allExtents(reduce);
+  const extents = loopExtents(reduce);
   // Every point of the producer is one element of the reduction.
   if (extents.some((n, v) => n > 1 && producer.extents[axes[v]] !== n) || sizeOf(extents) !== sizeOf(producer.extents)) return null;
   const real = (list: readonly number[]): number[] => list.filter((a) => a >= 0 && producer.extents[a] > 1);
   const outer = real(axes.slice(0, reduce.extents.length));
   const inner = real(axes.slice(reduce.extents.length));
   if (outer.length === 0 || inner.length === 0) return null;
-  const own = { kernel: r, outer: ownAxes(reduce, 0, reduce.extents.length), inner: ownAxes(reduce, reduce.extents.length, extents.length) };
-  const members = [{ kernel: p, outer, inner }, own];
-  const points = sizeOf(outer.map((a) => producer.extents[a]));
+  const members = [{ kernel: p, outer, inner }, memberOf(reduce, r)];
+  const points = sizeAlong(outer, producer.extents);
   if (producer.kind === 'map' && points >= fewestPoints && staysClose(producer.extents, outer, inner)) return { cut: 'points', members };
   // Leading points, then what is reduced, then the other points: tasks are ranges of the second within one of the first.
   const lead = outer.filter((a) => a < Math.min(...inner));
   const trailing = outer.slice(lead.length);
   const order = [...lead, ...inner, ...trailing];
   if (order.some((a, i) => i > 0 && order[i - 1] >= a) || trailing.length === 0) return null;
-  if (sizeOf(lead.map((a) => producer.extents[a])) > mostLeading) return null;
+  if (sizeAlong(lead, producer.extents) > mostLeading) return null;
   if (producer.kind === 'contract') {
     const columns = producer.columns.filter((a) => producer.extents[a] > 1);
     if (producer.batch.some((a) => producer.extents[a] > 1) || [...columns].sort((a, b) => a - b).join() !== trailing.join()) return null;
-    if (sizeOf(columns.map((a) => producer.extents[a])) > mostColumns || sizeOf(inner.map((a) => producer.extents[a])) < fewestRows) return null;
+    if (sizeAlong(columns, producer.extents) > mostColumns || sizeAlong(inner, producer.extents) < fewestRows) return null;
   }
   return { cut: 'rows', members };
 }
 
-const ownAxes = (k: ReduceKernel, from: number, to: number): number[] => allExtents(k).map((_, v) => v).slice(from, to).filter((v) => allExtents(k)[v] > 1);
+/** A reduction (at position `kernel`) with all its axes, but those of size 1. */
+function memberOf(reduce: ReduceKernel, kernel: number): Member {
+  const wide = loopExtents(reduce).flatMap((n, v) => (n > 1 ? [v] : []));
+  return { kernel, outer: wide.filter((v) => v < reduce.extents.length), inner: wide.filter((v) => v >= reduce.extents.length) };
+}
 
 /** `map` (at position m) as the last of a chain that ends in `reduce`, or null. */
 function behindReduction(program: Program, reduce: ReduceKernel, map: MapKernel, m: number): Member | null {
@@ -156,7 +142,7 @@ export function chainWith(program: Program, kernels: readonly Kernel[], at: numb
     }
     if (kernel.kind === 'map' && before.kind === 'reduce' && (chain === undefined ? sizeOf(before.extents) >= fewestPoints : chain.cut === 'points')) {
       const member = behindReduction(program, before, kernel, at);
-      const members = chain?.members ?? [{ kernel: w, outer: ownAxes(before, 0, before.extents.length), inner: ownAxes(before, before.extents.length, allExtents(before).length) }];
+      const members = chain?.members ?? [memberOf(before, w)];
       if (member !== null && members.every((m) => keepsToItsPoints(program, kernels[m.kernel], m, kernel, member))) return { cut: 'points', members: [...members, member] };
     }
   }

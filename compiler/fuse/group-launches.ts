@@ -10,8 +10,7 @@ import { bytesOf, sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
 import { chainWith } from './find-chains.js';
-import type { Chain } from './find-chains.js';
-import type { Kernel } from './kernel.js';
+import type { Chain, Kernel } from './kernel.js';
 
 /** Results so small that where they lie does not matter. */
 const smallBytes = 1 << 16;

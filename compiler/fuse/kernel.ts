@@ -8,7 +8,6 @@
  */
 import type { Origin, Program, ReduceOperator, RoutineOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import type { Chain } from './find-chains.js';
 
 /** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. */
 export interface Store {
@@ -128,6 +127,22 @@ export function takesEpilogues(kernel: Kernel): boolean {
   return kernel.kind !== 'scatter' && kernel.kind !== 'routine';
 }
 
+/** One kernel of a chain: which of its axes (reduced ones after the parallel) stand for the reduction's points, and which for what it reduces, in its order. */
+export interface Member {
+  readonly kernel: number;
+  readonly outer: readonly number[];
+  readonly inner: readonly number[];
+}
+
+/**
+ * Kernels of one launch that share their tasks. `points`: a task does some points whole. `rows`: a task does some of what is
+ * reduced for all points, and the last one of a point adds up the parts.
+ */
+export interface Chain {
+  readonly cut: 'points' | 'rows';
+  readonly members: readonly Member[];
+}
+
 /**
  * A program as kernels in execution order. Updates have become stores into their sources (in place where that is
  * safe, else through a copy kernel at the end). `program` still describes every tensor; `materialized` lists
@@ -142,4 +157,9 @@ export interface KernelProgram {
   /** Kernels of one launch that run behind one another, task by task. */
   readonly chains: readonly Chain[];
   readonly materialized: readonly TensorId[];
+}
+
+/** The chain of each kernel that is in one. */
+export function chainOfKernel({ chains }: Pick<KernelProgram, 'chains'>): ReadonlyMap<number, Chain> {
+  return new Map(chains.flatMap((c) => c.members.map((m) => [m.kernel, c] as const)));
 }

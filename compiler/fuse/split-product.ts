@@ -3,6 +3,7 @@
  * `select(c, x, 0)`, then dealt to the operands so that the axes split into rows (left only), columns (right only) and
  * batch (both). What does not vary under the reduction is pulled out as a scale.
  */
+import { sizeAlong } from '../tensor/program.js';
 import type { Scalar } from '../tensor/scalar.js';
 import { div, float, indexVariables, mul, select, unary } from '../tensor/scalar.js';
 
@@ -120,6 +121,6 @@ function axesOf(left: readonly Factor[], right: readonly Factor[], extents: read
 function balance(left: readonly Factor[], right: readonly Factor[], extents: readonly number[]): number {
   const { rows, columns } = axesOf(left, right, extents);
   if (rows.length === 0 || columns.length === 0) return 0;
-  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * extents[a], 1);
-  return Math.min(count(rows), count(columns)) + 1e-9 * Math.max(count(rows), count(columns));
+  const [down, across] = [sizeAlong(rows, extents), sizeAlong(columns, extents)];
+  return Math.min(down, across) + 1e-9 * Math.max(down, across);
 }

@@ -8,7 +8,7 @@ import type { Program, ReduceOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { index, int, read, rewrite, substitute, visit } from '../tensor/scalar.js';
 import { contractKernelOf } from './classify-contractions.js';
-import { appendTensor, innerScalarsOf, mergeOrigins } from './draft.js';
+import { appendTensor, innerScalarsOf, mergeOrigins, tensorsIn } from './draft.js';
 import { loopExtents } from './inline-maps.js';
 import type { ContractKernel, Kernel, OnlineKernel, ReduceKernel, Reduction, Score } from './kernel.js';
 
@@ -21,7 +21,7 @@ export interface Streamed {
 export function streamConsumer(program: Program, product: ContractKernel, user: Kernel): Streamed | null {
   const matrix = product.stores[0].tensor;
   if (user.kind !== 'reduce' && user.kind !== 'contract' && user.kind !== 'online') return null;
-  if (user.stores.some((s) => readsOf(s.value, matrix).length > 0)) return null;
+  if (tensorsIn(user.stores.map((s) => s.value)).has(matrix)) return null;
   const extents = loopExtents(user);
   const variables = commonVariables(innerScalarsOf(user), matrix, program.tensors[matrix].shape, extents);
   if (variables === null) return null;
@@ -117,8 +117,8 @@ function onlineKernel(product: ContractKernel, user: ReduceKernel | ContractKern
   }
   const contract = user.kind === 'contract' ? user : contractKernelOf(user);
   if (contract === null) return null;
-  const inLeft = readsOf(contract.left, matrix).length > 0;
-  if (inLeft && readsOf(contract.right, matrix).length > 0) return null;
+  const inLeft = tensorsIn([contract.left]).has(matrix);
+  if (inLeft && tensorsIn([contract.right]).has(matrix)) return null;
   // The rows are the weight's alone, the columns the value's; the batch is the product's.
   const isWide = (a: number): boolean => wide.includes(a);
   const [own, columns] = inLeft ? [contract.rows.filter(isWide), contract.columns.filter(isWide)] : [contract.columns.filter(isWide), contract.rows.filter(isWide)];
@@ -136,7 +136,7 @@ function withAnotherScore(product: ContractKernel, user: OnlineKernel, axes: Axe
   const matrix = product.stores[0].tensor;
   const { combine } = user;
   const operands = [...user.scores.flatMap((s) => [s.left, s.right]), ...(combine.kind === 'contract' ? [combine.value] : [])];
-  if (operands.some((s) => readsOf(s, matrix).length > 0)) return null;
+  if (tensorsIn(operands).has(matrix)) return null;
   // Inner axes of the same sizes are shared.
   const extents = loopExtents(user);
   const alike = user.scores.find((s) => same(s.inner.map((v) => extents[v]), product.reduceExtents));

@@ -1,6 +1,6 @@
 /** Few elements of a product that is not in memory: each is computed by a small reduction of its own. */
 import type { Program } from '../tensor/program.js';
-import { sizeOf } from '../tensor/program.js';
+import { sizeAlong, sizeOf } from '../tensor/program.js';
 import { rangeOf } from '../tensor/ranges.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { binary, index, indexVariables, int, mul, read, rewrite, substitute } from '../tensor/scalar.js';
@@ -22,8 +22,7 @@ export function rematerializePoints(program: Program, product: ContractKernel, u
   const matrix = product.stores[0].tensor;
   const { shape } = program.tensors[matrix];
   const extents = loopExtents(user);
-  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * shape[a], 1);
-  const most = count(product.batch) * Math.max(count(product.rows), count(product.columns));
+  const most = sizeAlong(product.batch, shape) * Math.max(sizeAlong(product.rows, shape), sizeAlong(product.columns, shape));
   const known = new Map<string, TensorId>();
   const added: Kernel[] = [];
   let current = program;
@@ -32,7 +31,7 @@ export function rematerializePoints(program: Program, product: ContractKernel, u
     if (s.kind !== 'read' || s.tensor !== matrix) return s;
     const variables = [...new Set(s.at.flatMap((i) => [...indexVariables(i)]))].sort((a, b) => a - b);
     const isStream = s.at.every((i) => i.kind === 'index') && variables.length === s.at.length;
-    if (isStream || variables.reduce((n, v) => n * extents[v], 1) > most) return s;
+    if (isStream || sizeAlong(variables, extents) > most) return s;
     if (s.otherwise !== null) guarded = true;
     const key = JSON.stringify(s.at);
     let points = known.get(key);

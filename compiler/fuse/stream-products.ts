@@ -10,11 +10,11 @@
  * longer than reading them, and they are no burden.
  */
 import type { Program, ReduceOperator } from '../tensor/program.js';
-import { sizeOf } from '../tensor/program.js';
+import { sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { index, mul, read, rewrite, visit } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { appendTensor, innerScalarsOf, readersOf, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
+import { appendTensor, innerScalarsOf, readersOf, scalarsOf, tensorsIn, tensorsRead, tensorsTouched } from './draft.js';
 import { inlinable, inlineKernel, pinnedTensors } from './inline-maps.js';
 import type { ContractKernel, Kernel, OnlineKernel } from './kernel.js';
 import { contractKernelOf } from './classify-contractions.js';
@@ -65,9 +65,10 @@ function mayBeNormalised({ stores, extents }: ContractKernel, readers: ReadonlyM
 }
 
 const scoreCount = ({ batch, rows, extents, streamedExtents }: OnlineKernel): number =>
-  [...batch, ...rows].reduce((n, a) => n * extents[a], sizeOf(streamedExtents));
+  sizeAlong([...batch, ...rows], extents) * sizeOf(streamedExtents);
 
-const isNormalising = (op: ReduceOperator): boolean => op === 'logsumexp' || op === 'max' || op === 'min' || op === 'argmax';
+/** Whether a reduction normalises the scores it is over, or takes one of them. */
+export const isNormalising = (op: ReduceOperator): boolean => op === 'logsumexp' || op === 'max' || op === 'min' || op === 'argmax';
 
 /** A kernel that only computes a matrix of products. */
 function productOf(program: Program, kernel: Kernel): ContractKernel | null {
@@ -80,8 +81,8 @@ function productOf(program: Program, kernel: Kernel): ContractKernel | null {
 
 /** Whether the matrices of a batch are no larger than what they are products of: storing them at most doubles the memory, and saves computing them again. */
 function isBetterKept({ batch, rows, columns, extents, reduceExtents }: ContractKernel): boolean {
-  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * extents[a], 1);
-  return count(batch) > 1 && count(rows) * count(columns) <= (count(rows) + count(columns)) * sizeOf(reduceExtents);
+  const [down, across] = [sizeAlong(rows, extents), sizeAlong(columns, extents)];
+  return sizeAlong(batch, extents) > 1 && down * across <= (down + across) * sizeOf(reduceExtents);
 }
 
 /** The draft without the product's matrix, or null when one of its users needs it in memory. */
@@ -116,7 +117,7 @@ function finishApart(draft: Draft, matrix: TensorId): Draft {
   let program = draft.program;
   const kernels = draft.kernels.flatMap((kernel): readonly Kernel[] => {
     if (kernel.kind !== 'contract' || kernel.stores.length !== 1 || sizeOf(kernel.extents) !== points || !tensorsRead(kernel).has(matrix)) return [kernel];
-    if (innerScalarsOf(kernel).some((s) => readsTensor(s, matrix))) return [kernel];
+    if (tensorsIn(innerScalarsOf(kernel)).has(matrix)) return [kernel];
     const [store] = kernel.stores;
     const { origin } = program.tensors[store.tensor];
     const reduce = { op: 'sum' as const, extents: kernel.reduceExtents };
@@ -168,14 +169,5 @@ function readsWhole(kernel: Kernel, family: ReadonlySet<TensorId>, points: numbe
 function normalises(kernel: Kernel, matrix: TensorId): boolean {
   if (kernel.kind === 'online') return tensorsRead(kernel).has(matrix);
   if (kernel.kind !== 'reduce' || !tensorsRead(kernel).has(matrix)) return false;
-  return kernel.reductions.some((r) => {
-    if (!isNormalising(r.op)) return false;
-    return readsTensor(r.body, matrix);
-  });
-}
-
-function readsTensor(s: Scalar, tensor: TensorId): boolean {
-  let found = false;
-  visit(s, (n) => { if (n.kind === 'read' && n.tensor === tensor) found = true; });
-  return found;
+  return kernel.reductions.some((r) => isNormalising(r.op) && tensorsIn([r.body]).has(matrix));
 }

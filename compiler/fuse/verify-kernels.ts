@@ -9,7 +9,7 @@ import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, scalarTypeOf, visit } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
 import { loopExtents } from './inline-maps.js';
-import { operandAxes } from './kernel.js';
+import { chainOfKernel, operandAxes } from './kernel.js';
 import type { Kernel, KernelProgram } from './kernel.js';
 
 /** Throws a bug that names the kernel when something is wrong. */
@@ -47,8 +47,9 @@ export function verifyKernels(kernels: KernelProgram): void {
 }
 
 /** Launches list all kernels in order, and no kernel reads or writes what another of its launch writes, unless it runs behind it. Kernels of a chain have as much to be cut. */
-function verifyLaunches({ name, program, kernels, launches, chains }: KernelProgram): void {
-  const chainOf = new Map(chains.flatMap((c) => c.members.map((m) => [m.kernel, c] as const)));
+function verifyLaunches(verified: KernelProgram): void {
+  const { name, program, kernels, launches, chains } = verified;
+  const chainOf = chainOfKernel(verified);
   const runsBehind = (k: number, other: number): boolean => other < k && chainOf.get(k) !== undefined && chainOf.get(k) === chainOf.get(other);
   if (launches.flat().some((k, i) => k !== i) || launches.flat().length !== kernels.length) bug(`the launches of ${name} are not its kernels in order`);
   for (const { cut, members } of chains) {

@@ -6,8 +6,9 @@
 import { innerScalarsOf } from '../fuse/draft.js';
 import { loopExtents } from '../fuse/inline-maps.js';
 import type { Kernel, KernelProgram, RoutineKernel } from '../fuse/kernel.js';
+import { chainOfKernel } from '../fuse/kernel.js';
 import type { Program } from '../tensor/program.js';
-import { bytesOf, routineRank, sizeOf } from '../tensor/program.js';
+import { bytesOf, routineRank, sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visit } from '../tensor/scalar.js';
 import type { LaunchCost } from './plan.js';
@@ -23,23 +24,19 @@ export function costOf(kernel: Kernel, program: Program, near: ReadonlySet<Tenso
   };
 }
 
-/** What the kernels of the same chain before this one make. */
-function madeBefore({ kernels, chains }: KernelProgram, kernel: number): ReadonlySet<TensorId> {
-  const chain = chains.find((c) => c.members.some((m) => m.kernel === kernel));
-  return new Set(chain?.members.filter((m) => m.kernel < kernel).flatMap((m) => kernels[m.kernel].stores.map((s) => s.tensor)));
-}
-
-/** The costs of the kernels of a launch, by their positions. */
-export function launchCosts(kernels: KernelProgram, launch: readonly number[]): readonly LaunchCost[] {
-  return launch.map((k) => costOf(kernels.kernels[k], kernels.program, madeBefore(kernels, k)));
+/** The costs of a program's kernels, by their positions. */
+export function kernelCosts(kernels: KernelProgram): readonly LaunchCost[] {
+  const chains = chainOfKernel(kernels);
+  // What the kernels of the same chain before one make.
+  const near = (kernel: number): ReadonlySet<TensorId> =>
+    new Set(chains.get(kernel)?.members.filter((m) => m.kernel < kernel).flatMap((m) => kernels.kernels[m.kernel].stores.map((s) => s.tensor)));
+  return kernels.kernels.map((kernel, k) => costOf(kernel, kernels.program, near(k)));
 }
 
 /** The sum of costs. */
 export function totalCost(costs: readonly LaunchCost[]): LaunchCost {
   return costs.reduce((a, b) => ({ flops: a.flops + b.flops, bytesRead: a.bytesRead + b.bytesRead, bytesWritten: a.bytesWritten + b.bytesWritten }), { flops: 0, bytesRead: 0, bytesWritten: 0 });
 }
-
-const product = (axes: readonly number[], extents: readonly number[]): number => axes.reduce((n, a) => n * extents[a], 1);
 
 /** f32 operations of scalars evaluated together, each shared one and each invariant one as often as it changes. */
 function operationsIn(roots: readonly Scalar[], extents: readonly number[]): number {
@@ -58,7 +55,7 @@ function operationsIn(roots: readonly Scalar[], extents: readonly number[]): num
         axes = accumulates ? new Set(scoreAxes) : indexVariables(s);
         varies.set(s, axes);
       }
-      count += product([...axes], extents);
+      count += sizeAlong([...axes], extents);
     }, seen);
   }
   return count;
@@ -78,9 +75,9 @@ function flopsOf(kernel: Kernel): number {
     }
     case 'routine': return operationsIn(kernel.operands, extents) + routineFlops(kernel);
     case 'online': {
-      const pairs = product([...kernel.batch, ...kernel.rows], kernel.extents) * sizeOf(kernel.streamedExtents);
+      const pairs = sizeAlong([...kernel.batch, ...kernel.rows], kernel.extents) * sizeOf(kernel.streamedExtents);
       const outer = extents.slice(0, kernel.extents.length + kernel.streamedExtents.length);
-      const score = kernel.scores.reduce((n, s) => n + 2 * pairs * product(s.inner, extents), 0) + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
+      const score = kernel.scores.reduce((n, s) => n + 2 * pairs * sizeAlong(s.inner, extents), 0) + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
       if (kernel.combine.kind === 'reduce') {
         return stores + score + operationsIn(kernel.combine.reductions.map((r) => r.body), outer) + kernel.combine.reductions.length * pairs;
       }
@@ -106,7 +103,7 @@ function bytesReadBy(program: Program, kernel: Kernel, near: ReadonlySet<TensorI
   for (const root of [...innerScalarsOf(kernel), ...stored]) {
     visit(root, (s) => {
       if (s.kind !== 'read' || near.has(s.tensor)) return;
-      const elements = product([...new Set(s.at.flatMap((i) => [...indexVariables(i)]))], extents);
+      const elements = sizeAlong([...new Set(s.at.flatMap((i) => [...indexVariables(i)]))], extents);
       touched.set(s.tensor, (touched.get(s.tensor) ?? 0) + elements);
     }, seen);
   }

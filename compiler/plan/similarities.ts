@@ -3,11 +3,11 @@
  * contrastive losses, Sinkhorn, cross-entropy, k-means and attention have. Online kernels use their elements as they are computed;
  * the others, the logits of a classifier for instance, are in memory.
  */
+import { tensorsIn } from '../fuse/draft.js';
 import type { Kernel, KernelProgram, OnlineKernel } from '../fuse/kernel.js';
-import { sizeOf } from '../tensor/program.js';
-import type { ReduceOperator } from '../tensor/program.js';
+import { isNormalising } from '../fuse/stream-products.js';
+import { sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { visit } from '../tensor/scalar.js';
 import { tensorBytes } from './lifetimes.js';
 
 /** Matrices of one size, none of which is in memory. */
@@ -45,8 +45,7 @@ export function similaritiesOf(kernels: KernelProgram): Similarities {
 }
 
 function sizesOf({ extents, batch, rows, streamedExtents }: OnlineKernel): { batch: number; rows: number; columns: number } {
-  const count = (axes: readonly number[]): number => axes.reduce((n, a) => n * extents[a], 1);
-  return { batch: count(batch), rows: count(rows), columns: sizeOf(streamedExtents) };
+  return { batch: sizeAlong(batch, extents), rows: sizeAlong(rows, extents), columns: sizeOf(streamedExtents) };
 }
 
 /** Stored products, or maps of one, of which a kernel takes a logsumexp, the largest or the smallest. */
@@ -57,26 +56,18 @@ function storedOf({ kernels, program }: KernelProgram): StoredSimilarity[] {
     if (isProduct(k)) k.stores.filter((s) => program.tensors[s.tensor].shape.length > 1).forEach((s) => products.add(s.tensor));
     if (k.kind === 'map') for (const s of k.stores) {
       const { shape } = program.tensors[s.tensor];
-      if ([...readIn(s.value)].some((id) => products.has(id) && program.tensors[id].shape.join() === shape.join())) products.add(s.tensor);
+      if ([...tensorsIn([s.value])].some((id) => products.has(id) && program.tensors[id].shape.join() === shape.join())) products.add(s.tensor);
     }
-    for (const body of normalisedBy(k)) for (const id of readIn(body)) if (products.has(id)) found.add(id);
+    for (const id of tensorsIn(normalisedBy(k))) if (products.has(id)) found.add(id);
   }
   return [...found].map((id) => ({ name: program.tensors[id].origin.name, shape: program.tensors[id].shape, bytes: tensorBytes(program, id) }));
 }
 
 /** A sum of products of two things. */
 const isProduct = (k: Kernel): boolean => k.kind === 'contract'
-  || (k.kind === 'reduce' && k.reductions.some((r) => r.op === 'sum' && r.body.kind === 'binary' && r.body.op === 'mul' && [r.body.a, r.body.b].every((x) => readIn(x).size > 0)));
+  || (k.kind === 'reduce' && k.reductions.some((r) => r.op === 'sum' && r.body.kind === 'binary' && r.body.op === 'mul' && [r.body.a, r.body.b].every((x) => tensorsIn([x]).size > 0)));
 
-const normalising: ReadonlySet<ReduceOperator> = new Set<ReduceOperator>(['logsumexp', 'max', 'min', 'argmax']);
-
-const normalisedBy = (k: Kernel): readonly Scalar[] => (k.kind === 'reduce' ? k.reductions.filter((r) => normalising.has(r.op)).map((r) => r.body) : []);
-
-function readIn(s: Scalar): ReadonlySet<TensorId> {
-  const found = new Set<TensorId>();
-  visit(s, (x) => { if (x.kind === 'read') found.add(x.tensor); });
-  return found;
-}
+const normalisedBy = (k: Kernel): readonly Scalar[] => (k.kind === 'reduce' ? k.reductions.filter((r) => isNormalising(r.op)).map((r) => r.body) : []);
 
 /** Lines of a report; empty where there is no such matrix. `bytes` writes a number of bytes. */
 export function similarityLines({ streamed, stored }: Similarities, bytes: (n: number) => string): string[] {

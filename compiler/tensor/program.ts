@@ -105,6 +105,11 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
+/** The number of points along some of the axes. */
+export function sizeAlong(axes: readonly number[], extents: readonly number[]): number {
+  return axes.reduce((n, a) => n * extents[a], 1);
+}
+
 /** Bytes of one stored element. */
 export function bytesOf(element: ElementType): number {
   return element === 'u8' ? 1 : element === 'f16' ? 2 : 4;

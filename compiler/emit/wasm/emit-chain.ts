@@ -3,9 +3,8 @@
  * earlier kernel of the chain is what that kernel's same task has just written.
  */
 import { bug } from '../../../grammar/diagnostics/report.js';
-import type { Chain, Member } from '../../fuse/find-chains.js';
-import type { Kernel } from '../../fuse/kernel.js';
-import { sizeOf } from '../../tensor/program.js';
+import type { Chain, Kernel, Member } from '../../fuse/kernel.js';
+import { sizeAlong } from '../../tensor/program.js';
 import { FunctionBuilder } from './binary.js';
 import type { Context } from './context.js';
 import { callTask, taskParameters } from './context.js';
@@ -30,7 +29,7 @@ export interface Link {
 export function emitChain(chain: Chain, links: readonly Link[]): { readonly name: string; readonly tasks: number } {
   const [head, ...rest] = links;
   const { extents } = head.kernel;
-  const size = (axes: readonly number[]): number => sizeOf(axes.map((a) => extents[a]));
+  const size = (axes: readonly number[]): number => sizeAlong(axes, extents);
   if (chain.cut === 'points') {
     const inColumns = links.some(({ member }) => Math.max(...member.outer) > Math.max(-1, ...member.inner));
     const block = roundUp(Math.ceil(size(head.member.outer) / targetTasks), inColumns ? 16 : 4);

@@ -4,8 +4,8 @@
  * own. Tasks of a kernel are independent; the runtime hands them to threads.
  */
 import type { TargetOptions } from '../../api.js';
-import type { Chain, Member } from '../../fuse/find-chains.js';
-import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
+import type { Chain, Kernel, KernelProgram, Member } from '../../fuse/kernel.js';
+import { chainOfKernel } from '../../fuse/kernel.js';
 import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import { FunctionBuilder, I32, Module, base64, op } from './binary.js';
@@ -58,10 +58,11 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
   const counts = new Map<string, number>();
   for (const { kernels } of entries) for (const k of kernels.kernels) counts.set(k.name, (counts.get(k.name) ?? 0) + 1);
   const shared = new Map<string, Shared>();
-  const launches = entries.map(({ kernels, placements }) => kernels.launches.map((launch) => {
+  const chains = entries.map(({ kernels }) => chainOfKernel(kernels));
+  const launches = entries.map(({ kernels, placements }, e) => kernels.launches.map((launch) => {
     // Kernels that run together keep their partial results apart.
     let partials = partialsBase;
-    const parts = unitsOf(kernels, launch).map(({ chain, members }): Part => {
+    const parts = unitsOf(chains[e], launch).map(({ chain, members }): Part => {
       const own = members.map((m) => kernels.kernels[m.kernel]);
       const signatures = own.map((kernel) => signatureOf(kernel, placements));
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
@@ -113,9 +114,9 @@ interface Unit {
   readonly members: readonly Member[];
 }
 
-function unitsOf(kernels: KernelProgram, launch: readonly number[]): readonly Unit[] {
+function unitsOf(chains: ReadonlyMap<number, Chain>, launch: readonly number[]): readonly Unit[] {
   return launch.flatMap((k): Unit[] => {
-    const chain = kernels.chains.find((c) => c.members.some((m) => m.kernel === k)) ?? null;
+    const chain = chains.get(k) ?? null;
     if (chain === null) return [{ chain, members: [{ kernel: k, outer: [], inner: [] }] }];
     return chain.members[0].kernel === k ? [{ chain, members: chain.members }] : [];
   });

@@ -5,7 +5,7 @@
  */
 import type { TargetOptions } from '../../api.js';
 import type { ContractKernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
-import { sizeOf } from '../../tensor/program.js';
+import { sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { LanesSchedule, OnlineLanesSchedule } from './schedule-lanes.js';
 import { scheduleLanes, scheduleOnlineLanes } from './schedule-lanes.js';
 
@@ -38,8 +38,6 @@ export type OnlineSchedule =
   | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number }
   | OnlineLanesSchedule;
 
-const product = (sizes: readonly number[], axes: readonly number[]): number => axes.reduce((n, axis) => n * sizes[axis], 1);
-
 /** Threads a workgroup for elementwise kernels. */
 export function mapThreads(points: number, limits: ScheduleLimits): number {
   return limits.software || points < 4096 ? 64 : Math.min(256, limits.maxWorkgroupInvocations);
@@ -69,9 +67,9 @@ export function scheduleReduce(kernel: ReduceKernel, bytes: number, limits: Sche
 }
 
 export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits): ContractSchedule {
-  const rows = product(kernel.extents, kernel.rows);
-  const columns = product(kernel.extents, kernel.columns);
-  const batch = product(kernel.extents, kernel.batch);
+  const rows = sizeAlong(kernel.rows, kernel.extents);
+  const columns = sizeAlong(kernel.columns, kernel.extents);
+  const batch = sizeAlong(kernel.batch, kernel.extents);
   const depth = sizeOf(kernel.reduceExtents);
   if (limits.software && limits.subgroupSize !== undefined) return scheduleLanes(kernel, { batch, rows, columns }, limits.subgroupSize);
   const small = rows < 8 || columns < 8 || depth < 4;
@@ -96,9 +94,9 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
 }
 
 export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule {
-  const columns = product(kernel.extents, kernel.columns);
+  const columns = sizeAlong(kernel.columns, kernel.extents);
   const registers: OnlineSchedule = { kind: 'registers', columns: Math.min(columns, 32), threads: limits.software ? 8 : 64 };
-  const rows = product(kernel.extents, kernel.rows);
+  const rows = sizeAlong(kernel.rows, kernel.extents);
   const tileable = kernel.combine.kind === 'contract' || columns === 1;
   if (limits.software) {
     return tileable && limits.subgroupSize !== undefined && rows >= limits.subgroupSize / 2
@@ -109,6 +107,6 @@ export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): On
   const roomy = limits.maxWorkgroupInvocations >= 256 && limits.maxWorkgroupStorageBytes >= 32768;
   const components = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length * 2 : 0;
   if (components * 1024 + 5120 > limits.maxWorkgroupStorageBytes) return registers;
-  const blockRows = roomy && components <= 4 && rows * product(kernel.extents, kernel.batch) >= 8192 ? 64 : 16;
+  const blockRows = roomy && components <= 4 && rows * sizeAlong(kernel.batch, kernel.extents) >= 8192 ? 64 : 16;
   return { kind: 'tiles', blockRows, blockColumns: columns <= 64 || blockRows === 64 ? 64 : 128 };
 }
