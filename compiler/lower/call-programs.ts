@@ -25,7 +25,7 @@ import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
 import { constantTensor, ensureWhole, materialize, open, reduceAxes, sumOf, tensorOfNode } from './tensor-value.js';
 import { overrideValue } from './training-spec.js';
-import { finishInit } from './training-programs.js';
+import { finishInit } from './finish-init.js';
 import type { FunctionValue, IndexVariable, TensorValue, Value } from './value.js';
 import { axisOf, describe } from './value.js';
 

@@ -14,8 +14,9 @@ import type { ElaboratedModel } from './model.js';
 import { applyOptimizer } from './optimizer.js';
 import type { Layout, PlacedStore } from './store.js';
 import { tensorOfNode } from './tensor-value.js';
-import { lossOf, optimizerFor, parameterWindows, ratesOf, reportVector, stackObjectives } from './training-programs.js';
-import type { BuiltStep, Session } from './training-programs.js';
+import type { Session } from './session.js';
+import { lossOf, optimizerFor, parameterWindows, ratesOf, reportVector, stackObjectives } from './step-parts.js';
+import type { BuiltStep } from './step-parts.js';
 import type { Overrides, TrainingSource } from './training-spec.js';
 
 const origin = (name: string): { span: null; name: string } => ({ span: null, name });

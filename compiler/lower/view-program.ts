@@ -10,8 +10,8 @@ import { dropDead } from '../tensor/simplify.js';
 import { binary, int, select } from '../tensor/scalar.js';
 import type { Context } from './context.js';
 import { Poisoned } from './context.js';
+import { finishEmbed } from './finish-embed.js';
 import { elaborateModel } from './model.js';
-import type { ElaboratedModel } from './model.js';
 import type { Scope } from './scope.js';
 import { convertTensor } from './tensor-value.js';
 import type { TrainingSource } from './training-spec.js';
@@ -33,8 +33,6 @@ export interface ViewRequest {
   /** Entry `embed`: which inputs are represented is read off it. */
   readonly embed: Program;
   readonly size: number;
-  /** Makes the representation the program's output; gives its size. */
-  readonly finish: (c: Context, model: ElaboratedModel, source: TrainingSource) => number;
 }
 
 /** Null when no view can stand in for the one input that is represented. */
@@ -50,7 +48,7 @@ export function buildViews(request: ViewRequest): ViewEntry | null {
     const [a, b] = replaced.map((r) => r.value);
     const chosen: TensorValue = b === undefined ? a : { ...a, free: new Map([...a.free, ...b.free]), at: (i) => select(binary('eq', c.builder.read(which, []), int(0)), a.at(i), b.at(i)) };
     const model = elaborateModel(c, source.model, scope, settings, 'representation', inputs, new Map([[read[0], chosen]]));
-    if (request.finish(c, model, source) !== request.size) return null;
+    if (finishEmbed(c, model, source) !== request.size) return null;
     return { names: replaced.map((r) => r.name), program: c.builder.build() };
   } catch (e) {
     // A view that does not fit the encoder is no mistake: the figures that need it are reported as not defined.

@@ -29,8 +29,10 @@ import type { ElaboratedModel } from './model.js';
 import { applyOptimizer } from './optimizer.js';
 import { nodeOf, PlacedStore } from './store.js';
 import { close, constantTensor, ensureRead, tensorOfNode } from './tensor-value.js';
-import { lossOf, openProgram, optimizerFor, parameterWindows, ratesOf, reportVector, stackObjectives } from './training-programs.js';
-import type { BuiltStep, Reported, Session, StepParts } from './training-programs.js';
+import { openProgram } from './session.js';
+import type { Session } from './session.js';
+import { lossOf, optimizerFor, parameterWindows, ratesOf, reportVector, stackObjectives } from './step-parts.js';
+import type { BuiltStep, Reported, StepParts } from './step-parts.js';
 import type { IndexVariable, NetValue, TensorValue, Value } from './value.js';
 
 /** The output of one application of a network, kept for the whole batch. Applications are counted in order. */
