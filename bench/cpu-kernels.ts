@@ -17,7 +17,7 @@ interface Work { readonly name: string; readonly amount: number; readonly unit: 
 
 function one(b: ProgramBuilder, kernel: Kernel): KernelProgram {
   const program = b.build();
-  return { name: program.name, program, kernels: [kernel], launches: [[0]], chains: [], materialized: program.tensors.map((t) => t.id) };
+  return { name: program.name, program, kernels: [kernel], launches: [[0]], chains: [], tails: [], materialized: program.tensors.map((t) => t.id) };
 }
 
 function product(m: number, n: number, k: number, layout: 'nn' | 'nt' | 'tn'): Work {

@@ -85,7 +85,7 @@ function fuseWithin(program: Program, options: FuseOptions): KernelProgram {
     if (!options.disabled.includes(pass.name)) draft = pass.run(draft, options);
   }
   draft = placeUpdates(draft, !options.disabled.includes('updates'));
-  const groups: LaunchGroups = options.disabled.includes('launches') ? { launches: draft.kernels.map((_, i) => [i]), chains: [] }
+  const groups: LaunchGroups = options.disabled.includes('launches') ? { launches: draft.kernels.map((_, i) => [i]), chains: [], tails: [] }
     : groupLaunches(draft.program, draft.kernels, options.target === 'wasm' && !options.disabled.includes('chains'));
   const order = groups.launches.flat();
   const kernels = nameKernels(order.map((i) => draft.kernels[i]));
@@ -94,6 +94,7 @@ function fuseWithin(program: Program, options: FuseOptions): KernelProgram {
   return {
     name: program.name, program: draft.program, kernels, launches: groups.launches.map((g) => g.map(placeOf)), materialized: materializedTensors(draft),
     chains: groups.chains.map((c) => ({ ...c, members: c.members.map((m) => ({ ...m, kernel: placeOf(m.kernel) })) })),
+    tails: groups.tails.map(placeOf),
   };
 }
 

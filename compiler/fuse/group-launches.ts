@@ -3,13 +3,16 @@
  * weights, the statistics of all layers, the norms of all parameters. A launch is a list of kernels whose tasks are
  * independent; a kernel joins the earliest launch in which everything it needs is done. One that makes more than it lets go
  * of waits as long as it did before, so that no large tensor lives longer than it has to. Where the target can, a kernel also runs behind
- * the one it needs, in the same launch (`find-chains.ts`).
+ * the one it needs, in the same launch (`find-chains.ts`), and a small one after the whole launch whose results it needs: the last task of a
+ * launch to be done can do so little work sooner than all threads can wait for each other and start again.
  */
 import type { Program } from '../tensor/program.js';
 import { bytesOf, sizeOf } from '../tensor/program.js';
-import type { TensorId } from '../tensor/scalar.js';
-import { basesOf, tensorsRead } from './draft.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
+import { visit } from '../tensor/scalar.js';
+import { basesOf, scalarsOf, tensorsRead } from './draft.js';
 import { chainWith } from './find-chains.js';
+import { loopExtents } from './inline-maps.js';
 import type { Chain, Kernel } from './kernel.js';
 
 /** Results so small that where they lie does not matter. */
@@ -18,14 +21,32 @@ const smallBytes = 1 << 16;
 /** More kernels than this are not put into one launch. */
 const mostKernels = 64;
 
+/** What the tails of a launch may do in all, in scalar operations: some microseconds of one thread. A kernel that does no more than the second is one even where no launch goes. */
+const mostTailWork = 1 << 16;
+const tinyWork = 1 << 10;
+
 export interface LaunchGroups {
   /** The kernels of each launch, as positions in the list given; every kernel once. */
   readonly launches: readonly (readonly number[])[];
   readonly chains: readonly Chain[];
+  /** Positions of kernels that run after the others of their launch. */
+  readonly tails: readonly number[];
 }
 
+/** Operations of a kernel that one task could do whole; infinite for kinds that have no such form. */
+function tailWork(kernel: Kernel): number {
+  if (kernel.kind !== 'map' && kernel.kind !== 'reduce' && kernel.kind !== 'contract') return Infinity;
+  const seen = new Set<Scalar>();
+  for (const s of scalarsOf(kernel)) visit(s, () => undefined, seen);
+  return sizeOf(loopExtents(kernel)) * seen.size;
+}
+
+/** With `chaining`, kernels run behind others in chains and as tails. */
 export function groupLaunches(program: Program, kernels: readonly Kernel[], chaining: boolean): LaunchGroups {
   const launches: number[][] = [];
+  const tails: number[][] = [];
+  const isTail = (i: number): boolean => { const at = launchOf.get(i); return at !== undefined && tails[at].includes(i); };
+  const workOfTails: number[] = [];
   const launchOf = new Map<number, number>();
   const makers = new Map<TensorId, number>();
   const chains = new Map<number, Chain>();
@@ -60,13 +81,22 @@ export function groupLaunches(program: Program, kernels: readonly Kernel[], chai
     const made = [...writes].filter((id) => program.tensors[id].kind !== 'source').reduce((n, id) => n + bytes(id), 0);
     const freed = [...reads].filter((id) => program.tensors[id].kind !== 'source' && uses.get(id) === 1).reduce((n, id) => n + bytes(id), 0);
     let at = made <= Math.max(smallBytes, freed) ? earliest : Math.max(earliest, launches.length - 1);
-    while (at < launches.length && launches[at].length >= mostKernels) at++;
-    if (chain !== null && head !== undefined && behind <= head && launches[head].length < mostKernels) {
+    while (at < launches.length && launches[at].length + tails[at].length >= mostKernels) at++;
+    let tail = false;
+    if (chain !== null && head !== undefined && behind <= head && !chain.members.some((m) => isTail(m.kernel)) && launches[head].length + tails[head].length < mostKernels) {
       at = head;
       for (const m of chain.members) chains.set(m.kernel, chain);
     }
-    if (at === launches.length) launches.push([]);
-    launches[at].push(i);
+    else if (chaining && earliest > 0 && launches[earliest - 1].length + tails[earliest - 1].length < mostKernels) {
+      const work = tailWork(kernels[i]);
+      if (work <= tinyWork || (at === launches.length && workOfTails[earliest - 1] + work <= mostTailWork)) {
+        at = earliest - 1;
+        tail = true;
+        workOfTails[at] += work;
+      }
+    }
+    if (at === launches.length) { launches.push([]); tails.push([]); workOfTails.push(0); }
+    (tail ? tails : launches)[at].push(i);
     launchOf.set(i, at);
     for (const s of kernels[i].stores) makers.set(s.tensor, i);
     for (const id of reads) {
@@ -75,5 +105,5 @@ export function groupLaunches(program: Program, kernels: readonly Kernel[], chai
     }
     for (const id of writes) lastWriter.set(id, at);
   });
-  return { launches, chains: [...new Set(chains.values())] };
+  return { launches: launches.map((l, k) => [...l, ...tails[k]]), chains: [...new Set(chains.values())], tails: tails.flat() };
 }

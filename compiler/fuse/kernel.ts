@@ -156,6 +156,8 @@ export interface KernelProgram {
   readonly launches: readonly (readonly number[])[];
   /** Kernels of one launch that run behind one another, task by task. */
   readonly chains: readonly Chain[];
+  /** Small kernels that run after all others of their launch, in order, by themselves; in no chain. */
+  readonly tails: readonly number[];
   readonly materialized: readonly TensorId[];
 }
 

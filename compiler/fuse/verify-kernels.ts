@@ -46,11 +46,12 @@ export function verifyKernels(kernels: KernelProgram): void {
   }
 }
 
-/** Launches list all kernels in order, and no kernel reads or writes what another of its launch writes, unless it runs behind it. Kernels of a chain have as much to be cut. */
+/** Launches list all kernels in order, and no kernel reads or writes what another of its launch writes, unless it runs behind it; tails come last. Kernels of a chain have as much to be cut. */
 function verifyLaunches(verified: KernelProgram): void {
   const { name, program, kernels, launches, chains } = verified;
   const chainOf = chainOfKernel(verified);
-  const runsBehind = (k: number, other: number): boolean => other < k && chainOf.get(k) !== undefined && chainOf.get(k) === chainOf.get(other);
+  const tails = new Set(verified.tails);
+  const runsBehind = (k: number, other: number): boolean => other < k && (tails.has(k) || (chainOf.get(k) !== undefined && chainOf.get(k) === chainOf.get(other)));
   if (launches.flat().some((k, i) => k !== i) || launches.flat().length !== kernels.length) bug(`the launches of ${name} are not its kernels in order`);
   for (const { cut, members } of chains) {
     const sizes = members.map(({ kernel, outer, inner }) => (cut === 'points' ? outer : [...outer, ...inner]).map((a) => loopExtents(kernels[kernel])[a]).join());
@@ -59,11 +60,14 @@ function verifyLaunches(verified: KernelProgram): void {
   const bases = (ids: Iterable<TensorId>): Set<TensorId> => new Set([...ids].flatMap((id) => basesOf(program, id).map((b) => b.id)));
   for (const launch of launches) {
     if (launch.length < 2) continue;
+    const first = launch.findIndex((k) => tails.has(k));
+    if (first === 0 || (first > 0 && launch.slice(first).some((k) => !tails.has(k) || chainOf.has(k)))) bug(`the tails of a launch of ${name} do not come last`);
     const writes = launch.map((k) => bases(kernels[k].stores.map((s) => s.tensor)));
     launch.forEach((k, i) => {
       const reads = bases(tensorsRead(kernels[k]));
       for (const id of [...reads, ...writes[i]]) {
-        if (writes.some((w, j) => j !== i && w.has(id) && !(runsBehind(k, launch[j]) && !writes[i].has(id)))) bug(`kernel ${kernels[k].name} of ${name} touches ${program.tensors[id].origin.name} while another kernel writes it`);
+        const parallel = (j: number): boolean => j !== i && !tails.has(launch[j]) && !runsBehind(k, launch[j]);
+        if (writes.some((w, j) => w.has(id) && (parallel(j) || (j !== i && writes[i].has(id))))) bug(`kernel ${kernels[k].name} of ${name} touches ${program.tensors[id].origin.name} while another kernel writes it`);
       }
     });
   }

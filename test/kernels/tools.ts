@@ -18,7 +18,7 @@ export function expectClose(found: HostArray | undefined, expected: Float64Array
 
 /** A program of kernels made by hand: everything read or stored lies in memory. */
 export function handMade(program: Program, kernels: readonly Kernel[]): KernelProgram {
-  return { name: program.name, program, kernels, launches: kernels.map((_, i) => [i]), chains: [], materialized: program.tensors.map((t) => t.id) };
+  return { name: program.name, program, kernels, launches: kernels.map((_, i) => [i]), chains: [], tails: [], materialized: program.tensors.map((t) => t.id) };
 }
 
 export const origin = (name: string): { span: null; name: string } => ({ span: null, name });

@@ -59,10 +59,11 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
   for (const { kernels } of entries) for (const k of kernels.kernels) counts.set(k.name, (counts.get(k.name) ?? 0) + 1);
   const shared = new Map<string, Shared>();
   const chains = entries.map(({ kernels }) => chainOfKernel(kernels));
+  const tails = entries.map(({ kernels }) => new Set(kernels.tails));
   const launches = entries.map(({ kernels, placements }, e) => kernels.launches.map((launch) => {
     // Kernels that run together keep their partial results apart.
     let partials = partialsBase;
-    const parts = unitsOf(chains[e], launch).map(({ chain, members }): Part => {
+    const parts = unitsOf(chains[e], launch).map(({ chain, members }): Part & { readonly tail: boolean } => {
       const own = members.map((m) => kernels.kernels[m.kernel]);
       const signatures = own.map((kernel) => signatureOf(kernel, placements));
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
@@ -82,10 +83,14 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
       if (counts.get(own[0].name) === 1 && name !== own[0].name) module.export(own[0].name, index);
       needs.scratch = Math.max(needs.scratch, code.needs.scratch);
       partials += align(code.needs.partials, 256);
-      return { name, tasks: code.tasks };
+      return { name, tasks: code.tasks, tail: tails[e].has(members[0].kernel) };
     });
     needs.partials = Math.max(needs.partials, partials - partialsBase);
-    return parts.length === 1 ? parts[0] : emitTogether(module, parts);
+    const last = parts.filter((p) => p.tail);
+    const together = parts.length - last.length === 1 ? parts[0] : emitTogether(module, parts.filter((p) => !p.tail));
+    // The last counter of the first tail, which no kernel uses.
+    const behind = launch.findIndex((k) => tails[e].has(k));
+    return last.length === 0 ? together : emitTails(module, together, last, countersBase + (behind + 1) * counterBytes - 4);
   }));
   const memoryBytes = align(partialsBase + needs.partials, pageBytes);
   const scratchBytes = align(needs.scratch, 4096);
@@ -153,6 +158,21 @@ function emitTogether(module: Module, parts: readonly Part[]): Part {
   const name = `${parts[0].name}_and_${parts.length - 1}_more`;
   module.export(name, module.add(f));
   return { name, tasks: start };
+}
+
+/** A function for the tasks of `part` whose last task, when all are done, runs those of `tails`, one tail after the other. `counter` is an address of its own. */
+function emitTails(module: Module, part: Part, tails: readonly Part[], counter: number): Part {
+  const f = new FunctionBuilder([I32, I32, I32], []);
+  const count = f.local(I32);
+  f.get(0).get(1).get(2).call(module.indexOf(part.name));
+  f.get(1).get(0).op(op.i32sub).set(count);
+  f.i32(counter).get(count).atomicAdd().get(count).op(op.i32add).i32(part.tasks).op(op.i32eq).if(() => {
+    f.i32(counter).i32(0).atomicStore();
+    for (const tail of tails) f.i32(0).i32(tail.tasks).get(2).call(module.indexOf(tail.name));
+  });
+  const name = `${part.name}_then_${tails.length}`;
+  module.export(name, module.add(f));
+  return { name, tasks: part.tasks };
 }
 
 /** Emits one kernel under `name` and gives the number of its tasks. */
