@@ -10,22 +10,15 @@ import type { Local } from './binary.js';
 import { I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
 import { callTask, taskFunction, whenLast } from './context.js';
+import { contractBlocks, depthBlock } from './contract-blocks.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import { decodeGroup, product, reachable } from './nest.js';
 import type { PackTables } from './panels.js';
-import { chooseTile, emitPanelProduct, pack, roundUp, tableBytes } from './panels.js';
+import { emitPanelProduct, pack, tableBytes } from './panels.js';
 import { Strides } from './strides.js';
-
-/** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
-const depthBlock = 256;
-/** Rows of a block where there are many, and where they are one block: the packed block stays in the second cache. */
-const usualRows = 96;
-const mostRows = 144;
-/** Rounds rows of the packed left operand off powers of two. */
-const leftPadding = 4;
 
 /** A kernel that runs behind a product, task by task: the rows' axes that tasks do not mix, and how to emit it for so many rows a task. */
 export interface Behind {
@@ -35,53 +28,16 @@ export interface Behind {
 
 export function emitContract(context: Context, name: string, kernel: ContractKernel, behind: Behind | null = null): number {
   const { stores, extents, reduceExtents } = kernel;
-  const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
-  const lead = behind?.lead ?? [];
-  const batch = own([...kernel.batch, ...lead]);
-  // Columns should hold the axis that neighbours in memory: it has the lanes.
-  const last = Math.max(-1, ...own([...kernel.rows, ...kernel.columns]));
-  const swapped = kernel.rows.includes(last);
-  const rows = own(swapped ? kernel.columns : kernel.rows).filter((a) => !lead.includes(a));
-  const columns = own(swapped ? kernel.rows : kernel.columns);
-  const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
+  const {
+    batch, rows, columns, left, right, tile, rowBlock, columnBlock, rowBlocks, columnBlocks, blocks, splits, partBlocks, depth, resident, leftStride, leftBytes, rightBytes, resultBytes,
+  } = contractBlocks(kernel, behind === null ? null : behind.lead);
   const all = [...extents, ...reduceExtents];
   const sums = neighboursLast(context, left, all, reduceExtents.map((_, i) => extents.length + i).filter((a) => all[a] > 1));
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
   const [B, M, N, K] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(sums)];
-
-  const tile = chooseTile(M, N);
-  const flops = B * M * N * K;
-  // Smaller blocks when there would be too few tasks to share.
-  const blocksFor = (m: number, n: number): number => B * Math.ceil(M / m) * Math.ceil(N / n);
-  const rowUnit = tile.rows * 4 / gcd(tile.rows, 4);
-  /** Blocks of about equal size, at most `most`. */
-  const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
-  let rowBlock = M <= mostRows ? roundUp(M, rowUnit) : even(M, usualRows, rowUnit);
-  // What runs behind a task needs all columns of its rows.
-  let columnBlock = behind === null ? even(N, 256, tile.columns) : roundUp(N, tile.columns);
-  const depthBlocks = Math.ceil(K / depthBlock);
-  /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
-  const partsFor = (blocks: number): number => (blocks < 8 && behind === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
-  const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
-  if (flops > 1 << 18) {
-    while (behind === null && tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
-    while (tasksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
-  }
-  const rowBlocks = Math.ceil(M / rowBlock);
-  const columnBlocks = Math.ceil(N / columnBlock);
-  const blocks = B * rowBlocks * columnBlocks;
-  const partBlocks = Math.ceil(depthBlocks / partsFor(blocks));
-  const splits = Math.ceil(depthBlocks / partBlocks);
-  const depth = Math.min(depthBlock, roundUp(K, 4));
   const follower = behind === null ? null : behind.emit(rowBlock);
 
-  // The packed right operand of a whole part, kept from task to task while it stays the same.
-  const resident = rowBlocks > 1 && partBlocks * depth * columnBlock * 4 <= 1 << 20;
-  const leftStride = (depth + leftPadding) * 4;
-  const leftBytes = rowBlock * leftStride;
-  const rightBytes = (resident ? partBlocks : 1) * depth * columnBlock * 4;
   const resultStride = columnBlock * 4;
-  const resultBytes = rowBlock * resultStride;
   const tablesAt = leftBytes + rightBytes + resultBytes;
   context.needs.scratch = Math.max(context.needs.scratch, tablesAt + tableBytes(depth) + 1024);
   const partials = context.partialsBase;
@@ -230,8 +186,4 @@ function neighboursLast(context: Context, left: Scalar, all: readonly number[], 
   if (sums.length < 2 || contiguous(sums[sums.length - 1])) return sums;
   const best = sums.find((a) => all[a] % 4 === 0 && contiguous(a));
   return best === undefined ? sums : [...sums.filter((a) => a !== best), best];
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }

@@ -16,6 +16,7 @@ import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import { decodeGroup, product } from './nest.js';
+import { onlineBlocks } from './online-blocks.js';
 import { chooseTile, emitPanelProduct, pack, roundUp } from './panels.js';
 
 const depthBlock = 256;
@@ -26,19 +27,9 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const p = extents.length;
   const q = p + streamedExtents.length;
   const all = [...extents, ...streamedExtents, ...innerExtents];
-  const wide = (axes: readonly number[]): number[] => axes.filter((a) => all[a] > 1).sort((a, b) => a - b);
-  const batch = wide(kernel.batch);
-  const rows = wide(kernel.rows);
-  const columns = wide(kernel.columns);
-  const streamed = wide(streamedExtents.map((_, i) => p + i));
+  const { batch, rows, columns, streamed, tile, rowBlock, rowBlocks, streamBlock } = onlineBlocks(kernel);
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
   const [B, M, N, J] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(streamed)];
-
-  const tile = chooseTile(Math.min(M, 48), J);
-  const unit = tile.rows % 4 === 0 ? tile.rows : tile.rows % 2 === 0 ? tile.rows * 2 : tile.rows * 4;
-  const rowBlock = roundUp(Math.max(1, Math.min(48, M, Math.ceil(M * B / 8))), unit);
-  const rowBlocks = Math.ceil(M / rowBlock);
-  const streamBlock = roundUp(Math.min(J, 128), tile.columns);
   const outTile = chooseTile(tile.rows === 1 ? 1 : rowBlock, N);
   const outRows = roundUp(rowBlock, outTile.rows);
 
@@ -51,7 +42,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   let bytes = 0;
   const area = (size: number): number => { const at = bytes; bytes = roundUp(bytes + size, 64); return at; };
   const scores = kernel.scores.map(({ inner, left, right }) => {
-    const axes = wide(inner);
+    const axes = inner.filter((a) => all[a] > 1).sort((a, b) => a - b);
     const size = sizeOf(axes);
     const leftStride = (roundUp(size, 4) + padding) * 4;
     return { axes, size, depth: Math.min(depthBlock, roundUp(size, 4)), leftOf: left, rightOf: right, leftStride, leftAt: area(rowBlock * leftStride), scoreAt: area(rowBlock * scoreStride) };

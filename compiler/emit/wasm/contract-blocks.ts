@@ -1,0 +1,95 @@
+/**
+ * How a product is cut into tasks: blocks of rows x columns (x parts of a long sum), and the panels its operands are packed
+ * into. Looks at shapes alone: the emitter follows it, and what a product moves is counted from it.
+ */
+import type { ContractKernel } from '../../fuse/kernel.js';
+import { sizeAlong, sizeOf } from '../../tensor/program.js';
+import type { Scalar } from '../../tensor/scalar.js';
+import type { Tile } from './panels.js';
+import { chooseTile, roundUp } from './panels.js';
+
+/** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
+export const depthBlock = 256;
+/** Rows of a block where there are many, and where they are one block: the packed block stays in the second cache. */
+const usualRows = 96;
+const mostRows = 144;
+/** Rounds rows of the packed left operand off powers of two. */
+const leftPadding = 4;
+
+export interface ContractBlocks {
+  /** Axes with more than one index, in order; the columns hold the one that neighbours in memory. */
+  readonly batch: readonly number[];
+  readonly rows: readonly number[];
+  readonly columns: readonly number[];
+  readonly left: Scalar;
+  readonly right: Scalar;
+  readonly tile: Tile;
+  readonly rowBlock: number;
+  readonly columnBlock: number;
+  readonly rowBlocks: number;
+  readonly columnBlocks: number;
+  /** Batch points x row blocks x column blocks, each with `splits` parts of `partBlocks` blocks of the sum. */
+  readonly blocks: number;
+  readonly splits: number;
+  readonly partBlocks: number;
+  /** Most elements of the sum in a panel. */
+  readonly depth: number;
+  /** The packed right operand of a whole part is kept from task to task while it stays the same. */
+  readonly resident: boolean;
+  /** Bytes of a packed left row, of the packed operands and of a block's results. */
+  readonly leftStride: number;
+  readonly leftBytes: number;
+  readonly rightBytes: number;
+  readonly resultBytes: number;
+}
+
+/** `lead`: axes of the rows that tasks do not mix, where another kernel runs behind each task and needs all columns of its rows; else null. */
+export function contractBlocks(kernel: ContractKernel, lead: readonly number[] | null): ContractBlocks {
+  const { extents } = kernel;
+  const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
+  const batch = own([...kernel.batch, ...(lead ?? [])]);
+  // Columns should hold the axis that neighbours in memory: it has the lanes.
+  const last = Math.max(-1, ...own([...kernel.rows, ...kernel.columns]));
+  const swapped = kernel.rows.includes(last);
+  const rows = own(swapped ? kernel.columns : kernel.rows).filter((a) => lead === null || !lead.includes(a));
+  const columns = own(swapped ? kernel.rows : kernel.columns);
+  const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
+  const [B, M, N] = [batch, rows, columns].map((axes) => sizeAlong(axes, extents));
+  const K = sizeOf(kernel.reduceExtents);
+
+  const tile = chooseTile(M, N);
+  // Smaller blocks when there would be too few tasks to share.
+  const blocksFor = (m: number, n: number): number => B * Math.ceil(M / m) * Math.ceil(N / n);
+  const rowUnit = tile.rows * 4 / gcd(tile.rows, 4);
+  /** Blocks of about equal size, at most `most`. */
+  const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
+  let rowBlock = M <= mostRows ? roundUp(M, rowUnit) : even(M, usualRows, rowUnit);
+  // What runs behind a task needs all columns of its rows.
+  let columnBlock = lead === null ? even(N, 256, tile.columns) : roundUp(N, tile.columns);
+  const depthBlocks = Math.ceil(K / depthBlock);
+  /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
+  const partsFor = (blocks: number): number => (blocks < 8 && lead === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
+  const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
+  if (B * M * N * K > 1 << 18) {
+    while (lead === null && tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
+    while (tasksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
+  }
+  const rowBlocks = Math.ceil(M / rowBlock);
+  const columnBlocks = Math.ceil(N / columnBlock);
+  const blocks = B * rowBlocks * columnBlocks;
+  const partBlocks = Math.ceil(depthBlocks / partsFor(blocks));
+  const depth = Math.min(depthBlock, roundUp(K, 4));
+  const resident = rowBlocks > 1 && partBlocks * depth * columnBlock * 4 <= 1 << 20;
+  const leftStride = (depth + leftPadding) * 4;
+  return {
+    batch, rows, columns, left, right, tile, rowBlock, columnBlock, rowBlocks, columnBlocks, blocks, partBlocks, depth, resident, leftStride,
+    splits: Math.ceil(depthBlocks / partBlocks),
+    leftBytes: rowBlock * leftStride,
+    rightBytes: (resident ? partBlocks : 1) * depth * columnBlock * 4,
+    resultBytes: rowBlock * columnBlock * 4,
+  };
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
