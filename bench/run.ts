@@ -18,8 +18,8 @@ const usage = `usage: npm run bench -- [WORD ...] [options]
 
   WORD             only the works whose names have one of the words
   --device NAME    what sslc runs on, as in \`sslc --device\` (default cpu); may be given several times
-  --peers LIST     of torch, torch-compiled, torch-tf32, torch-amp, jax-js, jax-js-webgpu, tfjs, tfjs-webgpu (default: torch, jax-js, tfjs;
-                   on a GPU all that are here)
+  --peers LIST     of torch, torch-compiled, torch-tf32, torch-amp, jax-js, jax-js-webgpu, tfjs, tfjs-webgpu, tinygrad, tinygrad-webgpu
+                   (default: torch, jax-js, tfjs, tinygrad; on a GPU all that are here), or none
   --rounds N       rounds of interleaved runs (default 5)
   --seconds N      about how long a peer runs in a round (default 0.5)
   --slow N         leave out a peer whose run takes longer than N seconds (default 20)
@@ -89,22 +89,27 @@ class PeerProcess {
 }
 
 const here = join(import.meta.dirname);
-const python = ['/usr/bin/python3', 'python3'].find((p) => spawnSync(p, ['-c', 'import torch, numpy']).status === 0) ?? null;
+/** The first Python that has a library. */
+const pythonWith = (library: string): string | null => ['/usr/bin/python3', 'python3'].find((p) => spawnSync(p, ['-c', `import ${library}, numpy`]).status === 0) ?? null;
 const installed = (name: string): boolean => existsSync(join('bench', 'node_modules', name));
 
 /** The libraries to compare with; on a GPU, all that are here, in every precision. */
 function peersHere(options: Options, gpu: boolean): PeerProcess[] {
-  const script = join('bench', 'peers', 'pytorch.py');
+  const [pytorch, tinygrad] = [pythonWith('torch'), pythonWith('tinygrad')];
   const node = (key: string, file: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, process.execPath, [join(here, 'peers', `${file}.mjs`), ...args])];
-  const torch = (key: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, python ?? '', [script, ...args])];
+  const torch = (key: string, ...args: string[]): [string, () => PeerProcess] => [key, () => new PeerProcess(key, pytorch ?? '', [join('bench', 'peers', 'pytorch.py'), ...args])];
   const known: [string, () => PeerProcess][] = [
-    ...(python === null ? [] : [torch('torch', 'eager', 'fp32'), torch('torch-compiled', 'compiled', 'fp32'), torch('torch-tf32', 'eager', 'tf32'), torch('torch-amp', 'eager', 'amp')]),
+    ...(pytorch === null ? [] : [torch('torch', 'eager', 'fp32'), torch('torch-compiled', 'compiled', 'fp32'), torch('torch-tf32', 'eager', 'tf32'), torch('torch-amp', 'eager', 'amp')]),
     ...(installed('@jax-js/jax') ? [node('jax-js', 'jax-js', 'wasm'), node('jax-js-webgpu', 'jax-js', 'webgpu')] : []),
     ...(installed('@tensorflow/tfjs') ? [node('tfjs', 'tfjs', 'wasm'), node('tfjs-webgpu', 'tfjs', 'webgpu')] : []),
+    ...(tinygrad === null ? [] : [
+      ['tinygrad', () => new PeerProcess('tinygrad', tinygrad, [join('bench', 'peers', 'tinygrad_peer.py'), 'cpu'])] satisfies [string, () => PeerProcess], node('tinygrad-webgpu', 'tinygrad-webgpu', tinygrad),
+    ]),
   ];
-  const usual = ['torch', 'jax-js', 'tfjs'];
-  const wanted = options.peers ?? known.map(([key]) => key).filter((key) => gpu || usual.includes(key));
-  for (const key of wanted) if (!known.some(([k]) => k === key)) console.error(`${key} is not here${key.startsWith('torch') ? ': install python3-torch' : ': npm run bench -- --install'}`);
+  const usual = ['torch', 'jax-js', 'tfjs', 'tinygrad'];
+  const install = (key: string): string => (key.startsWith('torch') ? 'install python3-torch' : key.startsWith('tinygrad') ? 'put tinygrad and clang where python3 finds them' : 'npm run bench -- --install');
+  const wanted = options.peers?.filter((key) => key !== 'none') ?? known.map(([key]) => key).filter((key) => gpu || usual.includes(key));
+  for (const key of wanted) if (!known.some(([k]) => k === key)) console.error(`${key} is not here: ${install(key)}`);
   return known.filter(([key]) => wanted.includes(key)).map(([, start]) => start());
 }
 
