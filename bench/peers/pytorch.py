@@ -182,6 +182,19 @@ def prepare_step(work, specs):
     return {"check": check, "compileMs": 1000 * (time.perf_counter() - started)}, lambda: (run(), sync())
 
 
+def simclr_views(x):
+    """The views of works/operations.ssl as torchvision has them, image by image: draws are its own, so results agree in distribution."""
+    import torchvision.transforms as T
+
+    height, width = x.shape[1:3]
+    strong = T.Compose([
+        T.RandomResizedCrop((height, width), scale=(0.08, 1.0)), T.RandomHorizontalFlip(), T.RandomApply([T.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
+        T.RandomGrayscale(0.2), T.RandomApply([T.GaussianBlur(3, (0.1, 2.0))], p=0.5),
+    ])
+    images = x.permute(0, 3, 1, 2).to(torch.uint8)
+    return lambda: [torch.stack([strong(image.float() / 255) for image in images])]
+
+
 def prepare_operation(work, _):
     started = time.perf_counter()
     call = work["call"]
@@ -210,6 +223,10 @@ def prepare_operation(work, _):
         w.grad = given["g"]
         optimizer = torch.optim.AdamW([w], lr=1e-3, weight_decay=0.01)
         function = lambda: [optimizer.step(), w][1:]
+    elif call == "augmentation":
+        if MODE == "compiled":
+            return None
+        function = simclr_views(given["x"])
     else:
         return None
     if MODE == "compiled" and call != "adamw":
