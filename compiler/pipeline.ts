@@ -54,13 +54,13 @@ export const passes: readonly Pass[] = [
     run: (program, options) => splitStridePhases(program, options.maxBindings - 1),
   },
   {
-    name: 'moments', description: 'a mean and the variance about it become two sums over the same data, one pass instead of two',
+    name: 'moments', description: 'the squared deviations from a mean are summed in the pass that sums what it is the mean of',
     reason: 'after simplify, which shares what both sum over; after differentiation, which is better off with the definition',
     run: joinMoments,
   },
   {
     name: 'partial sums', description: 'a sum over all twins is the sum of sums over each, where those are taken of the same data',
-    reason: 'after moments, which makes sums; before fusion, which takes sums of the same shape in one pass',
+    reason: 'after moments, which looks for sums over everything; before fusion, which takes sums of the same shape in one pass',
     run: sharePartialSums,
   },
   {

@@ -128,7 +128,7 @@ function resultGrowth(kernel: Kernel, context: GrowthContext): readonly Growth[]
 function resultOf(r: Reduction, context: GrowthContext): Growth {
   switch (r.op) {
     case 'logsumexp': case 'argmax': case 'any': case 'all': return 'plain';
-    case 'prod': return 'wide';
+    case 'prod': case 'deviations': return 'wide';
     case 'sum': case 'max': case 'min': return wider('plain', growthOf(r.body, context));
   }
 }

@@ -111,7 +111,7 @@ function onlineKernel(product: ContractKernel, user: ReduceKernel | ContractKern
   const wide = user.extents.flatMap((n, axis) => (n > 1 ? [axis] : []));
   // Axes of size 1 are counted to the batch.
   const batchBeside = (columns: readonly number[]): readonly number[] => user.extents.map((_, axis) => axis).filter((a) => !axes.rows.includes(a) && !columns.includes(a));
-  if (user.kind === 'reduce' && axes.batch.length + axes.rows.length === wide.length) {
+  if (user.kind === 'reduce' && axes.batch.length + axes.rows.length === wide.length && user.reductions.every((r) => r.op !== 'deviations')) {
     const reductions = user.reductions.map((r): Reduction => ({ op: r.op, body: withScore(r.body) }));
     return { ...base, batch: batchBeside([]), columns: [], combine: { kind: 'reduce', reductions } };
   }

@@ -144,7 +144,10 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
       }
       if (kernel.combine.kind === 'reduce') {
         if (kernel.columns.length > 0) fail('an online reduction has columns');
-        for (const r of kernel.combine.reductions) check('a reduction', r.body, (v) => parallel(v) || streamed(v), kernel.scores.length);
+        for (const r of kernel.combine.reductions) {
+          if (r.op === 'deviations') fail('it sums deviations of scores');
+          check('a reduction', r.body, (v) => parallel(v) || streamed(v), kernel.scores.length);
+        }
       } else {
         check('weight', kernel.combine.weight, (v) => shared(v) || kernel.rows.includes(v) || streamed(v), kernel.scores.length);
         check('value', kernel.combine.value, (v) => shared(v) || kernel.columns.includes(v) || streamed(v), 0);

@@ -7,7 +7,7 @@ import { innerScalarsOf } from '../fuse/draft.js';
 import { loopExtents } from '../fuse/inline-maps.js';
 import type { Kernel, KernelProgram, RoutineKernel } from '../fuse/kernel.js';
 import { chainOfKernel } from '../fuse/kernel.js';
-import type { Program } from '../tensor/program.js';
+import type { Program, ReduceOperator } from '../tensor/program.js';
 import { bytesOf, routineRank, sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visit } from '../tensor/scalar.js';
@@ -61,13 +61,16 @@ function operationsIn(roots: readonly Scalar[], extents: readonly number[]): num
   return count;
 }
 
+/** Operations that take one element into a reduction: its deviation from the mean, the square of that and their sum, or one. */
+const operationsOf = (op: ReduceOperator): number => (op === 'deviations' ? 3 : 1);
+
 function flopsOf(kernel: Kernel): number {
   const points = sizeOf(kernel.extents);
   const stores = operationsIn(kernel.stores.map((s) => s.value), kernel.extents);
   const extents = loopExtents(kernel);
   switch (kernel.kind) {
     case 'map': return stores;
-    case 'reduce': return stores + operationsIn(kernel.reductions.map((r) => r.body), extents) + kernel.reductions.length * points * sizeOf(kernel.reduceExtents);
+    case 'reduce': return stores + operationsIn(kernel.reductions.map((r) => r.body), extents) + kernel.reductions.reduce((n, r) => n + operationsOf(r.op), 0) * points * sizeOf(kernel.reduceExtents);
     case 'contract': return stores + operationsIn([kernel.left, kernel.right], extents) + 2 * points * sizeOf(kernel.reduceExtents);
     case 'scatter': {
       const free = extents.map((n, a) => (kernel.keys.some((k) => k.axis === a) ? 1 : n));

@@ -164,6 +164,10 @@ function weightOf(builder: ProgramBuilder, tensor: Comprehension, body: Scalar, 
   switch (op) {
     case 'sum': return g;
     case 'logsumexp': return mul(g, unary('exp', sub(body, result)));
+    case 'deviations': {
+      const total = builder.comprehension('f32', tensor.shape, { op: 'sum', extents }, body, { span: origin.span, name: `sum ${tensor.origin.name}` });
+      return mul(g, mul(sub(body, mul(builder.identity(total), float(1 / sizeOf(extents)))), float(2)));
+    }
     case 'max': case 'min': {
       const first = builder.comprehension('i32', tensor.shape, { op: 'argmax', extents }, op === 'max' ? body : unary('neg', body), { span: origin.span, name: `argmax ${tensor.origin.name}` });
       let position: Scalar = int(0);

@@ -146,6 +146,27 @@ function reducerOf(op: NonNullable<Comprehension['reduce']>['op']): Reducer {
     case 'all': return fold((s, x) => (s !== 0 && x !== 0 ? 1 : 0));
     case 'min': return fold((s, x) => Math.min(s, x));
     case 'max': return fold((s, x) => Math.max(s, x));
+    case 'deviations': {
+      // Welford, 1962: the mean so far, and the squared deviations from it.
+      let count = 0;
+      let mean = 0;
+      let squares = 0;
+      const take = (x: number): void => {
+        count++;
+        const before = x - mean;
+        mean += before / count;
+        squares += before * (x - mean);
+      };
+      return Object.assign(take, {
+        finish: () => {
+          const result = squares;
+          count = 0;
+          mean = 0;
+          squares = 0;
+          return result;
+        },
+      });
+    }
     case 'logsumexp': {
       // m + log(sum exp(x - m)), with the running maximum m.
       let maximum = neutral;

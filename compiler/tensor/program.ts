@@ -39,11 +39,12 @@ export interface Source extends TensorBase {
   readonly role: 'parameters' | 'state' | 'data' | 'batch' | 'clock';
 }
 
-export type ReduceOperator = 'sum' | 'max' | 'min' | 'prod' | 'any' | 'all' | 'logsumexp' | 'argmax';
+export type ReduceOperator = 'sum' | 'max' | 'min' | 'prod' | 'any' | 'all' | 'logsumexp' | 'argmax' | 'deviations';
 
 /**
  * `out[o...] = reduce over r...: body(o, r)`, or `body(o)` when `reduce` is null. Indices 0..rank-1 are output
- * axes, rank.. the reduction axes. `argmax` gives the i32 row-major position of the first largest element.
+ * axes, rank.. the reduction axes. `argmax` gives the i32 row-major position of the first largest element;
+ * `deviations` the sum of the squared deviations from the mean of the elements.
  * Masked elements are written by the body itself: a `select` of the operator's neutral value (for logsumexp and
  * max -1e30: a large finite number, never infinity).
  */
@@ -139,7 +140,7 @@ export function tensorOf(program: { readonly tensors: readonly Tensor[] }, id: T
 /** The neutral element of a reduction; logsumexp and max use a large finite number, never infinity. */
 export function neutralOf(op: ReduceOperator): number {
   switch (op) {
-    case 'sum': case 'any': return 0;
+    case 'sum': case 'any': case 'deviations': return 0;
     case 'prod': case 'all': return 1;
     case 'max': case 'logsumexp': case 'argmax': return -1e30;
     case 'min': return 1e30;

@@ -77,10 +77,10 @@ function foldProgram(program: Program): Program {
   });
 }
 
-/** Reduction axes of size 1 go; a reduction without axes is its one element (argmax keeps its form). */
+/** Reduction axes of size 1 go; a reduction without axes is its one element (argmax and deviations keep their form). */
 function withoutSmallAxes(tensor: Comprehension): Comprehension {
   const { reduce } = tensor;
-  if (reduce === null || reduce.op === 'argmax') return tensor;
+  if (reduce === null || reduce.op === 'argmax' || reduce.op === 'deviations') return tensor;
   if (!reduce.extents.includes(1) && reduce.extents.length > 0) return tensor;
   const rank = tensor.shape.length;
   const extents: number[] = [];

@@ -104,7 +104,7 @@ function verifyComprehension(program: Program, tensor: Comprehension, fail: Fail
     const { op } = tensor.reduce;
     if (!tensor.reduce.extents.every((n) => Number.isInteger(n) && n >= 0)) fail('reduces over an extent that is no natural number');
     if ((op === 'any' || op === 'all') !== (body.type === 'bool')) fail(`reduces ${body.type} by ${op}`);
-    if (op === 'logsumexp' && body.type !== 'f32') fail(`reduces ${body.type} by logsumexp`);
+    if ((op === 'logsumexp' || op === 'deviations') && body.type !== 'f32') fail(`reduces ${body.type} by ${op}`);
     if (op === 'argmax' && (tensor.element !== 'i32')) fail(`stores argmax as ${tensor.element}`);
     if (op !== 'argmax' && !storable(body.type, tensor.element)) fail(`stores ${body.type} as ${tensor.element}`);
   } else if (!storable(body.type, tensor.element)) fail(`stores ${body.type} as ${tensor.element}`);

@@ -26,7 +26,7 @@ const compile = (file: string, disabled: readonly string[] = []): CompiledModel 
 const launches = (c: CompiledModel): number => c.plan.entries['step'].launches.length;
 
 describe('a training step', () => {
-  it.each([['bench/models/cnn.ssl', 21], ['bench/models/mlp.ssl', 14], ['models/vision/simclr.ssl', 40]])('of %s is at most %i launches, in memory near the least possible', (file, most) => {
+  it.each([['bench/models/cnn.ssl', 19], ['bench/models/mlp.ssl', 12], ['models/vision/simclr.ssl', 34]])('of %s is at most %i launches, in memory near the least possible', (file, most) => {
     const compiled = compile(file);
     expect(launches(compiled)).toBeLessThanOrEqual(most);
     const { peakBytes, liveBytes } = compiled.plan.entries['step'];
@@ -55,7 +55,7 @@ describe('a training step', () => {
   it('takes mean and variance of a batch in one pass over it', () => {
     const { kernels } = compile('models/vision/simclr.ssl').kernels['step'];
     const passes = kernels.filter((k) => k.kind === 'reduce' && k.reduceExtents.join() === '256,28,28' && k.extents.join() === '2,24');
-    // One forward, one backward.
+    // One forward, behind the convolution that makes it, and one backward.
     expect(passes).toHaveLength(2);
   });
 });

@@ -71,7 +71,7 @@ describe('scalar derivatives', () => {
 });
 
 describe('reductions', () => {
-  it.each(['sum', 'max', 'min', 'prod', 'logsumexp'] as ReduceOperator[])('%s', (op) => {
+  it.each(['sum', 'max', 'min', 'prod', 'logsumexp', 'deviations'] as ReduceOperator[])('%s', (op) => {
     fc.assert(fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 99 }), (n, m, k, seed) => {
       const b = new ProgramBuilder('p');
       const x = b.source('x', 'parameters', 'f32', [n, m, k], origin);

@@ -45,7 +45,7 @@ describe('interpret', () => {
     }
   });
 
-  it.each(['sum', 'max', 'min', 'prod', 'logsumexp', 'argmax', 'any', 'all'] as const)('reduces by %s', (op) => {
+  it.each(['sum', 'max', 'min', 'prod', 'logsumexp', 'argmax', 'any', 'all', 'deviations'] as const)('reduces by %s', (op) => {
     const b = new ProgramBuilder('p');
     const x = b.source('x', 'batch', 'f32', [3, 6], origin);
     const value = b.read(x, [index(0), index(1)]);
@@ -64,6 +64,7 @@ describe('interpret', () => {
       argmax: (r: number[]) => r.indexOf(Math.max(...r)),
       any: (r: number[]) => Number(r.some((c) => c > 0.5)),
       all: (r: number[]) => Number(r.every((c) => c > 0.5)),
+      deviations: (r: number[]) => r.reduce((a, c) => a + (c - r.reduce((s, x) => s + x, 0) / r.length) ** 2, 0),
     }[op];
     for (let i = 0; i < 3; i++) expect(out?.[i]).toBeCloseTo(expected(xs.slice(i * 6, i * 6 + 6)), 12);
   });

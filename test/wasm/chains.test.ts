@@ -54,6 +54,7 @@ function statistics(groups: number, height: number, width: number): ProgramBuild
   b.output('made', made);
   b.output('sum', b.comprehension('f32', [groups, width], { op: 'sum', extents: [height, 3] }, read, origin));
   b.output('most', b.comprehension('f32', [groups, width], { op: 'max', extents: [height, 3] }, read, origin));
+  b.output('deviations', b.comprehension('f32', [groups, width], { op: 'deviations', extents: [height, 3] }, read, origin));
   return b;
 }
 
@@ -67,6 +68,7 @@ function product(groups: number, height: number, width: number, depth: number): 
   b.output('made', made);
   b.output('sum', b.comprehension('f32', [groups, width], { op: 'sum', extents: [height] }, read, origin));
   b.output('square', b.comprehension('f32', [groups, width], { op: 'sum', extents: [height] }, mul(read, read), origin));
+  b.output('deviations', b.comprehension('f32', [groups, width], { op: 'deviations', extents: [height] }, read, origin));
   return b;
 }
 

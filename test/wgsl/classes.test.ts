@@ -28,7 +28,7 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['strided convolution', () => convolution(2, 9, 5, 12, 3, 2, 1)],
   ['1x1 convolution', () => convolution(1, 4, 8, 8, 1, 1, 0)],
   ['convolution without padding', () => convolution(3, 7, 1, 16, 5, 2, 0)],
-  ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax'] as const).flatMap((op) => [
+  ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax', 'deviations'] as const).flatMap((op) => [
     [`${op} of rows`, () => reduction(op, 5, [3, 17], 'rows')] as const,
     [`${op} of columns`, () => reduction(op, 33, [70], 'columns')] as const,
     // Long enough that a GPU gives each row a workgroup.

@@ -34,7 +34,7 @@ const programs: readonly (() => KernelProgram)[] = [
   () => product(1, 2048, 2048, 512, 'nn'), () => product(1, 2048, 512, 100, 'nt'), () => product(8, 200, 100, 64, 'tn'),
   () => product(1, 64, 64, 4096, 'tt'), () => product(1, 1, 1, 1, 'nn'), () => product(70000, 4, 4, 4, 'nt'),
   () => convolution(256, 14, 32, 64, 3, 2, 1), () => convolution(64, 28, 1, 32, 3, 1, 1), () => convolution(256, 32, 64, 128, 3, 1, 1),
-  ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax'] as const).flatMap((op) => [
+  ...(['sum', 'max', 'min', 'prod', 'any', 'all', 'logsumexp', 'argmax', 'deviations'] as const).flatMap((op) => [
     () => reduction(op, 4096, [28, 28], 'rows'), () => reduction(op, 64, [50000], 'columns'), () => reduction(op, 1, [100000], 'rows'), () => reduction(op, 5000000, [2], 'columns'),
   ]),
   () => similarity('reduce', 512, 128), () => similarity('contract', 512, 128), () => similarity('contract', 64, 33, 16), () => similarity('reduce', 1, 1),

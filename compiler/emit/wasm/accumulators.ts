@@ -4,14 +4,16 @@ import type { ReduceOperator } from '../../tensor/program.js';
 import type { ScalarType } from '../../tensor/scalar.js';
 import type { FunctionBuilder, Local, ValueType } from './binary.js';
 import { F32, I32, V128, op, simd } from './binary.js';
+import { mergeDeviations, pushDeviations, takeDeviation } from './deviations.js';
 import type { MathFunctions } from './math.js';
 
-/** Types of the words a state has: logsumexp keeps a maximum and a sum, argmax a maximum and its position. */
+/** Types of the words a state has: logsumexp keeps a maximum and a sum, argmax a maximum and its position, deviations their shift and two sums. */
 export function wordTypes(reduce: ReduceOperator, type: ScalarType): readonly ('f32' | 'i32')[] {
   const value = type === 'f32' ? 'f32' : 'i32';
   switch (reduce) {
     case 'logsumexp': return ['f32', 'f32'];
     case 'argmax': return [value, 'i32'];
+    case 'deviations': return ['f32', 'f32', 'f32'];
     case 'any': case 'all': return ['i32'];
     default: return [value];
   }
@@ -46,9 +48,9 @@ export function resetState(f: FunctionBuilder, s: State): void {
   };
   push(s.real && s.reduce !== 'any' && s.reduce !== 'all', start);
   f.set(s.words[0]);
-  if (s.words.length > 1) {
-    push(s.reduce === 'logsumexp', 0);
-    f.set(s.words[1]);
+  for (const word of s.words.slice(1)) {
+    push(s.reduce !== 'argmax', 0);
+    f.set(word);
   }
 }
 
@@ -94,6 +96,7 @@ export function takeElement(f: FunctionBuilder, math: MathFunctions, s: State, v
       choose(position, b);
       return;
     }
+    case 'deviations': takeDeviation(f, s, value); return;
     default:
       f.get(a).get(value);
       combineWord(f, s);
@@ -117,11 +120,11 @@ function combineWord(f: FunctionBuilder, s: State): void {
     case 'min': code(simd.f32min, simd.i32minS, op.f32min, null); return;
     case 'any': if (s.lanes) f.simd(simd.or); else f.op(op.i32or); return;
     case 'all': if (s.lanes) f.simd(simd.and); else f.op(op.i32and); return;
-    case 'logsumexp': case 'argmax': return;
+    case 'logsumexp': case 'argmax': case 'deviations': return;
   }
 }
 
-/** Merges `from` into `into`, both of the same form. */
+/** Merges `from` into `into`, both of the same form; deviations are about the same shift. */
 export function mergeStates(f: FunctionBuilder, math: MathFunctions, into: State, from: State): void {
   const [a, b] = into.words;
   const [x, y] = from.words;
@@ -160,6 +163,7 @@ export function mergeStates(f: FunctionBuilder, math: MathFunctions, into: State
       }
       return;
     }
+    case 'deviations': mergeDeviations(f, into, from); return;
     default:
       f.get(a).get(x);
       combineWord(f, into);
@@ -193,13 +197,13 @@ export function mergeLanes(f: FunctionBuilder, math: MathFunctions, into: State,
 
 /** Whether word i is f32. */
 export function isReal(s: State, i: number): boolean {
-  if (s.reduce === 'logsumexp') return true;
+  if (s.reduce === 'logsumexp' || s.reduce === 'deviations') return true;
   if (s.reduce === 'any' || s.reduce === 'all') return false;
   return i === 0 && s.real;
 }
 
-/** Pushes the finished value. */
-export function finishState(f: FunctionBuilder, math: MathFunctions, s: State): void {
+/** Pushes the finished value of a state that has taken `count` elements. */
+export function finishState(f: FunctionBuilder, math: MathFunctions, s: State, count: number): void {
   switch (s.reduce) {
     case 'logsumexp':
       f.get(s.words[0]).get(s.words[1]);
@@ -207,6 +211,7 @@ export function finishState(f: FunctionBuilder, math: MathFunctions, s: State): 
       else f.simd(simd.f32splat).call(math.elementary('log')).lane(simd.f32extract, 0).op(op.f32add);
       return;
     case 'argmax': f.get(s.words[1]); return;
+    case 'deviations': pushDeviations(f, s, count); return;
     default: f.get(s.words[0]);
   }
 }

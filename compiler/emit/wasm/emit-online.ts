@@ -226,7 +226,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
         states.forEach((s, i) => {
           mergeLanes(f, context.math, s.single, s.wide);
           const local = finishedLocal(f, resultType(s.single.reduce, reductions[i].body.type), false);
-          finishState(f, context.math, s.single);
+          finishState(f, context.math, s.single, J);
           f.set(local);
           e.bind(totals[i], local);
         });

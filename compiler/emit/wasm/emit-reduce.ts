@@ -7,10 +7,11 @@ import type { ReduceKernel } from '../../fuse/kernel.js';
 import { bytesOf } from '../../tensor/program.js';
 import type { State } from './accumulators.js';
 import { finishedLocal, finishState, isReal, makeState, mergeLanes, mergeStates, resetState, resultType, takeElement, wordTypes } from './accumulators.js';
-import { F32, I32, V128, op } from './binary.js';
+import { F32, I32, V128, op, simd } from './binary.js';
 import type { Local } from './binary.js';
 import type { Context } from './context.js';
 import { taskFunction, whenLast } from './context.js';
+import { mergeShifted, pushTotal } from './deviations.js';
 import { axesOf, ownAxes } from './emit-map.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
@@ -77,10 +78,14 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   const chunks = Math.ceil(firstSize / chunkSize);
   const plan = perPoint;
 
-  const stateWords = reductions.flatMap((r) => wordTypes(r.op, r.body.type));
+  // The deviations of a sum's elements know the sum as well.
+  const within = reductions.map((r) => (r.op === 'sum' ? reductions.findIndex((o) => o.op === 'deviations' && o.body === r.body) : -1));
+  const held = reductions.filter((_, i) => within[i] < 0);
+  const stateOf = reductions.map((r, i) => held.indexOf(within[i] < 0 ? r : reductions[within[i]]));
+  const stateWords = held.flatMap((r) => wordTypes(r.op, r.body.type));
   const partials = context.partialsBase;
   if (chunks > 1) context.needs.partials = Math.max(context.needs.partials, chunks * stateWords.length * points * 4);
-  const unroll = !lanesReduced && laneGroup !== null && reductions.length * work < 24 && (cut?.kind !== 'points' || cut.block % 16 === 0) && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
+  const unroll = !lanesReduced && laneGroup !== null && held.length * work < 24 && (cut?.kind !== 'points' || cut.block % 16 === 0) && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
 
   taskFunction(context, name, ({ f, task }) => {
     const pushPointTask = (): void => { f.get(task); if (chunks > 1) f.i32(chunks).op(op.i32divU); };
@@ -117,9 +122,9 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
       states.forEach((own, copy) => {
         s.e.scope(() => {
           const axes = s.axesAt(copy * 4);
-          own.forEach((state, i) => {
-            const local = finishedLocal(f, resultType(state.reduce, reductions[i].body.type), pass.lanes);
-            finishState(f, context.math, state);
+          reductions.forEach((r, i) => {
+            const local = finishedLocal(f, resultType(r.op, r.body.type), pass.lanes);
+            if (within[i] < 0) finishState(f, context.math, own[stateOf[i]], count); else pushTotal(f, own[stateOf[i]], count);
             f.set(local);
             s.e.bind(s.results[i], local, pass.lanes);
           });
@@ -140,17 +145,33 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
     const bodiesOf = (pass: Pass): { bodies: Node[]; axes: Node[] }[] => Array.from({ length: copies(pass) }, (_, k) => { const axes = s.axesAt(k * 4); return { axes, bodies: lowerBodies(s.graph, axes) }; });
     emitPoints(s.e, plan, s.variables, pushPointTask, unroll, (pass) => bodiesOf(pass).flatMap((b) => b.bodies), (pass) => {
       const parts = bodiesOf(pass);
-      const make = (l: boolean, joined = false): State[][] => parts.map(() => reductions.map((r) => makeState(f, r.op, r.body.type, l, joined)));
+      const make = (l: boolean, joined = false): State[][] => parts.map(() => held.map((r) => makeState(f, r.op, r.body.type, l, joined)));
       const states = make(pass.lanes);
       const wide = lanesReduced ? make(true, true) : null;
       for (const own of [...states, ...(wide ?? [])]) for (const state of own) resetState(f, state);
       const roots = parts.flatMap((b) => b.bodies);
+      const begin = (i: number, local: Local): void => { if (i === 0 && chunks > 1) f.get(chunk).i32(chunkSize).op(op.i32mul).set(local); else f.i32(0).set(local); };
+      if (count > 0 && held.some((r) => r.op === 'deviations')) {
+        // Deviations are from the first element.
+        s.e.scope(() => {
+          s.reduced.forEach((variable, i) => { const local = f.local(I32); begin(i, local); s.e.bind(variable, local); });
+          parts.forEach(({ bodies }, copy) => held.forEach((r, k) => {
+            if (r.op !== 'deviations') return;
+            const body = bodies[reductions.indexOf(r)];
+            if (pass.lanes) s.e.vector(body); else s.e.scalar(body);
+            f.set(states[copy][k].words[0]);
+            if (wide !== null) f.get(states[copy][k].words[0]).simd(simd.f32splat).set(wide[copy][k].words[0]);
+          }));
+          s.reduced.forEach((variable) => s.e.unbind(variable));
+        });
+      }
       const take = (target: State[][], l: boolean): void => {
         parts.forEach(({ bodies, axes }, copy) => {
-          reductions.forEach((_, i) => {
-            const state = target[copy][i];
-            const value = f.local(l ? V128 : bodies[i].type === 'f32' ? F32 : I32);
-            if (l) s.e.vector(bodies[i]); else s.e.scalar(bodies[i]);
+          held.forEach((r, k) => {
+            const state = target[copy][k];
+            const body = bodies[reductions.indexOf(r)];
+            const value = f.local(l ? V128 : body.type === 'f32' ? F32 : I32);
+            if (l) s.e.vector(body); else s.e.scalar(body);
             f.set(value);
             const position = s.flat(axes, reduceExtents, p);
             takeElement(f, context.math, state, value, () => { if (l) s.e.vector(position); else s.e.scalar(position); });
@@ -162,13 +183,11 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
         const local = f.local(I32);
         const end = f.local(I32);
         const extent = size(inner[i]);
+        begin(i, local);
         if (i === 0 && chunks > 1) {
-          f.get(chunk).i32(chunkSize).op(op.i32mul).tee(local).i32(chunkSize).op(op.i32add).set(end);
+          f.get(local).i32(chunkSize).op(op.i32add).set(end);
           f.get(end).i32(extent).get(end).i32(extent).op(op.i32ltS).op(op.select).set(end);
-        } else {
-          f.i32(0).set(local);
-          f.i32(extent).set(end);
-        }
+        } else f.i32(extent).set(end);
         const fixed = i === 0 && chunks > 1 ? null : extent;
         const pushEnd = (): void => { if (fixed !== null) f.i32(fixed); else f.get(end); };
         if (lanesReduced && laneGroup === pointGroups.length + i) {
@@ -190,21 +209,28 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
     whenLast(context, f, pushPointTask, chunks, () => {
       const m = setUp();
       emitPoints(m.e, plan, m.variables, pushPointTask, 1, () => [], (pass) => {
-        const states = reductions.map((r) => makeState(f, r.op, r.body.type, pass.lanes));
-        for (const state of states) resetState(f, state);
+        const states = held.map((r) => makeState(f, r.op, r.body.type, pass.lanes));
         const axes = m.axesAt(0);
-        const local = f.local(I32);
+        const readWord = (state: State, k: number, i: number, chunkNode: Node, into: Local): void => {
+          const word = held.slice(0, k).reduce((n, r) => n + wordTypes(r.op, r.body.type).length, i);
+          const load = m.graph.load(isReal(state, i) ? 'f32' : 'i32', m.partialAddress(axes, chunkNode, word), null);
+          if (pass.lanes) m.e.vector(load); else m.e.scalar(load);
+          f.set(into);
+        };
+        states.forEach((state, k) => {
+          resetState(f, state);
+          if (state.reduce === 'deviations') readWord(state, k, 0, m.graph.int(0), state.words[0]);
+        });
+        const [local, taken] = [f.local(I32), f.local(F32)];
         f.i32(0).set(local);
         m.e.loop(m.chunkVariable, local, () => f.i32(chunks), 1, [], () => {
-          let word = 0;
-          states.forEach((state) => {
+          const length = f.local(I32);
+          f.i32(firstSize).get(local).i32(chunkSize).op(op.i32mul).op(op.i32sub).tee(length).i32(chunkSize).get(length).i32(chunkSize).op(op.i32ltS).op(op.select);
+          f.i32(count / firstSize).op(op.i32mul).op(op.f32convertI32).set(taken);
+          states.forEach((state, k) => {
             const from: State = { ...state, words: state.words.map((_, i) => f.local(pass.lanes ? V128 : isReal(state, i) ? F32 : I32)) };
-            state.words.forEach((_, i) => {
-              const load = m.graph.load(isReal(state, i) ? 'f32' : 'i32', m.partialAddress(axes, m.chunkVariable, word++), null);
-              if (pass.lanes) m.e.vector(load); else m.e.scalar(load);
-              f.set(from.words[i]);
-            });
-            mergeStates(f, context.math, state, from);
+            state.words.forEach((_, i) => readWord(state, k, i, m.chunkVariable, from.words[i]));
+            if (state.reduce === 'deviations') mergeShifted(f, state, from, taken); else mergeStates(f, context.math, state, from);
           });
         });
         finish(m, [states], pass);

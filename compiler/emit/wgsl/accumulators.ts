@@ -68,6 +68,31 @@ export function accumulatorRule(op: ReduceOperator, type: ScalarType): Accumulat
       result: (a) => `${a(0)} + log_f32(${a(1)})`,
       helpers: ['exp_f32', 'log_f32'],
     };
+    case 'deviations': return {
+      // Sums of x - shift and (x - shift)^2 about the first element, which keeps their difference from cancelling (Chan, Golub and LeVeque, 1983).
+      components: ['shift', 'offset', 'squares', 'taken'].map((suffix): Component => ({ suffix, type: 'f32', start: '0.0' })),
+      update: (a, value) => [
+        `if (${a(3)} == 0.0) { ${a(0)} = ${value}; }`,
+        `${a(1)} += ${value} - ${a(0)};`,
+        `${a(2)} += (${value} - ${a(0)}) * (${value} - ${a(0)});`,
+        `${a(3)} += 1.0;`,
+      ],
+      // Moved to the first part's shift; a part that has taken nothing adds nothing.
+      merge: (a, b) => [
+        `if (${a(3)} == 0.0) { ${a(0)} = ${b(0)}; }`,
+        `${a(2)} += ${b(2)} + (${b(0)} - ${a(0)}) * (2.0 * ${b(1)} + ${b(3)} * (${b(0)} - ${a(0)}));`,
+        `${a(1)} += ${b(1)} + ${b(3)} * (${b(0)} - ${a(0)});`,
+        `${a(3)} += ${b(3)};`,
+      ],
+      across: (a) => [
+        '{', `  let first = subgroupBroadcastFirst(${a(0)});`,
+        `  ${a(2)} = subgroupAdd(${a(2)} + (${a(0)} - first) * (2.0 * ${a(1)} + ${a(3)} * (${a(0)} - first)));`,
+        `  ${a(1)} = subgroupAdd(${a(1)} + ${a(3)} * (${a(0)} - first));`,
+        `  ${a(3)} = subgroupAdd(${a(3)});`, `  ${a(0)} = first;`, '}',
+      ],
+      result: (a) => `max(${a(2)} - ${a(1)} * (${a(1)} / max(${a(3)}, 1.0)), 0.0)`,
+      helpers: [],
+    };
     case 'argmax': return {
       components: [{ suffix: 'best', type, start: type === 'f32' ? lowest : 'i32(-2147483648)' }, { suffix: 'place', type: 'i32', start: '2147483647' }],
       update: (a, value, position) => [
