@@ -112,6 +112,12 @@ export function basesOf(program: Program, id: TensorId): readonly (Source | Comp
   }
 }
 
+/** Whether a tensor is a table that the plan holds. */
+export function isConstant(program: Program, id: TensorId): boolean {
+  const tensor = program.tensors[id];
+  return tensor.kind === 'source' && tensor.role === 'constant';
+}
+
 /** Adds a tensor at the end of a program. */
 export function appendTensor(program: Program, make: (id: TensorId) => Tensor): { readonly program: Program; readonly id: TensorId } {
   const id = program.tensors.length as TensorId;

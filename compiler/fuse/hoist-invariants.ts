@@ -1,19 +1,24 @@
 /**
  * Moves costly arithmetic that varies along few of a kernel's axes into a small map of its own: the inverse deviation of
  * a channel is not computed for every pixel, nor a bias correction for every weight. Equal pieces of different kernels
- * become one tensor. The small maps usually end as epilogues of the reductions they read.
+ * become one tensor. The small maps usually end as epilogues of the reductions they read. What depends on the loops only through
+ * a table that the plan holds, such as the number of the parameter that a weight belongs to, varies along the table's numbers.
  */
 import type { Program } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { index, indexVariables, operands, read, rebuild, substitute, visit } from '../tensor/scalar.js';
+import { rangeOfRuns } from '../tensor/runs.js';
 import { createInterner } from '../tensor/structure.js';
+import type { Interner } from '../tensor/structure.js';
 import type { Draft, FuseContext } from './draft.js';
-import { appendTensor, mapScalars, mergeOrigins, tensorsTouched } from './draft.js';
+import { appendTensor, isConstant, mapScalars, mergeOrigins, tensorsRead, tensorsTouched } from './draft.js';
 import { costOf } from './inline-scalar.js';
 import { loopExtents } from './inline-maps.js';
 import type { Kernel } from './kernel.js';
 import { orderKernels } from './schedule-kernels.js';
+
+type Read = Extract<Scalar, { kind: 'read' }>;
 
 /** How many times fewer points the piece must have than the loops around it. */
 const leastSaving = 16;
@@ -27,12 +32,13 @@ export function hoistInvariants(draft: Draft, context: FuseContext): Draft {
     if (kernel.kind !== 'map' && kernel.kind !== 'reduce') return kernel;
     const extents = loopExtents(kernel);
     const points = sizeOf(extents);
+    const hasTables = [...tensorsRead(kernel)].some((id) => isConstant(program, id));
     const before = { program, added: added.length, known: new Map(known) };
     const memo = new Map<Scalar, Scalar>();
     const hoist = (s: Scalar): Scalar => {
       const done = memo.get(s);
       if (done !== undefined) return done;
-      const result = hoistable(s, extents, points) ? temporaryFor(s) : hoistOperands(s);
+      const result = hoistable(s, extents, points) ? temporaryFor(s) : temporaryThroughTable(s) ?? hoistOperands(s);
       memo.set(s, result);
       return result;
     };
@@ -41,10 +47,15 @@ export function hoistInvariants(draft: Draft, context: FuseContext): Draft {
       const fresh = old.map(hoist);
       return fresh.some((o, i) => o !== old[i]) ? rebuild(s, fresh) : s;
     };
+    const temporaryThroughTable = (s: Scalar): Scalar | null => {
+      const table = hasTables ? tableOf(program, s, interner) : null;
+      return table === null || table.size * leastSaving > points ? null : temporary(table.body, [table.size], [table.entry]);
+    };
     const temporaryFor = (s: Scalar): Scalar => {
       const variables = [...indexVariables(s)].sort((a, b) => a - b);
-      const shape = variables.map((v) => extents[v]);
-      const body = substitute(s, (v) => index(variables.indexOf(v)));
+      return temporary(substitute(s, (v) => index(variables.indexOf(v))), variables.map((v) => extents[v]), variables.map(index));
+    };
+    const temporary = (body: Scalar, shape: readonly number[], at: readonly Scalar[]): Scalar => {
       const key = `${shape.join()} ${interner.id(body)}`;
       let id = known.get(key);
       if (id === undefined) {
@@ -56,7 +67,7 @@ export function hoistInvariants(draft: Draft, context: FuseContext): Draft {
         known.set(key, id);
         added.push({ kind: 'map', name: '', origins: mergeOrigins([origin]), extents: shape, stores: [{ tensor: id, value: body }] });
       }
-      return read(id, variables.map(index), 'f32');
+      return read(id, at, 'f32');
     };
     const hoisted = mapScalars(kernel, hoist);
     if (tensorsTouched(hoisted).size <= Math.max(context.maxBindings, tensorsTouched(kernel).size)) return hoisted;
@@ -79,9 +90,42 @@ function hoistable(s: Scalar, extents: readonly number[], points: number): boole
   return fit;
 }
 
+/**
+ * For a scalar that varies only with one entry of a table of whole numbers 0 .. size - 1: it over those numbers. Null where a look into a tensor
+ * would cost as much.
+ */
+function tableOf(program: Program, s: Scalar, interner: Interner): { readonly body: Scalar; readonly size: number; readonly entry: Scalar } | null {
+  if (s.type !== 'f32' || s.kind === 'read' || s.kind === 'const') return null;
+  const entries: Read[] = [];
+  let only = true;
+  const memo = new Map<Scalar, Scalar>();
+  const over = (n: Scalar): Scalar => {
+    const done = memo.get(n);
+    if (done !== undefined || !only) return done ?? n;
+    let made: Scalar;
+    if (n.kind === 'read' && isConstant(program, n.tensor)) {
+      only = entries.every((e) => interner.id(e) === interner.id(n));
+      entries.push(n);
+      made = index(0);
+    } else if (n.kind === 'index' || n.kind === 'accumulator' || n.kind === 'draw') {
+      only = false;
+      made = n;
+    } else made = rebuild(n, operands(n).map(over));
+    memo.set(n, made);
+    return made;
+  };
+  const body = over(s);
+  if (!only || entries.length === 0) return null;
+  const [entry] = entries;
+  const tensor = program.tensors[entry.tensor];
+  const { low, high } = rangeOfRuns(tensor.kind === 'source' ? tensor.runs ?? [] : []);
+  const { reads, expensive } = costOf(body);
+  return low < 0 || (reads.length < 2 && !expensive) ? null : { body, size: high + 1, entry };
+}
+
 /** `of variance`: the first tensor the piece reads names it. */
 function nameOf(program: Program, body: Scalar): string | null {
   let found: string | null = null;
-  visit(body, (n) => { if (found === null && n.kind === 'read') found = `of ${program.tensors[n.tensor].origin.name}`; });
+  visit(body, (n) => { if (found === null && n.kind === 'read') found = `of ${program.tensors[n.tensor].origin.name.replace(/^of /, '')}`; });
   return found;
 }

@@ -8,6 +8,7 @@ import { interpret } from '../tensor/interpret.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
 import { routineRank, sizeOf } from '../tensor/program.js';
+import { expandRuns } from '../tensor/runs.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { binary, boolean, cast, float, index, mul, rewrite, select, substitute } from '../tensor/scalar.js';
 import { tensorsRead } from './draft.js';
@@ -26,7 +27,7 @@ export function interpretKernels(kernels: KernelProgram, inputs: Readonly<Record
   const { program } = kernels;
   const memory = new Map<TensorId, Float64Array>();
   for (const t of program.tensors) {
-    if (t.kind === 'source') memory.set(t.id, Float64Array.from(inputs[t.name] ?? bug(`no value given for source "${t.name}"`)));
+    if (t.kind === 'source') memory.set(t.id, Float64Array.from(t.runs !== undefined ? expandRuns(t.runs) : inputs[t.name] ?? bug(`no value given for source "${t.name}"`)));
   }
   const valueOf = (id: TensorId): Float64Array => valueIn(program, memory, id);
   for (const kernel of kernels.kernels) {

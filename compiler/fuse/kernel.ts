@@ -9,7 +9,7 @@
 import type { Origin, Program, ReduceOperator, RoutineOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 
-/** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. */
+/** Writes `value` to `tensor` at the parallel indices (row-major over `extents`); one point writes one element. All values of a point are computed before any is written. */
 export interface Store {
   readonly tensor: TensorId;
   readonly value: Scalar;

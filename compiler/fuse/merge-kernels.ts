@@ -11,7 +11,7 @@ import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { rewrite } from '../tensor/scalar.js';
 import { scalarTypeOf } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { basesOf, mergeOrigins, tensorsIn, tensorsRead } from './draft.js';
+import { basesOf, isConstant, mergeOrigins, tensorsIn, tensorsRead } from './draft.js';
 import { takesEpilogues } from './kernel.js';
 import type { Kernel, MapKernel, ReduceKernel } from './kernel.js';
 import { bindingsOf, KernelGraph } from './kernel-graph.js';
@@ -114,12 +114,18 @@ function isRecomputed(program: Program, kernel: Kernel): boolean {
   return kernel.stores.some((s) => program.tensors[s.tensor].phase === 'recomputed');
 }
 
-/** Whether merging saves a pass over a tensor as large as the loops, or a launch that costs more than its work. */
+/** Whether merging saves a pass over a tensor as large as the loops, or a launch that costs more than its work, or finding the same places in a table twice. */
 function shareData(program: Program, a: Kernel, b: Kernel): boolean {
   const work = sizeOf(a.extents) * (a.kind === 'reduce' ? sizeOf(a.reduceExtents) : 1);
   if (work <= smallPoints) return true;
   const inA = tensorsRead(a);
-  return [...tensorsRead(b)].some((t) => inA.has(t) && sizeOf(program.tensors[t].shape) * 2 > work);
+  const tables = tablesOf(program, a);
+  return [...tensorsRead(b)].some((t) => inA.has(t) && sizeOf(program.tensors[t].shape) * 2 > work) || [...tablesOf(program, b)].some((t) => tables.has(t));
+}
+
+/** The tables that a plan holds and a kernel reads. */
+function tablesOf(program: Program, kernel: Kernel): ReadonlySet<TensorId> {
+  return new Set([...tensorsRead(kernel)].filter((id) => isConstant(program, id)));
 }
 
 function besides(a: ReduceKernel, b: ReduceKernel): ReduceKernel {

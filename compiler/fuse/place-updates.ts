@@ -1,7 +1,7 @@
 /**
  * Turns updates into stores. Where it is safe the kernel that computes the new value writes it over the source: the
  * value is a tensor of its own, every other kernel that reads the source can run before, and the kernel itself
- * reads it only at the element it writes. Otherwise a copy kernel at the end moves the value. A value or output that is
+ * reads it only at the element it writes (a kernel computes all it stores at a point before it writes any of it). Otherwise a copy kernel at the end moves the value. A value or output that is
  * itself (part of) an updated source is saved at the start, so that everybody sees the values from before.
  */
 import type { Program, Tensor } from '../tensor/program.js';
@@ -19,7 +19,7 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
   for (const u of draft.program.updates) last.set(u.source, u.value);
   const saved = saveOldValues(draft, last);
   let { program } = saved;
-  const kernels = [...saved.kernels];
+  const { kernels } = saved;
   const before = dependencies(program, kernels).map((s) => new Set(s));
   const renamed = new Map<TensorId, TensorId>();
   const copies: [TensorId, TensorId][] = [];
@@ -39,10 +39,8 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
       const readers = (sourceReaders.get(source) ?? []).filter((i) => i !== producer);
       const held = readers.filter((r) => !before[producer].has(r));
       for (const r of held) before[producer].add(r);
-      const sorted = sortStores(program, kernels[producer], new Map([...renamed, [value, source]]));
-      if (sorted !== null && topologicalOrder(before) !== null) {
+      if (topologicalOrder(before) !== null) {
         renamed.set(value, source);
-        kernels[producer] = sorted;
         continue;
       }
       for (const r of held) before[producer].delete(r);
@@ -79,17 +77,6 @@ export function isIdentity(s: Extract<Scalar, { kind: 'read' }>, extents: readon
     const at = s.at[i];
     return n === extents[i] && ((at.kind === 'index' && at.axis === i) || (n === 1 && at.kind === 'const' && at.value === 0));
   });
-}
-
-/** Orders the stores so that one over a source comes after those whose values read that source; null if impossible. */
-function sortStores(program: Program, kernel: Kernel, renamed: ReadonlyMap<TensorId, TensorId>): Kernel | null {
-  const reads = kernel.stores.map((s) => new Set([...tensorsIn([s.value])].flatMap((id) => basesOf(program, id).map((b) => b.id))));
-  const before = kernel.stores.map((s, i) => {
-    const source = renamed.get(s.tensor);
-    return new Set(source === undefined ? [] : kernel.stores.flatMap((_, j) => (j !== i && reads[j].has(source) ? [j] : [])));
-  });
-  const order = topologicalOrder(before);
-  return order === null ? null : { ...kernel, stores: order.map((i) => kernel.stores[i]) };
 }
 
 function renameKernel(kernel: Kernel, renamed: ReadonlyMap<TensorId, TensorId>): Kernel {

@@ -9,6 +9,7 @@ import { fail, newVariable } from './context.js';
 import { combine, evaluate } from './evaluate.js';
 import { mentions } from './free-names.js';
 import { inferRanges } from './infer-ranges.js';
+import { reduceParameters } from './reduce-parameters.js';
 import { Scope } from './scope.js';
 import { convertTensor, elementwise, materialize, needTensor, reduceAxes, reduceOver, variableTensor, varianceOver, mergeFree } from './tensor-value.js';
 import type { IndexVariable, TensorValue, Value } from './value.js';
@@ -73,6 +74,8 @@ export function bindIndices(
 function overAxes(c: Context, e: Along, name: string, v: TensorValue): Value {
   const positions = e.binders.flatMap((b) => axisPositions(c, b, v));
   if (name === 'standardize') return standardize(c, e.span, v, positions);
+  const each = reduceParameters(c, e.span, name, v, positions);
+  if (each !== null) return each;
   if (name === 'var') {
     const variables = positions.map((p) => newVariable(c, v.axes[p].label ?? 'axis', v.axes[p], false));
     return varianceOver(c, e.span, name, partly(v, positions, variables), variables);

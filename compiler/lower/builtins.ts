@@ -3,11 +3,13 @@ import type { Span } from '../../grammar/span.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
 import { atLeastOne } from './arguments.js';
 import type { Supplied } from './arguments.js';
+import type { ReduceOperator } from '../tensor/program.js';
 import { binary, float, unary } from '../tensor/scalar.js';
 import type { UnaryOperator } from '../tensor/scalar.js';
 import type { Context } from './context.js';
 import { fail } from './context.js';
 import { combine, needInteger } from './evaluate.js';
+import { reduceParameters } from './reduce-parameters.js';
 import { argsort, cholesky, solveTriangular } from './routines.js';
 import { concatenate, convertTensor, elementwise, layViews, needTensor, reduceAxes, reshape, ensureMaterialized } from './tensor-value.js';
 import type { TensorValue, Value } from './value.js';
@@ -77,9 +79,15 @@ export function applyBuiltin(c: Context, name: string, args: readonly Supplied[]
     case 'transpose': return transpose(c, span, x);
     case 'var': return fail(c, 'SSL4001', span, { feature: '`var` without an axis', help: 'write `var[b](x[b])` or `var[B](x)`' });
     case 'sum': case 'mean': case 'prod': case 'logsumexp': case 'any': case 'all': case 'argmax':
-      return reduceAxes(c, span, name, name, x, x.axes.map((_, k) => k));
+      return reduceWhole(c, span, name, x);
     default: return fail(c, 'SSL4001', span, { feature: `the function \`${name}\``, help: null });
   }
+}
+
+/** Over all axes. */
+function reduceWhole(c: Context, span: Span, name: ReduceOperator | 'mean', x: TensorValue): TensorValue {
+  const all = x.axes.map((_, k) => k);
+  return reduceParameters(c, span, name, x, all) ?? reduceAxes(c, span, name, name, x, all);
 }
 
 function elementwiseBuiltin(c: Context, name: string, known: { op: UnaryOperator; fold: (x: number) => number }, args: readonly Supplied[], span: Span): Value {
@@ -96,7 +104,7 @@ function elementwiseBuiltin(c: Context, name: string, known: { op: UnaryOperator
 function twoArguments(c: Context, name: 'min' | 'max' | 'atan2', args: readonly Supplied[], span: Span): Value {
   if (args.length === 1 && name !== 'atan2') {
     const x = needTensor(c, args[0].span, args[0].value);
-    return reduceAxes(c, span, name, name, x, x.axes.map((_, k) => k));
+    return reduceWhole(c, span, name, x);
   }
   if (args.length !== 2) return fail(c, 'SSL2002', span, { callee: name, expected: '2 arguments', found: args.length });
   const [a, b] = [args[0].value, args[1].value];

@@ -15,6 +15,7 @@ import type { Context, Frame } from './context.js';
 import { fail, newVariable } from './context.js';
 import { evaluate, needInteger } from './evaluate.js';
 import { gradientCall } from './gradient.js';
+import { isValueOfEach } from './reduce-parameters.js';
 import { Scope } from './scope.js';
 import { evaluateBlock } from './statements.js';
 import { asTensor, close, convertTensor, isCheap, materialize, mergeFree, open } from './tensor-value.js';
@@ -317,6 +318,7 @@ function checkResult(c: Context, f: Frame, d: FunctionDeclaration, v: TensorValu
   }
   const declared = declaredSizes(c, f, d.result);
   if (d.result === null || declared === null || d.result.kind !== 'tensorType') return v;
+  if (declared.length === 0 && isValueOfEach(c, v)) return v;
   const span = d.body.result?.span ?? d.span;
   if (declared.length !== v.axes.length || declared.some((n, k) => n !== null && n !== v.axes[k].size)) {
     return fail(c, 'SSL2003', span, { name: `the result of ${d.name.text}`, expected: `[${declared.map((n) => n ?? '_').join(', ')}]`, found: showShape(v.axes) });

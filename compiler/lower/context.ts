@@ -38,6 +38,12 @@ export interface Store {
   target(info: TargetInfo): void;
 }
 
+/** Parameters side by side along one axis, each at a multiple of 64. */
+export interface SharedAxis {
+  readonly size: number;
+  readonly parameters: readonly { readonly offset: number; readonly shape: readonly number[] }[];
+}
+
 export interface Context {
   readonly builder: ProgramBuilder;
   readonly training: boolean;
@@ -68,6 +74,8 @@ export interface Context {
    * `from` is the first tensor the application made.
    */
   readonly onApplication?: (net: NetValue, value: Value, inputs: readonly Value[], from: TensorId) => Value;
+  /** Set where an optimizer runs on all parameters at once: `*S` is then this axis, and a reduction over it gives a value for each of them. */
+  readonly parametersAlong?: SharedAxis;
   /** Stands in for latent variables, for the same analyses: nothing is inferred then. */
   readonly replaceLatent?: (name: string, element: 'f32' | 'i32', axes: readonly Axis[], over: readonly IndexVariable[]) => TensorValue;
 }

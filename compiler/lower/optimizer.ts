@@ -1,13 +1,14 @@
 /**
- * Applies an optimizer written in `.ssl`. Its body sees one parameter `w` and its gradient `g`. A body without reductions means
- * the same on the flat arena of all parameters, so it is run there once, with what differs between groups of parameters chosen
- * by the index; otherwise it is run for every parameter.
+ * Applies an optimizer written in `.ssl`. Its body sees one parameter `w` and its gradient `g`. A body that works element by
+ * element means the same on the flat arena of all parameters, so it is run there once, with what differs between groups of parameters
+ * chosen by the index; reductions over the whole parameter give a value for each (`reduce-parameters.ts`). A body that looks at
+ * a parameter otherwise is run for every one.
  */
 import type { Expression, FunctionDeclaration } from '../../grammar/ast.js';
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { Span } from '../../grammar/span.js';
-import { binary, float, index, int, select } from '../tensor/scalar.js';
-import type { TensorId } from '../tensor/scalar.js';
+import { binary, float, int, select } from '../tensor/scalar.js';
+import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { reductions } from './along.js';
 import { checkSetting, supplySettings } from './arguments.js';
 import { callFunction } from './call.js';
@@ -18,6 +19,7 @@ import { forEachChild, statementExpressions } from './free-names.js';
 import { rootFrame } from './model.js';
 import { groupName, groupsOf, isOfKind } from './parameter-groups.js';
 import type { GroupItem, ParameterGroup } from './parameter-groups.js';
+import { parameterAt, pieceReductions } from './reduce-parameters.js';
 import type { Scope } from './scope.js';
 import { nodeOf } from './store.js';
 import type { Layout, PlacedParameter, Segment } from './store.js';
@@ -145,14 +147,15 @@ export function applyOptimizer(c: Context, root: Scope, optimizer: Optimizer, la
     const weight = mask.kind === 'number' && mask.value > 0 ? null : asTensor(mask);
     const trains = weight === null ? null : elementwise(c, span, [convertTensor(weight, 'f32')], 'bool', ([t]) => binary('gt', t, float(0)));
     const store = trains === null ? c.store : freezing(c, c.store, trains);
-    const v = callFunction({ ...c, store }, frame, { ...fn, settings }, [{ name: null, value: w, span }, { name: null, value: g, span }], span, { path, site: path, target: null });
+    const v = callFunction({ ...c, store, ...(path === flatPath ? { parametersAlong: layout } : {}) }, frame, { ...fn, settings }, [{ name: null, value: w, span }, { name: null, value: g, span }], span, { path, site: path, target: null });
     if (v.kind !== 'tensor') return fail(c, 'SSL2001', span, { expected: 'the new parameter', found: describe(v) });
     return nodeOf(ensureWhole(c, trains === null ? v : elementwise(c, span, [trains, v, w], 'f32', ([t, x, y]) => select(t, x, y)), 'parameters', span));
   };
   try {
-    if (!anyExpression(fn.declaration, fn.scope, new Set(), reducing)) {
+    if (worksOnAll(fn)) {
       const { w, g } = operands.flat();
-      return run(w, g, (value) => bySegment(layout, value), 'optimizer');
+      const reducesSome = anyExpression(fn.declaration, fn.scope, new Set(), reduces);
+      return run(w, g, (value) => bySegment(layout, value, reducesSome ? (i) => parameterAt(c.builder, layout, i) : null), flatPath);
     }
     const parts = layout.parameters.map((p, k) => {
       const { w, g } = operands.part(p, k);
@@ -165,11 +168,18 @@ export function applyOptimizer(c: Context, root: Scope, optimizer: Optimizer, la
   }
 }
 
+/** Path of the states of all parameters together. */
+const flatPath = 'optimizer';
+
 const groupOf = (groups: readonly ParameterGroup[], s: Segment): ParameterGroup | null => (s.group === null ? null : groups[s.group]);
 
-/** A value for every element of the arena: one for all, or chosen by where the element lies. */
-function bySegment(layout: Layout, of: (segment: Segment) => Value): Value {
+/**
+ * A value for every element of the arena: one for all, or chosen by where the element lies. Beside values for each parameter it is chosen
+ * by the parameter (`parameterOf`): what is computed from them is then the same for all of its elements, too.
+ */
+function bySegment(layout: Layout, of: (segment: Segment) => Value, parameterOf: ((element: Scalar) => Scalar) | null): Value {
   const pieces: { to: number; value: Value }[] = [];
+  const starts = layout.parameters.map((p) => p.offset);
   for (const s of layout.segments) {
     const value = of(s);
     const last = pieces[pieces.length - 1];
@@ -184,7 +194,11 @@ function bySegment(layout: Layout, of: (segment: Segment) => Value): Value {
   });
   return {
     kind: 'tensor', element: 'f32', axes: [axisOf(layout.size)], free: new Map(),
-    at: (i) => tensors.slice(0, -1).reduceRight((rest, t, k) => select(binary('lt', i[0] ?? index(0), int(pieces[k].to)), t.at([]), rest), tensors[tensors.length - 1].at([])),
+    at: ([element]) => {
+      const place = parameterOf === null ? element : parameterOf(element);
+      const end = (k: number): number => (parameterOf === null ? pieces[k].to : starts.filter((o) => o < pieces[k].to).length);
+      return tensors.slice(0, -1).reduceRight((rest, t, k) => select(binary('lt', place, int(end(k))), t.at([]), rest), tensors[tensors.length - 1].at([]));
+    },
   };
 }
 
@@ -224,9 +238,22 @@ function freezing(c: Context, store: Store, trains: TensorValue): Store {
 /** Does the optimizer, or a function it names, mention this name? */
 const mentionsAnywhere = (fn: FunctionValue, name: string): boolean => anyExpression(fn.declaration, fn.scope, new Set(), (e) => e.kind === 'name' && e.name === name);
 
-function reducing(e: Expression, scope: Scope): boolean {
-  if (e.kind === 'along') return true;
-  return e.kind === 'name' && scope.get(e.name)?.kind === 'builtin' && reductions.has(e.name) && e.name !== 'max' && e.name !== 'min';
+/** Whether the body can be run once for all parameters: what it reduces it reduces whole, and then has no state of another shape. */
+function worksOnAll(fn: FunctionValue): boolean {
+  const has = (test: (e: Expression, scope: Scope) => boolean): boolean => anyExpression(fn.declaration, fn.scope, new Set(), test);
+  const whole = fn.declaration.body.statements.every((s) => s.kind !== 'own' || (s.type.kind === 'tensorType' && s.type.dimensions.every((d) => d.kind === 'rest') && s.type.dimensions.length > 0));
+  return !has((e, scope) => reducesPart(e, scope) || (!whole && reduces(e, scope)));
+}
+
+function reduces(e: Expression, scope: Scope): boolean {
+  return e.kind === 'along' || (e.kind === 'name' && scope.get(e.name)?.kind === 'builtin' && reductions.has(e.name) && e.name !== 'max' && e.name !== 'min');
+}
+
+/** A reduction that looks at some axes, or whose value does not follow from those of pieces. */
+function reducesPart(e: Expression, scope: Scope): boolean {
+  if (!reduces(e, scope)) return false;
+  if (e.kind === 'along') return !pieceReductions.has(e.name.text) || e.where !== null || e.binders.some((b) => !b.rest);
+  return e.kind === 'name' && !pieceReductions.has(e.name);
 }
 
 /** Does `test` hold for an expression of the body, or of a function it names? */

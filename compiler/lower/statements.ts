@@ -94,7 +94,7 @@ export function shapeOf(c: Context, f: Frame, type: TypeExpression): Axis[] {
     if (d.kind === 'rest') {
       const bound = f.scope.get(`*${d.name.text}`);
       if (bound?.kind !== 'list') return fail(c, 'SSL1001', d.span, { name: `*${d.name.text}`, suggestion: null });
-      return bound.items.map((n) => axisOf(n.kind === 'number' ? n.value : 0));
+      return bound.items.map((n) => ({ ...axisOf(n.kind === 'number' ? n.value : 0), group: d.name.text }));
     }
     const size = needInteger(c, d.size.span, evaluate(c, { ...f, indexing: true }, d.size));
     if (size < 1) return fail(c, 'SSL2001', d.span, { expected: 'a size of at least 1', found: `${size}` });

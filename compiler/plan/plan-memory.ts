@@ -5,13 +5,12 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { KernelProgram } from '../fuse/kernel.js';
-import type { Source } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Allocations } from './lifetimes.js';
 import { findAllocations, tensorBytes } from './lifetimes.js';
 import type { PackedBlock } from './pack-intervals.js';
 import { createBlock, liveBound, packIntervals, roundUp } from './pack-intervals.js';
-import type { Arena, Slot } from './plan.js';
+import type { Arena, Slot, SourceSlot } from './plan.js';
 
 export interface MemoryOptions {
   /** Every slot starts at a multiple of this many bytes (a window starts where its offset says). */
@@ -32,7 +31,7 @@ export interface MemoryPlan {
   readonly arenas: readonly Arena[];
   /** In the order of the entries given. */
   readonly entries: readonly EntryMemory[];
-  readonly sources: Readonly<Record<string, Slot & { readonly role: Source['role'] }>>;
+  readonly sources: Readonly<Record<string, SourceSlot>>;
 }
 
 interface Block {
@@ -45,7 +44,7 @@ type Place = { readonly arena: number; readonly offset: number };
 export function planMemory(entries: readonly KernelProgram[], options: MemoryOptions): MemoryPlan {
   const arenas: Block[] = [];
   const found = entries.map(findAllocations);
-  const sources = new Map<string, Slot & { readonly role: Source['role'] }>();
+  const sources = new Map<string, SourceSlot>();
   const owners = entries.map(() => new Map<TensorId, Place>());
   entries.forEach((entry, e) => {
     for (const id of found[e].persistent) {
@@ -61,7 +60,7 @@ export function planMemory(entries: readonly KernelProgram[], options: MemoryOpt
       const bytes = tensorBytes(entry.program, id);
       const place = append(arenas, bytes, options);
       owners[e].set(id, place);
-      if (tensor.kind === 'source') sources.set(tensor.name, { ...place, bytes, element: tensor.element, shape: tensor.shape, role: tensor.role });
+      if (tensor.kind === 'source') sources.set(tensor.name, { ...place, bytes, element: tensor.element, shape: tensor.shape, role: tensor.role, ...(tensor.runs === undefined ? {} : { runs: tensor.runs }) });
     }
   });
   const firstTransient = arenas.length;

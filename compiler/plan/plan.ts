@@ -4,6 +4,7 @@
  */
 import type { ElementType } from '../tensor/scalar.js';
 import type { Source } from '../tensor/program.js';
+import type { Run } from '../tensor/runs.js';
 
 /** A range of an arena holding one tensor, row-major; offsets are multiples of 256 bytes. */
 export interface Slot {
@@ -12,6 +13,12 @@ export interface Slot {
   readonly bytes: number;
   readonly element: ElementType;
   readonly shape: readonly number[];
+}
+
+/** A source in memory, with the elements of a constant. */
+export interface SourceSlot extends Slot {
+  readonly role: Source['role'];
+  readonly runs?: readonly Run[];
 }
 
 /** One block of device memory, zero when allocated. Persistent arenas keep their content between runs. */
@@ -76,7 +83,7 @@ export interface Plan {
   readonly version: 1;
   readonly arenas: readonly Arena[];
   /** Memory that outlives a run, by the name of its source: shared by all entries. */
-  readonly sources: Readonly<Record<string, Slot & { readonly role: Source['role'] }>>;
+  readonly sources: Readonly<Record<string, SourceSlot>>;
   readonly entries: Readonly<Record<string, Entry>>;
   readonly code: Code;
 }

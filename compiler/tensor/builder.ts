@@ -1,4 +1,5 @@
 /** Grows a tensor program. The only mutable thing in the middle of the compiler; `build` freezes it. */
+import type { Run } from './runs.js';
 import type { Comprehension, Origin, Program, RoutineOperator, Source, Tensor } from './program.js';
 import { sizeOf } from './program.js';
 import type { ElementType, Scalar, TensorId } from './scalar.js';
@@ -25,6 +26,15 @@ export class ProgramBuilder {
   source(name: string, role: Source['role'], element: ElementType, shape: readonly number[], origin: Origin): TensorId {
     const id = this.nextId;
     this.tensors.push({ kind: 'source', id, name, role, element, shape, origin });
+    return id;
+  }
+
+  /** An i32 table that is the same in every run, made when it is first asked for: of one name there is one. */
+  constant(name: string, shape: readonly number[], runs: readonly Run[], origin: Origin): TensorId {
+    const known = this.tensors.find((t) => t.kind === 'source' && t.name === name);
+    if (known !== undefined) return known.id;
+    const id = this.nextId;
+    this.tensors.push({ kind: 'source', id, name, role: 'constant', element: 'i32', shape, runs, origin });
     return id;
   }
 

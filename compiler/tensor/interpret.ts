@@ -9,6 +9,7 @@ import { evaluateRoutine } from './interpret-routine.js';
 import { compileScalar } from './interpret-scalar.js';
 import type { Comprehension, Program, Tensor } from './program.js';
 import { neutralOf, sizeOf } from './program.js';
+import { expandRuns } from './runs.js';
 import type { TensorId } from './scalar.js';
 
 /** Numbers as a caller has them: a typed array or a plain one, row-major. */
@@ -49,6 +50,7 @@ function evaluate(tensor: Tensor, program: Program, inputs: Readonly<Record<stri
   const size = sizeOf(tensor.shape);
   switch (tensor.kind) {
     case 'source': {
+      if (tensor.runs !== undefined) return Float64Array.from(expandRuns(tensor.runs));
       if (!Object.hasOwn(inputs, tensor.name)) return bug(`no value given for source "${tensor.name}"`);
       const given = inputs[tensor.name];
       if (given.length !== size) return bug(`source "${tensor.name}" has ${size} elements, ${given.length} given`);

@@ -3,6 +3,7 @@
  * the order they can be computed; a tensor only reads tensors before it.
  */
 import type { Span } from '../../grammar/span.js';
+import type { Run } from './runs.js';
 import type { ElementType, Scalar, TensorId } from './scalar.js';
 
 /** Where a tensor comes from: for error messages, kernel comments and reports. */
@@ -31,12 +32,15 @@ interface TensorBase {
  * programs of one plan share it and by which the host finds it. The roles say who may write it and what goes
  * into a checkpoint: `parameters` (flat arena of trainable weights), `state` (running statistics, optimizer
  * moments, queues, targets), `data` (a data set on the device), `batch` (written by the host before each step:
- * example numbers, streamed inputs), `clock` (seed and step, i32 scalars).
+ * example numbers, streamed inputs), `clock` (seed and step, i32 scalars), `constant` (an i32 table that the plan itself
+ * holds, the same in every run).
  */
 export interface Source extends TensorBase {
   readonly kind: 'source';
   readonly name: string;
-  readonly role: 'parameters' | 'state' | 'data' | 'batch' | 'clock';
+  readonly role: 'parameters' | 'state' | 'data' | 'batch' | 'clock' | 'constant';
+  /** The elements of a constant, run after run; absent elsewhere. */
+  readonly runs?: readonly Run[];
 }
 
 export type ReduceOperator = 'sum' | 'max' | 'min' | 'prod' | 'any' | 'all' | 'logsumexp' | 'argmax' | 'deviations';

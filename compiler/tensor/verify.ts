@@ -8,6 +8,7 @@ import { printScalar, printTensor } from './print.js';
 import type { Comprehension, Program, Routine, Tensor } from './program.js';
 import { sizeOf } from './program.js';
 import { rangeOf } from './ranges.js';
+import { lengthOfRuns } from './runs.js';
 import type { ElementType, Scalar, ScalarType } from './scalar.js';
 import { scalarTypeOf, visit } from './scalar.js';
 
@@ -22,6 +23,8 @@ export function verify(program: Program): void {
       case 'source':
         if (names.has(tensor.name)) fail(`repeats the source name "${tensor.name}"`);
         names.add(tensor.name);
+        if ((tensor.role === 'constant') !== (tensor.runs !== undefined)) fail('has the elements of a constant and is none, or the other way round');
+        if (tensor.runs !== undefined && (tensor.element !== 'i32' || lengthOfRuns(tensor.runs) !== sizeOf(tensor.shape))) fail(`has ${lengthOfRuns(tensor.runs)} whole numbers for its elements`);
         break;
       case 'window': {
         const of = before(program, tensor, tensor.of);

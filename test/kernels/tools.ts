@@ -32,7 +32,7 @@ export function numbers(program: Program, seed = 1): Record<string, HostArray> {
   };
   const inputs: Record<string, HostArray> = {};
   for (const t of program.tensors) {
-    if (t.kind !== 'source') continue;
+    if (t.kind !== 'source' || t.role === 'constant') continue;
     const n = sizeOf(t.shape);
     const draw = (f: () => number): number[] => Array.from({ length: n }, f);
     inputs[t.name] = t.element === 'f32' ? Float32Array.from(draw(() => Math.fround(next() * 2 - 1)))

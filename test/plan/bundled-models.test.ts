@@ -52,12 +52,12 @@ it.each(['byol', 'moco_v2'])('the update of %s under every optimizer', (name) =>
   const under = (optimizer: string, settings = ''): KernelProgram => step('model.ssl', {
     'model.ssl': text.replace(/use std.optimizers \{ adamw \}/, `use std.optimizers { ${optimizer} }`).replace(/optimizer adamw\(.*\)/, `optimizer ${optimizer}(rate: 0.1${settings})`),
   });
-  const [sgd, adamw] = [under('sgd', ', skip: [bias, norm]'), under('adamw')];
-  for (const kernels of [sgd, adamw]) {
+  const [sgd, adamw, lars, lamb] = [under('sgd', ', skip: [bias, norm], decay: 1e-4'), under('adamw'), under('lars'), under('lamb')];
+  for (const kernels of [sgd, adamw, lars, lamb]) {
     const update = writers(kernels, 'parameters');
     expect(update).toHaveLength(1);
     expectTargetsWithin(kernels, update);
   }
-  // Norms are taken where gradients are made, as many in a launch as there are: beyond the moments' pass, one launch for the last of them and one to update.
-  for (const kernels of [under('lars'), under('lamb')]) expect(kernels.launches.length).toBeLessThanOrEqual(adamw.launches.length + 2);
+  // Norms of all parameters take two kernels, of which the first shares its launch with the length of the gradient.
+  for (const kernels of [lars, lamb]) expect(kernels.launches.length).toBeLessThanOrEqual(adamw.launches.length + 2);
 });

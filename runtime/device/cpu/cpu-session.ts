@@ -3,6 +3,7 @@
  * a run blocks until it is done; between runs the workers sleep.
  */
 import { Worker } from 'node:worker_threads';
+import { constantsOf } from '../../../compiler/plan/constants.js';
 import type { Code, Plan, Slot } from '../../../compiler/plan/plan.js';
 import type { HostArray, Session } from '../device.js';
 import { bug } from '../../../grammar/diagnostics/report.js';
@@ -54,6 +55,7 @@ export async function loadCpuSession(plan: Plan, code: WasmCode, threads: number
     return plan.sources[name];
   };
   const copyOf = (slot: Slot): HostArray => view(slot).slice();
+  for (const { name, values } of constantsOf(plan)) view(plan.sources[name]).set(values);
 
   return {
     plan,

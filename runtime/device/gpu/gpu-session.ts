@@ -3,6 +3,7 @@
  * the entry's small outputs to where the host can read them: reports need no submit of their own, and the copy's arrival says
  * that the run is done. At most a few runs are under way at a time.
  */
+import { constantsOf } from '../../../compiler/plan/constants.js';
 import type { Entry, Plan, Slot } from '../../../compiler/plan/plan.js';
 import type { HostArray, Session } from '../device.js';
 import { DeviceError } from '../device.js';
@@ -95,7 +96,7 @@ export async function openGpuSession(device: GPUDevice, failure: GpuFailure, pla
   };
   const readSlot = async (slot: Slot): Promise<HostArray> => fromBytes(slot.element, await readRange(slot.arena, slot.offset, slot.bytes));
 
-  return {
+  const session: GpuSession = {
     plan,
     write(source: string, data: HostArray, offset = 0): void {
       check();
@@ -157,6 +158,8 @@ export async function openGpuSession(device: GPUDevice, failure: GpuFailure, pla
       closed();
     },
   };
+  for (const { name, values } of constantsOf(plan)) session.write(name, values);
+  return session;
 }
 
 /** Destroyed buffers give their memory back at the next submit. */
