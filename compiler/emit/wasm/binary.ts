@@ -129,6 +129,14 @@ export class FunctionBuilder {
   }
   /** Atomic i32 add; gives the value before. */
   atomicAdd(): this { this.bytes.push(0xfe, 0x1e, 2, 0); return this; }
+  atomicLoad(): this { this.bytes.push(0xfe, 0x10, 2, 0); return this; }
+  /** [address, seen]: sleeps while the i32 there is `seen`, at most about `nanoseconds`; nobody need wake it. */
+  atomicWait(nanoseconds: number): this {
+    this.bytes.push(0x42);
+    putSigned(this.bytes, nanoseconds);
+    this.bytes.push(0xfe, 0x01, 2, 0, 0x1a);
+    return this;
+  }
   atomicStore(): this { this.bytes.push(0xfe, 0x17, 2, 0); return this; }
   call(index: number): this { this.bytes.push(0x10); putUnsigned(this.bytes, index); return this; }
 

@@ -11,11 +11,19 @@ export interface Context {
   readonly memory: Memory;
   /** Fused multiply-add may be used where the machine has it. */
   readonly relaxed: boolean;
+  /** Stencils may be computed by minimal filtering. */
+  readonly filters: boolean;
   /** Shared memory behind the arenas: `counterBytes` of counters, which are zero between launches, and partial results. */
   readonly countersBase: number;
   readonly partialsBase: number;
   /** Bytes each worker needs for itself, and shared bytes for partial results: the most any kernel asks for. */
   readonly needs: { scratch: number; partials: number };
+}
+
+/** A kernel that runs behind a product, task by task: the rows' axes that tasks do not mix, and how to emit it for so many rows a task. */
+export interface Behind {
+  readonly lead: readonly number[];
+  readonly emit: (rowsOfTask: number) => string;
 }
 
 /** Bytes of counters a kernel may use. */
@@ -71,4 +79,22 @@ export function whenLast(context: Context, f: FunctionBuilder, pushIndex: () => 
     f.get(address).i32(0).atomicStore();
     body();
   });
+}
+
+/** Counts one of the parties that others wait for. */
+export function arrive(context: Context, f: FunctionBuilder, counter: number): void {
+  f.i32(context.countersBase + 4 * counter).i32(1).atomicAdd().op(op.drop);
+}
+
+/**
+ * Waits until `parties` have arrived, and sees all that they wrote. Tasks are taken in order, so a task may wait for tasks of lower
+ * numbers that wait for nothing: some thread is at them. Whoever knows that nobody waits any more sets the counter back.
+ */
+export function awaitAll(context: Context, f: FunctionBuilder, counter: number, parties: number): void {
+  const address = context.countersBase + 4 * counter;
+  const seen = f.local(I32);
+  f.block(() => f.loop(() => {
+    f.i32(address).atomicLoad().tee(seen).i32(parties).op(op.i32eq).brIf(1);
+    f.i32(address).get(seen).atomicWait(20_000).br(0);
+  }));
 }

@@ -6,28 +6,30 @@
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { bytesOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
+import { addParts } from './add-parts.js';
 import type { Local } from './binary.js';
-import { I32, op, simd } from './binary.js';
-import type { Context } from './context.js';
-import { callTask, taskFunction, whenLast } from './context.js';
+import { I32, op } from './binary.js';
+import type { Behind, Context } from './context.js';
+import { callTask, taskFunction } from './context.js';
 import { contractBlocks, depthBlock } from './contract-blocks.js';
+import { emitEpilogue } from './emit-epilogue.js';
+import { emitFilterGradient } from './emit-filter-gradient.js';
+import { emitFilter } from './emit-filter.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
-import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
+import { lowerScalar } from './lower-scalar.js';
+import { findFilter } from './minimal-filter.js';
 import { decodeGroup, product, reachable } from './nest.js';
 import type { PackTables } from './panels.js';
 import { emitPanelProduct, pack, tableBytes } from './panels.js';
 import { Strides } from './strides.js';
 
-/** A kernel that runs behind a product, task by task: the rows' axes that tasks do not mix, and how to emit it for so many rows a task. */
-export interface Behind {
-  readonly lead: readonly number[];
-  readonly emit: (rowsOfTask: number) => string;
-}
-
 export function emitContract(context: Context, name: string, kernel: ContractKernel, behind: Behind | null = null): number {
-  const { stores, extents, reduceExtents } = kernel;
+  const filter = context.filters ? findFilter(kernel) : null;
+  if (filter?.stencil.kind === 'filter') return emitFilter(context, name, kernel, filter, behind);
+  if (filter !== null && behind === null) return emitFilterGradient(context, name, kernel, filter);
+  const { extents, reduceExtents } = kernel;
   const {
     batch, rows, columns, left, right, tile, rowBlock, columnBlock, rowBlocks, columnBlocks, blocks, splits, partBlocks, depth, resident, leftStride, leftBytes, rightBytes, resultBytes,
   } = contractBlocks(kernel, behind === null ? null : behind.lead);
@@ -40,7 +42,6 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
   const resultStride = columnBlock * 4;
   const tablesAt = leftBytes + rightBytes + resultBytes;
   context.needs.scratch = Math.max(context.needs.scratch, tablesAt + tableBytes(depth) + 1024);
-  const partials = context.partialsBase;
   if (splits > 1) context.needs.partials = Math.max(context.needs.partials, blocks * splits * resultBytes);
 
   const graph = new Graph();
@@ -128,45 +129,12 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     const epilogue = (): void => e.scope(() => {
       const r = variable(M);
       const c = variable(N);
-      const sum = graph.load('f32', graph.linear([[scratchNode, 1], [r, resultStride], [r0, -resultStride], [c, 4], [c0, -4]], leftBytes + rightBytes), null);
-      const axes = environment(r, c, zero);
-      const memo = new Map();
-      const items = stores.map((s) => ({
-        address: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, extents.length)),
-        value: lowerScalar(graph, context.memory, { axes, accumulators: [sum] }, s.value, memo),
-        element: slotOf(context.memory, s.tensor).element,
-      }));
-      const roots = items.flatMap((s) => [s.value, s.address]);
-      const [lr, lc] = [f.local(I32), f.local(I32)];
-      f.get(lr0).set(lr);
-      e.loop(r, lr, () => f.get(r1), 1, roots, () => {
-        f.get(lc0).set(lc);
-        e.vectorLoop(c, lc, null, () => f.get(c1), roots, () => e.store(items));
-      });
+      emitEpilogue(e, context, kernel, { variable: r, begin: lr0, end: r1 }, { variable: c, begin: lc0, end: c1 }, environment(r, c, zero),
+        graph.linear([[scratchNode, 1], [r, resultStride], [r0, -resultStride], [c, 4], [c0, -4]], leftBytes + rightBytes));
     });
-    if (splits === 1) {
-      epilogue();
-      if (follower !== null) callTask(context, f, follower, task);
-      return;
-    }
-    // partials: [block][part][rows][columns]
-    const [from, to, n] = [f.local(I32), f.local(I32), f.local(I32)];
-    const copy = (body: () => void): void => { f.i32(0).set(n); f.count(n, () => f.get(rows_).i32(resultStride).op(op.i32mul), 16, body); };
-    f.get(block).i32(splits).op(op.i32mul).get(part).op(op.i32add).i32(resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(to);
-    copy(() => f.get(to).get(n).op(op.i32add).get(resultAt).get(n).op(op.i32add).loadV().storeV());
-    whenLast(context, f, () => f.get(block), splits, () => {
-      f.get(block).i32(splits * resultBytes).op(op.i32mul).i32(partials).op(op.i32add).set(from);
-      copy(() => {
-        f.get(resultAt).get(n).op(op.i32add);
-        for (let s = 0; s < splits; s++) {
-          f.get(from).get(n).op(op.i32add);
-          f.loadV(simd.load, s * resultBytes);
-          if (s > 0) f.simd(simd.f32add);
-        }
-        f.storeV();
-      });
-      epilogue();
-    });
+    const bytes = (): void => { f.get(rows_).i32(resultStride).op(op.i32mul); };
+    addParts(context, f, { block, part, parts: splits, bytes: resultBytes, pushBytes: bytes, result: resultAt }, epilogue);
+    if (follower !== null) callTask(context, f, follower, task);
   }, ({ f }) => {
     keep = f.local(I32);
     f.i32(-1).set(keep);

@@ -69,7 +69,7 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
       const key = `${partials} ${chain?.cut ?? ''} ${members.map((m, i) => `${launch.indexOf(m.kernel)} ${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
       const code = shared.get(key) ?? emitShared(chain, members.map((member, i) => ({ member, kernel: own[i], countersBase: countersBase + launch.indexOf(member.kernel) * counterBytes })), tensors, shared.size, {
-        module, math, placements, relaxed: options.relaxedSimd, partialsBase: partials,
+        module, math, placements, relaxed: options.relaxedSimd, filters: !options.disabled.includes('filters'), partialsBase: partials,
       });
       shared.set(key, code);
       const name = `${kernels.name}.${own[0].name}`;

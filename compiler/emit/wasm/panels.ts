@@ -125,8 +125,9 @@ export interface PackLoop {
 
 export interface PanelProduct {
   readonly tile: Tile;
-  /** Bytes between rows of the left operand and of the result. */
+  /** Bytes between rows of the left operand and of the result, and between elements of a left row (4 where it is not said). */
   readonly leftStride: number;
+  readonly leftStep?: number;
   readonly resultStride: number;
   /** Most elements of the summed axis in a panel: panels lie `depth * columns * 4` bytes apart. */
   readonly depth: number;
@@ -181,7 +182,7 @@ export function emitPanelProduct(f: FunctionBuilder, p: PanelProduct): void {
         f.get(b).get(end).op(op.i32eq).brIf(0);
         f.loop(() => {
           step();
-          f.get(a).i32(4).op(op.i32add).set(a);
+          f.get(a).i32(p.leftStep ?? 4).op(op.i32add).set(a);
           f.get(b).i32(columns * 4).op(op.i32add).tee(b).get(end).op(op.i32ne).brIf(0);
         });
       });
