@@ -76,6 +76,20 @@ export interface TrainingSpec {
   readonly every: readonly { readonly period: Period; readonly actions: readonly { readonly name: string; readonly arguments: Readonly<Record<string, number | string | boolean>> }[] }[];
 }
 
+/** A product of small matrices by a subgroup: rows x depth times depth x columns, multiplied as `element`, summed in f32. */
+export interface MatrixUnit {
+  readonly element: 'f16' | 'f32';
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+
+/** `lanes`: of the largest subgroup. */
+export interface MatrixUnits {
+  readonly lanes: number;
+  readonly shapes: readonly MatrixUnit[];
+}
+
 /** Limits a plan must respect, from the device. */
 export interface TargetOptions {
   readonly target: 'wasm' | 'wgsl';
@@ -88,6 +102,8 @@ export interface TargetOptions {
   readonly subgroups: boolean;
   /** Lanes of every subgroup, where the adapter has but one size. */
   readonly subgroupSize?: number;
+  /** Units that multiply small matrices, where the adapter has them. */
+  readonly matrixUnits?: MatrixUnits;
   /** Whether it can keep 16-bit floats in memory; not where it is not said. */
   readonly half?: boolean;
   /** A software adapter: schedules for it use register tiles and no workgroup memory. */

@@ -1,7 +1,7 @@
 /** `sslc doctor`: the devices of this machine, which one a run would use, and what would be faster. */
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import packageJson from '../../package.json' with { type: 'json' };
-import { DeviceError, type Device } from '../../runtime/device/device.js';
+import { DeviceError, type Device, type DeviceLimits } from '../../runtime/device/device.js';
 import { listAdapters, usableGpu, whyNoGpu, type AdapterFact, type GpuFacts } from '../../runtime/device/gpu/list-adapters.js';
 import { openDevice } from '../../runtime/device/select.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
@@ -45,8 +45,8 @@ export async function doctor(_context: Context): Promise<Outcome> {
     processor,
     threads: availableParallelism(),
     memoryBytes: totalmem(),
-    devices: [gpu, cpu, software].map((f): Json => ({ choice: f.choice, name: f.name, problem: f.problem, limits: f.limits === null ? null : { ...f.limits } })),
-    adapters: facts.adapters.map((a): Json => ({ ...a, limits: { ...a.limits } })),
+    devices: [gpu, cpu, software].map((f): Json => ({ choice: f.choice, name: f.name, problem: f.problem, limits: f.limits === null ? null : limitsAsJson(f.limits) })),
+    adapters: facts.adapters.map((a): Json => ({ ...a, limits: limitsAsJson(a.limits) })),
     missing: facts.missing.map((m): Json => ({ ...m })),
     printed: facts.printed,
     chosen: chosen.name === null ? null : chosen.choice,
@@ -56,6 +56,10 @@ export async function doctor(_context: Context): Promise<Outcome> {
 
 function found(choice: string, adapter: AdapterFact): Finding {
   return { choice, name: adapter.name, limits: adapter.limits, problem: null };
+}
+
+function limitsAsJson({ matrixUnits, ...limits }: DeviceLimits): Json {
+  return matrixUnits === undefined ? limits : { ...limits, matrixUnits: { lanes: matrixUnits.lanes, shapes: matrixUnits.shapes.map((u) => ({ ...u })) } };
 }
 
 /** What every graphics interface answered. */
@@ -71,7 +75,8 @@ function adapterLines(facts: GpuFacts): readonly string[] {
 function abilities(adapter: AdapterFact): string {
   const { limits, features } = adapter;
   return [
-    `${byteCount(limits.maxBindingBytes)} a binding`, `${limits.maxBindings} bindings`, ...features.filter((f) => f !== 'timestamp-query'),
+    `${byteCount(limits.maxBindingBytes)} a binding`, `${limits.maxBindings} bindings`, ...features.filter((f) => f !== 'timestamp-query' && !f.includes('experimental')),
+    ...(limits.matrixUnits?.shapes ?? []).map((u) => `matrix units ${u.element} ${u.rows}x${u.columns}x${u.depth}`),
     ...(adapter.core ? [] : ['compatibility level']), ...(adapter.software ? ['computes on the processor'] : []),
   ].join(', ');
 }

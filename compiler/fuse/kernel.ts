@@ -57,6 +57,8 @@ export interface ContractKernel extends KernelBase {
   readonly columns: readonly number[];
   readonly left: Scalar;
   readonly right: Scalar;
+  /** Its operands may be rounded to 16 bits before they are multiplied; sums stay f32. */
+  readonly half?: boolean;
 }
 
 /** One streamed product: the sum of left * right over `inner`, some of the kernel's inner axes. */

@@ -9,14 +9,16 @@
  * - values that may pass the largest f16 by what they are: exponentials, powers (`growthOf`);
  * - small tensors, which save nothing.
  *
- * Products read parameters in f32: a copy in f16 would cost more bytes to make than the two or three kernels that read it save.
+ * Products read parameters in f32: a copy in f16 would cost more bytes to make than the two or three kernels that read it save. They are
+ * marked where units that multiply 16-bit numbers may be used (`ContractKernel.half`): where no operand may pass the largest f16 and
+ * nothing comes after gradients of parameters.
  */
 import { sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { basesOf, innerScalarsOf, readersOf, tensorsIn, tensorsRead } from './draft.js';
 import type { Draft, FuseContext } from './draft.js';
-import type { Kernel, Reduction } from './kernel.js';
+import type { ContractKernel, Kernel, Reduction } from './kernel.js';
 import type { Growth, GrowthContext } from './value-growth.js';
 import { growthOf, wider } from './value-growth.js';
 
@@ -34,7 +36,7 @@ export function narrowStorage(draft: Draft, context: FuseContext): Draft {
   const operands = productOperands(kernels);
   const late = comesAfter(draft, (id) => program.tensors[id].kind === 'pack' || parts.has(id), parts);
   const weighty = comesAfter(draft, (id) => basesOf(program, id).some((b) => b.kind === 'source' && (b.role === 'parameters' || b.name.startsWith('target.'))), new Set());
-  const growth = growthOfTensors(draft);
+  const { growth, tops } = growthOfTensors(draft);
   const readers = readersOf(kernels);
   /** Whether it only goes into parameters' gradients of about its own size. */
   const isPartial = (id: TensorId): boolean => {
@@ -51,7 +53,16 @@ export function narrowStorage(draft: Draft, context: FuseContext): Draft {
       if (weighty.has(id) || operands.has(id)) narrow.add(id);
     }
   }
-  return { program: { ...program, tensors: program.tensors.map((t) => (narrow.has(t.id) ? { ...t, element: 'f16' as const } : t)) }, kernels };
+  return {
+    program: { ...program, tensors: program.tensors.map((t) => (narrow.has(t.id) ? { ...t, element: 'f16' as const } : t)) },
+    kernels: kernels.map((k) => (k.kind === 'contract' && mayBeRounded(k, growth, tops, late) ? { ...k, half: true } : k)),
+  };
+}
+
+/** Whether a product may multiply its operands in 16 bits. */
+function mayBeRounded(kernel: ContractKernel, growth: ReadonlyMap<TensorId, Growth>, tops: ReadonlySet<TensorId>, late: ReadonlySet<TensorId>): boolean {
+  const context: GrowthContext = { read: (s) => growth.get(s.tensor) ?? 'plain', accumulator: () => 'plain', isTop: (s) => s.kind === 'read' && tops.has(s.tensor) };
+  return [...tensorsRead(kernel)].every((id) => !late.has(id)) && [kernel.left, kernel.right].every((s) => growthOf(s, context) !== 'wide');
 }
 
 /** What the host or the next step reads, what others are views of, and what routines take. */
@@ -85,8 +96,8 @@ function comesAfter({ kernels }: Draft, starts: (id: TensorId) => boolean, and: 
   return found;
 }
 
-/** How large the tensors get that kernels compute, in the kernels' order. */
-function growthOfTensors({ kernels }: Draft): ReadonlyMap<TensorId, Growth> {
+/** How large the tensors get that kernels compute, in the kernels' order, and which hold a maximum or logsumexp. */
+function growthOfTensors({ kernels }: Draft): { readonly growth: ReadonlyMap<TensorId, Growth>; readonly tops: ReadonlySet<TensorId> } {
   const growth = new Map<TensorId, Growth>();
   const tops = new Set<TensorId>();
   const of = (id: TensorId): Growth => growth.get(id) ?? 'plain';
@@ -103,7 +114,7 @@ function growthOfTensors({ kernels }: Draft): ReadonlyMap<TensorId, Growth> {
       if (isTop(s.value)) tops.add(s.tensor);
     }
   }
-  return growth;
+  return { growth, tops };
 }
 
 /** Of the kernel's accumulators. Sums of what is not wide are plain: a network's sums are, its averages by construction. */

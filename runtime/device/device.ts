@@ -20,7 +20,7 @@ export interface Device {
 }
 
 /** What a plan for the device must respect: the device's part of the compiler's target options. */
-export type DeviceLimits = Pick<TargetOptions, 'maxBindingBytes' | 'maxBindings' | 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'half' | 'software'>;
+export type DeviceLimits = Pick<TargetOptions, 'maxBindingBytes' | 'maxBindings' | 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'matrixUnits' | 'half' | 'software'>;
 
 /** A loaded plan and its memory. Calls take effect in order. */
 export interface Session {

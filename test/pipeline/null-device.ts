@@ -1,7 +1,7 @@
 /** Dawn's null backend, which checks WGSL and runs nothing: whole plans are given to it. */
 import { expect } from 'vitest';
 import type { TargetOptions } from '../../compiler/api.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import type { Launch, Plan } from '../../compiler/plan/plan.js';
 import { openDawn, requestAdapter } from '../../runtime/device/gpu/dawn.js';
 import { GpuFailure } from '../../runtime/device/gpu/gpu-failure.js';
 import { makePipeline } from '../../runtime/device/gpu/gpu-pipelines.js';
@@ -34,7 +34,28 @@ export async function acceptModules({ device }: NullDevice, plan: Plan, options:
   for (const launch of launches.values()) {
     expect(launch.bindings.length, launch.kernel).toBeLessThanOrEqual(options.maxBindings);
     expect(Math.max(...launch.workgroups), launch.kernel).toBeLessThanOrEqual(65535);
-    const layout = device.createBindGroupLayout({ entries: launch.bindings.map((_b, binding) => ({ binding, visibility: 4, buffer: { type: 'storage' as const } })) });
-    await makePipeline(device, launch.kernel, launch.origin, modules[launch.kernel], layout);
+    await acceptModule(device, launch, modules[launch.kernel], options);
   }
+}
+
+/** One module must be accepted, and its pipeline too where it needs no more workgroup memory than the null device has. */
+export async function acceptModule(device: GPUDevice, launch: Launch, code: string, options: TargetOptions): Promise<void> {
+  const shared = sharedBytes(code);
+  expect(shared, launch.kernel).toBeLessThanOrEqual(options.maxWorkgroupStorageBytes);
+  const layout = device.createBindGroupLayout({ entries: launch.bindings.map((_b, binding) => ({ binding, visibility: 4, buffer: { type: 'storage' as const } })) });
+  if (shared <= device.limits.maxComputeWorkgroupStorageSize) {
+    await makePipeline(device, launch.kernel, launch.origin, code, layout);
+    return;
+  }
+  device.pushErrorScope('validation');
+  device.createShaderModule({ code });
+  const error = await device.popErrorScope();
+  if (error !== null) expect.fail(`${launch.kernel}: ${error.message}`);
+}
+
+const bytesOfType: Readonly<Record<string, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, vec4f: 16, vec4h: 8 };
+
+/** Bytes of workgroup memory that a module declares. */
+export function sharedBytes(code: string): number {
+  return [...code.matchAll(/var<workgroup> \w+: array<(\w+), (\d+)>/g)].reduce((n, [, type, count]) => n + (bytesOfType[type] ?? NaN) * Number(count), 0);
 }

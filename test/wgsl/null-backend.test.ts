@@ -7,6 +7,7 @@ import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { bufferUsage, openDawn, requestAdapter } from '../../runtime/device/gpu/dawn.js';
 import { GpuFailure } from '../../runtime/device/gpu/gpu-failure.js';
 import { makePipeline, preparePipelines } from '../../runtime/device/gpu/gpu-pipelines.js';
+import { acceptModule } from '../pipeline/null-device.js';
 import { gpuOptions, lanesOptions, planOf, softwareOptions } from './harness.js';
 import { convolution, product, reduction, similarity } from './kernels.js';
 
@@ -55,8 +56,7 @@ describe('generated WGSL is accepted', () => {
       const bare = { ...plan, entries: { main: { ...entry, launches: [] } } };
       await preparePipelines(device, bare, plan.code.modules, [arena]);
       for (const launch of entry.launches) {
-        const layout = device.createBindGroupLayout({ entries: launch.bindings.map((_, binding) => ({ binding, visibility: 4, buffer: { type: 'storage' as const } })) });
-        await makePipeline(device, launch.kernel, '', plan.code.modules[launch.kernel], layout);
+        await acceptModule(device, launch, plan.code.modules[launch.kernel], options);
       }
     }
     arena.destroy();

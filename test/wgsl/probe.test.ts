@@ -31,3 +31,13 @@ it('nor does one that never answers', async () => {
   expect(whyNoGpu(facts)).toMatch(/did not answer within 1 s/);
   expect(whyNoGpu(factsOf(await runProbe('setInterval(() => undefined, 1000);', 300)))).toMatch(/did not answer/);
 });
+
+it('matrix units count once they have multiplied right, whatever the driver does after', async () => {
+  const works = `${found.replace("features: ['subgroups',", "features: ['subgroups', 'chromium-experimental-subgroup-matrix',").replace('isFallbackAdapter: false', 'isFallbackAdapter: false, subgroupMinSize: 32, subgroupMaxSize: 32')} say({ kind: 'works', backend: 'vulkan' });`;
+  const unit = (resultComponentType: string): string => `say({ kind: 'multiplies', backend: 'vulkan', unit: { componentType: 'f16', resultComponentType: '${resultComponentType}', M: 16, N: 8, K: 16 } });`;
+  const units = async (text: string): Promise<unknown> => usableGpu(factsOf(await runProbe(`${works} ${text}`, 5000)))?.limits.matrixUnits;
+  expect(await units(`${unit('f32')} say({ kind: 'done' });`)).toEqual({ lanes: 32, shapes: [{ element: 'f16', rows: 16, columns: 8, depth: 16 }] });
+  expect(await units(`${unit('f16')} say({ kind: 'done' });`)).toBeUndefined();
+  expect(await units(`${unit('f32')} process.kill(process.pid, 'SIGSEGV');`)).toEqual({ lanes: 32, shapes: [{ element: 'f16', rows: 16, columns: 8, depth: 16 }] });
+  expect(await units(`process.kill(process.pid, 'SIGSEGV');`)).toBeUndefined();
+});

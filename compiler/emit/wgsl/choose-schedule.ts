@@ -12,6 +12,7 @@ import { operands } from '../../tensor/scalar.js';
 import { labelOf as nodeLabel } from '../../tensor/structure.js';
 import { accumulatorRule } from './accumulators.js';
 import type { ContractSchedule, OnlineSchedule, ReduceSchedule, ScheduleLimits } from './schedule.js';
+import { matricesCandidates } from './schedule-matrices.js';
 import { scheduleContract, scheduleOnline, scheduleReduce } from './schedule.js';
 
 export type TunableKernel = ReduceKernel | ContractKernel | OnlineKernel;
@@ -65,10 +66,12 @@ function contractCandidates(kernel: ContractKernel, limits: ScheduleLimits): rea
     return [own, ...lanes];
   }
   if (limits.maxWorkgroupInvocations < 64 || limits.maxWorkgroupStorageBytes < 16384) return [own, ...registers];
-  const tile = (blockRows: number, blockColumns: number, depth: number, rows: number, columns: number, split: number): ContractSchedule =>
-    ({ kind: 'tiles', blockRows, blockColumns, depth, rows, columns, split });
+  const tile = (blockRows: number, blockColumns: number, depth: number, rows: number, columns: number, split: number, buffers: 1 | 2 = 1): ContractSchedule =>
+    ({ kind: 'tiles', blockRows, blockColumns, depth, rows, columns, split, buffers });
   const wide = [tile(128, 128, 8, 8, 8, 1), tile(128, 64, 16, 8, 4, 1), tile(64, 64, 16, 4, 4, 1), tile(32, 32, 32, 4, 4, 4)];
-  return [own, ...(limits.maxWorkgroupInvocations >= 256 ? wide : []), tile(32, 32, 32, 4, 4, 1), ...registers];
+  const ahead = [tile(128, 128, 8, 8, 8, 1, 2), tile(128, 64, 16, 8, 4, 1, 2), tile(64, 64, 16, 4, 4, 1, 2)];
+  const roomy = limits.maxWorkgroupStorageBytes >= 32768;
+  return [own, ...matricesCandidates(kernel, limits), ...(limits.maxWorkgroupInvocations >= 256 ? [...wide, ...(roomy ? ahead : [])] : []), tile(32, 32, 32, 4, 4, 1), ...registers];
 }
 
 function reduceCandidates(kernel: ReduceKernel, limits: ScheduleLimits): readonly ReduceSchedule[] {
@@ -116,6 +119,6 @@ export function shapeKey(kernel: TunableKernel, elementOf: ElementOf): string {
   const roots = scalarsOf(kernel).map(number);
   const operators = (of: ReduceKernel['reductions']): readonly string[] => of.map((r) => r.op);
   const loops = kernel.kind === 'online' ? [kernel.streamedExtents, kernel.innerExtents, kernel.scores.map((s) => s.inner), kernel.rows, kernel.columns, kernel.combine.kind === 'reduce' ? operators(kernel.combine.reductions) : []]
-    : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns] : [kernel.reduceExtents, operators(kernel.reductions)];
+    : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns, ...(kernel.half === true ? ['half'] : [])] : [kernel.reduceExtents, operators(kernel.reductions)];
   return `${kernel.kind} ${kernel.extents.join('x')} ${sha256(JSON.stringify([loops, lines, roots, kernel.stores.map((st) => elementOf(st.tensor))])).slice(0, 16)}`;
 }

@@ -8,12 +8,12 @@ import type { OnlineKernel, Score } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
 import { accumulatorRule } from './accumulators.js';
-import { pointOf } from './emit-contract.js';
+import { pointOf } from './contract-shape.js';
 import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { OnlineSchedule } from './schedule.js';
 import type { StagedOperand } from './stage.js';
-import { countFrame, loadStage, planStage, stepCount } from './stage.js';
+import { countFrame, loadStage, planStage, stepCount, storeStage } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
 const streamedBlock = 64;
@@ -82,7 +82,7 @@ function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly s
     const extents = score.inner.map((axis) => all[axis]);
     const steps = writer.nested(loop.body, `for (var k0 = 0; k0 < ${sizeOf(extents)}; k0 += ${depth})`);
     const count = stepCount(steps.body, 'k', 'k0', sizeOf(extents), depth, score.inner, extents);
-    const stores = [leftStages[slot], rightStage].flatMap((stage) => loadStage(writer, stage, count, [s.shared]));
+    const stores = [leftStages[slot], rightStage].flatMap((stage) => storeStage(stage, loadStage(writer, stage, count, [s.shared])));
     steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
     const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
     products.body.items.push(`let a = left_tile[k * ${s.schedule.blockRows / 4} + down];`, `let b = right_tile[k * ${streamedBlock / 4} + across];`);
@@ -174,7 +174,7 @@ function emitSecondProduct(s: Scoring, combine: Extract<OnlineKernel['combine'],
   streamed.body.items.push(`weight_tile[(across * 4 + c) * ${blockRows / 4} + down] = vec4f(${weights.join(', ')});`);
   const steps = writer.nested(loop.body, `for (var s0 = 0; s0 < ${streamedBlock}; s0 += ${depth})`);
   const count = stepCount(steps.body, 's', 'j0 + s0', s.streamedCount, streamedBlock, streamedAxes, kernel.streamedExtents);
-  const stores = loadStage(writer, valueStage, count, [s.shared]);
+  const stores = storeStage(valueStage, loadStage(writer, valueStage, count, [s.shared]));
   steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
   const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
   products.body.items.push(`let a = weight_tile[(s0 + k) * ${blockRows / 4} + down];`);

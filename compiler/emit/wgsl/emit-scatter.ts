@@ -5,7 +5,7 @@
  */
 import type { ScatterKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
-import { pointOf } from './emit-contract.js';
+import { pointOf } from './contract-shape.js';
 import type { Emitter } from './kernel-text.js';
 import { scatterThreads } from './schedule.js';
 import type { Block, Frame } from './writer.js';

@@ -8,9 +8,11 @@ import type { ContractKernel, OnlineKernel, ReduceKernel } from '../../fuse/kern
 import { sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { LanesSchedule, OnlineLanesSchedule } from './schedule-lanes.js';
 import { scheduleLanes, scheduleOnlineLanes } from './schedule-lanes.js';
+import type { MatricesSchedule } from './schedule-matrices.js';
+import { scheduleMatrices } from './schedule-matrices.js';
 
 /** What a schedule depends on. */
-export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'software' | 'schedules'>;
+export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'matrixUnits' | 'software' | 'schedules'>;
 
 /**
  * `points` parallel points a workgroup, each reduced by `lanes` threads. Several lanes are merged through workgroup memory, or,
@@ -22,14 +24,27 @@ export interface ReduceSchedule {
   readonly merge: 'tree' | 'subgroups';
 }
 
+/**
+ * A workgroup computes blockRows x blockColumns, staging `depth` steps at a time in workgroup memory; each thread has
+ * rows x columns of it. `split` groups of threads share a tile, each taking every split-th step. With two `buffers` the next
+ * steps are read while those before are computed with.
+ */
+export interface TilesSchedule {
+  readonly kind: 'tiles';
+  readonly blockRows: number;
+  readonly blockColumns: number;
+  readonly depth: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly split: number;
+  readonly buffers: 1 | 2;
+}
+
 export type ContractSchedule =
   /** A thread computes rows x columns and reads its operands directly. */
   | { readonly kind: 'registers'; readonly rows: number; readonly columns: number; readonly threads: number }
-  /**
-   * A workgroup computes blockRows x blockColumns, staging `depth` steps at a time in workgroup memory; each thread has
-   * rows x columns of it. `split` groups of threads share a tile, each taking every split-th step.
-   */
-  | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number; readonly depth: number; readonly rows: number; readonly columns: number; readonly split: number }
+  | TilesSchedule
+  | MatricesSchedule
   | LanesSchedule;
 
 export type OnlineSchedule =
@@ -83,14 +98,18 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
     if (tile.columns === 8 && batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / 8) < enough) tile.columns = 4;
     return { kind: 'registers', ...tile, threads: limits.software ? 8 : 64 };
   }
+  const matrices = scheduleMatrices(kernel, { batch, rows, columns, steps: depth }, limits);
+  if (matrices !== null) return matrices;
   const tilesOf = (r: number, c: number): number => batch * Math.ceil(rows / r) * Math.ceil(columns / c);
   const wide = limits.maxWorkgroupInvocations >= 256;
-  if (wide && rows >= 128 && columns >= 128 && tilesOf(128, 128) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 128, depth: 8, rows: 8, columns: 8, split: 1 };
-  if (wide && rows >= 96 && columns >= 48 && tilesOf(128, 64) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 64, depth: 16, rows: 8, columns: 4, split: 1 };
-  if (wide && tilesOf(64, 64) >= 96) return { kind: 'tiles', blockRows: 64, blockColumns: 64, depth: 16, rows: 4, columns: 4, split: 1 };
+  // Both halves of the largest tiles take 24 KiB; short sums have little to read ahead of.
+  const buffers = limits.maxWorkgroupStorageBytes >= 32768 && depth >= 64 ? 2 : 1;
+  if (wide && rows >= 128 && columns >= 128 && tilesOf(128, 128) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 128, depth: 8, rows: 8, columns: 8, split: 1, buffers };
+  if (wide && rows >= 96 && columns >= 48 && tilesOf(128, 64) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 64, depth: 16, rows: 8, columns: 4, split: 1, buffers };
+  if (wide && tilesOf(64, 64) >= 96) return { kind: 'tiles', blockRows: 64, blockColumns: 64, depth: 16, rows: 4, columns: 4, split: 1, buffers };
   // Few outputs: smaller tiles, and the steps of the reduction shared by groups of threads.
   const split = wide && depth >= 256 ? 4 : 1;
-  return { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split };
+  return { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split, buffers: 1 };
 }
 
 export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule {

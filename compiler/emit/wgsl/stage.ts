@@ -1,6 +1,7 @@
 /**
  * Staging of an operand's tile in workgroup memory: a workgroup's threads together read `block` rows (or columns) of `depth`
- * steps, four neighbouring rows of one step a thread at a time, into `TILE[step][row / 4]`. Neighbouring threads take
+ * steps, a vector of four at a time. By `rows`, a vector is four neighbouring rows of one step, and the tile is `TILE[step][row / 4]`;
+ * by `steps`, it is four neighbouring steps of one row, and the tile is `TILE[row][step / 4]`. Neighbouring threads take
  * neighbouring steps or neighbouring rows, whichever lie side by side in memory.
  */
 import type { Scalar } from '../../tensor/scalar.js';
@@ -19,11 +20,22 @@ export interface StagedOperand {
   readonly base: string;
 }
 
-/** Which quads of an operand a thread stages, with a frame for each of the four rows. */
+/** How a tile lies in workgroup memory: what a vector holds, and the vectors from one step (or row) to the next, padding among them. */
+export interface TileLayout {
+  readonly vectors: 'rows' | 'steps';
+  readonly stride: number;
+}
+
+/** Which vectors of an operand a thread stages: where each goes in the tile, its first step, and the frames of its rows, one or four. */
 export interface Stage {
   readonly operand: StagedOperand;
-  readonly quads: number;
-  readonly slots: readonly { readonly step: string; readonly quad: string; readonly rows: readonly Frame[] }[];
+  readonly slots: readonly { readonly place: string; readonly step: string; readonly rows: readonly Frame[] }[];
+}
+
+/** A vector that a thread has read, and its place in the tile. */
+export interface StagedVector {
+  readonly place: string;
+  readonly value: string;
 }
 
 /** The steps of a loop: `counter + offset`, clamped to `size`, decoded into `axes`. */
@@ -47,7 +59,7 @@ export function countFrame(writer: KernelWriter, block: Block, name: string, tex
 }
 
 /** Whether neighbouring steps, rather than neighbouring rows (or columns), lie side by side in an operand's memory. */
-function stepsAreContiguous(operand: Scalar, stepAxis: number, otherAxis: number | undefined): boolean {
+export function stepsAreContiguous(operand: Scalar, stepAxis: number, otherAxis: number | undefined): boolean {
   let balance = 0;
   visit(operand, (s) => {
     if (s.kind !== 'read' || s.at.length === 0) return;
@@ -58,25 +70,28 @@ function stepsAreContiguous(operand: Scalar, stepAxis: number, otherAxis: number
   return balance > 0;
 }
 
-/** Plans the staging of an operand by `threads` threads; declares its rows at the end of `block`. */
-export function planStage(writer: KernelWriter, block: Block, operand: StagedOperand, threads: number, depth: number, stepAxis: number): Stage {
-  const quads = operand.block / 4;
-  const count = (quads * depth) / threads;
-  const along = stepsAreContiguous(operand.scalar, stepAxis, operand.axes[operand.axes.length - 1]);
-  const made = new Map<string, Frame[]>();
-  const slots = Array.from({ length: count }, (_, s) => {
-    const step = along ? `thread % ${depth}` : s === 0 ? `thread / ${quads}` : `thread / ${quads} + ${s * (threads / quads)}`;
-    const quad = along ? (s === 0 ? `thread / ${depth}` : `thread / ${depth} + ${s * (threads / depth)}`) : `thread % ${quads}`;
-    let rows = made.get(quad);
+/** Plans the staging of an operand by `threads` threads; declares its rows at the end of `block`. Without a layout, vectors of rows lie close. */
+export function planStage(writer: KernelWriter, block: Block, operand: StagedOperand, threads: number, depth: number, stepAxis: number, layout: TileLayout = { vectors: 'rows', stride: operand.block / 4 }): Stage {
+  const byRows = layout.vectors === 'rows';
+  const [down, across] = byRows ? [depth, operand.block / 4] : [operand.block, depth / 4];
+  const along = byRows ? stepsAreContiguous(operand.scalar, stepAxis, operand.axes[operand.axes.length - 1]) : false;
+  /** The thread's share of `count` things that the threads take in turn, `slot` rounds on. */
+  const inTurn = (count: number, slot: number): string => (slot === 0 ? `thread / ${count}` : `thread / ${count} + ${slot * (threads / count)}`);
+  const made = new Map<string, readonly Frame[]>();
+  const slots = Array.from({ length: (down * across) / threads }, (_, s) => {
+    const outer = along ? `thread % ${down}` : inTurn(across, s);
+    const inner = along ? inTurn(down, s) : `thread % ${across}`;
+    const row = byRows ? inner : outer;
+    let rows = made.get(row);
     if (rows === undefined) {
       const name = `${operand.name}_quad_${made.size}`;
-      block.items.push(`let ${name} = ${operand.base} + (${quad}) * 4;`);
-      rows = [0, 1, 2, 3].map((lane) => countFrame(writer, block, `${name}_${'xyzw'[lane]}`, lane === 0 ? name : `${name} + ${lane}`, operand.size % operand.block === 0 ? null : operand.size, operand.axes, operand.extents));
-      made.set(quad, rows);
+      block.items.push(`let ${name} = ${operand.base} + ${byRows ? `(${row}) * 4` : row};`);
+      rows = (byRows ? [0, 1, 2, 3] : [0]).map((lane) => countFrame(writer, block, `${name}_${'xyzw'[lane]}`, lane === 0 ? name : `${name} + ${lane}`, operand.size % operand.block === 0 ? null : operand.size, operand.axes, operand.extents));
+      made.set(row, rows);
     }
-    return { step, quad, rows };
+    return { place: `(${outer}) * ${layout.stride} + ${inner}`, step: byRows ? outer : `(${inner}) * 4`, rows };
   });
-  return { operand, quads, slots };
+  return { operand, slots };
 }
 
 /** Describes the steps of a loop whose counter goes up by `depth`. */
@@ -84,18 +99,25 @@ export function stepCount(block: Block, prefix: string, counter: string, size: n
   return { block, prefix, counter, size, ragged: size % depth !== 0, axes, extents, frames: new Map() };
 }
 
-/** Reads a thread's quads inside the loop; returns the statements that write them to the tile, zero past the last step. */
-export function loadStage(writer: KernelWriter, stage: Stage, steps: StepCount, outer: readonly Frame[]): string[] {
-  const { operand, quads, slots } = stage;
-  return slots.map(({ step, quad, rows }) => {
+/** Reads a thread's vectors inside the loop, zero past the last step. */
+export function loadStage(writer: KernelWriter, { operand, slots }: Stage, steps: StepCount, outer: readonly Frame[]): readonly StagedVector[] {
+  const frameOf = (step: string): Frame => {
     let frame = steps.frames.get(step);
     if (frame === undefined) {
       frame = countFrame(writer, steps.block, `${steps.prefix}_${steps.frames.size}`, `${steps.counter} + ${step}`, steps.ragged ? steps.size : null, steps.axes, steps.extents);
       steps.frames.set(step, frame);
     }
-    const at = frame;
-    const vector = `vec4f(${rows.map((row) => writer.variable(operand.scalar, writer.environment(...outer, row, at), operand.name)).join(', ')})`;
-    const value = steps.ragged ? `select(vec4f(), ${vector}, ${steps.counter} + ${step} < ${steps.size})` : vector;
-    return `${operand.tile}[(${step}) * ${quads} + ${quad}] = ${value};`;
+    return frame;
+  };
+  return slots.map(({ place, step, rows }) => {
+    const bySteps = rows.length === 1;
+    const lanes = bySteps ? [0, 1, 2, 3].map((lane) => [rows[0], frameOf(lane === 0 ? step : `${step} + ${lane}`)]) : rows.map((row) => [row, frameOf(step)]);
+    const vector = `vec4f(${lanes.map((frames) => writer.variable(operand.scalar, writer.environment(...outer, ...frames), operand.name)).join(', ')})`;
+    const first = `${steps.counter} + ${step}`;
+    const inside = bySteps ? `vec4i(${first}) + vec4i(0, 1, 2, 3) < vec4i(${steps.size})` : `${first} < ${steps.size}`;
+    return { place, value: steps.ragged ? `select(vec4f(), ${vector}, ${inside})` : vector };
   });
 }
+
+/** Statements that write vectors to a tile. */
+export const storeStage = ({ operand }: Stage, vectors: readonly StagedVector[]): readonly string[] => vectors.map(({ place, value }) => `${operand.tile}[${place}] = ${value};`);

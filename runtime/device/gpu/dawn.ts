@@ -19,8 +19,8 @@ export interface DawnOptions {
   readonly adapter: string | null;
 }
 
-/** NVIDIA's Vulkan driver has 16-bit floats, which Dawn keeps back unless asked. */
-export const dawnFeatures = 'enable-dawn-features=vulkan_enable_f16_on_nvidia';
+/** NVIDIA's Vulkan driver has 16-bit floats, which Dawn keeps back unless asked, as it does what is still an experiment: matrix units. */
+export const dawnFeatures = 'enable-dawn-features=vulkan_enable_f16_on_nvidia,allow_unsafe_apis';
 
 const instances = new Map<string, GPU>();
 

@@ -1,4 +1,5 @@
 /** What an adapter offers, as the limits a plan must respect and as those to ask the device for. */
+import type { MatrixUnit } from '../../../compiler/api.js';
 import type { DeviceLimits } from '../device.js';
 import { isSoftware } from './dawn.js';
 
@@ -21,7 +22,8 @@ export function requiredLimits(adapter: GPUAdapter): Record<string, number> {
   return Object.fromEntries(asked.map((name) => [name, adapter.limits[name]]));
 }
 
-export function deviceLimits(adapter: AdapterFacts): DeviceLimits {
+/** `units`: those that can be relied on. */
+export function deviceLimits(adapter: AdapterFacts, units: readonly MatrixUnit[] = []): DeviceLimits {
   const { limits, info } = adapter;
   const subgroups = adapter.features.has('subgroups');
   const sizes = subgroups && info.subgroupMinSize !== undefined && info.subgroupMinSize === info.subgroupMaxSize ? { subgroupSize: info.subgroupMinSize } : {};
@@ -33,6 +35,7 @@ export function deviceLimits(adapter: AdapterFacts): DeviceLimits {
     subgroups,
     half: adapter.features.has('shader-f16'),
     ...sizes,
+    ...(units.length === 0 || info.subgroupMaxSize === undefined ? {} : { matrixUnits: { lanes: info.subgroupMaxSize, shapes: units } }),
     software: isSoftware(info),
   };
 }

@@ -1,8 +1,10 @@
 /** What `sslc doctor` tells of graphics adapters: plain data, one entry a backend that was tried, from a
  * process of its own. Never throws. */
+import type { MatrixUnit } from '../../../compiler/api.js';
 import type { DeviceLimits } from '../device.js';
 import { isSoftware } from './dawn.js';
 import { deviceLimits } from './gpu-limits.js';
+import { matrixFeature, unitsIn } from './matrix-units.js';
 import { nameOf } from './open-gpu-device.js';
 import type { Probe, ProbeReport } from './probe.js';
 import { probe } from './probe.js';
@@ -33,7 +35,7 @@ export interface GpuFacts {
   readonly printed: string;
 }
 
-const wanted = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
+const wanted = ['subgroups', 'shader-f16', 'timestamp-query', matrixFeature];
 
 export async function listAdapters(): Promise<GpuFacts> {
   return factsOf(await probe());
@@ -51,10 +53,10 @@ export function factsOf({ reports, printed, problem }: Probe): GpuFacts {
       case 'found': {
         const end = reports.find((r) => (r.kind === 'works' || r.kind === 'fails') && r.backend === report.backend);
         const failure = end === undefined ? problem ?? 'it was not tried out' : end.kind === 'fails' ? end.problem : null;
-        adapters.push(factOf(report, failure));
+        adapters.push(factOf(report, failure, unitsIn(reports, report.info)));
         break;
       }
-      case 'works': case 'fails': case 'done': break;
+      case 'works': case 'fails': case 'multiplies': case 'done': break;
     }
   }
   // A process that ended before it had looked at anything still says why.
@@ -76,7 +78,7 @@ export function whyNoGpu(facts: GpuFacts): string {
   return `no GPU was found (${facts.missing.map((m) => `${m.backend}: ${m.reason}`).join('; ')})`;
 }
 
-function factOf(report: Extract<ProbeReport, { kind: 'found' }>, problem: string | null): AdapterFact {
+function factOf(report: Extract<ProbeReport, { kind: 'found' }>, problem: string | null, units: readonly MatrixUnit[]): AdapterFact {
   const { backend, info, limits } = report;
   const features = new Set(report.features);
   return {
@@ -88,7 +90,7 @@ function factOf(report: Extract<ProbeReport, { kind: 'found' }>, problem: string
     software: isSoftware(info),
     core: features.has('core-features-and-limits'),
     features: wanted.filter((f) => features.has(f)),
-    limits: deviceLimits({ info, limits, features }),
+    limits: deviceLimits({ info, limits, features }, units),
     problem,
   };
 }

@@ -4,6 +4,7 @@ import type { Device, Session } from '../device.js';
 import { DeviceError } from '../device.js';
 import { isSoftware, openDawn, requestAdapter } from './dawn.js';
 import { deviceLimits, requiredLimits } from './gpu-limits.js';
+import { matrixFeature, provenUnits } from './matrix-units.js';
 import { GpuFailure } from './gpu-failure.js';
 import { openGpuSession } from './gpu-session.js';
 import type { GpuSession } from './gpu-session.js';
@@ -32,20 +33,15 @@ export async function openGpuDevice(options: GpuOptions): Promise<Device> {
   if (isSoftware(info) && options.software !== true) {
     throw new DeviceError('unavailable', `the only adapter found, ${info.description || info.device}, computes on the processor; the CPU target is faster (name it to use it all the same)`);
   }
-  const features = (['subgroups', 'shader-f16'] as const).filter((f) => adapter.features.has(f));
-  let device: GPUDevice;
-  try {
-    device = await adapter.requestDevice({ requiredFeatures: [...features], requiredLimits: requiredLimits(adapter) });
-  } catch (error) {
-    throw new DeviceError('unavailable', `${nameOf(info)} could not be opened: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const units = adapter.features.has(matrixFeature) ? await provenUnits(info, info.subgroupMatrixConfigs ?? []) : [];
+  const { device, matrices } = await openDevice(gpu, adapter, units.length > 0);
   const failure = new GpuFailure(device);
   const sessions = new Set<GpuSession>();
   return {
     kind: 'gpu',
     name: nameOf(info),
     target: 'wgsl',
-    limits: deviceLimits(adapter),
+    limits: deviceLimits(adapter, matrices ? units : []),
     async load(plan: Plan): Promise<Session> {
       const session = await openGpuSession(device, failure, plan, () => sessions.delete(session));
       sessions.add(session);
@@ -60,6 +56,20 @@ export async function openGpuDevice(options: GpuOptions): Promise<Device> {
       void adapter;
     },
   };
+}
+
+/** The device with all it has that kernels use; without matrix units where it does not open with them. */
+async function openDevice(gpu: GPU, adapter: GPUAdapter, matrices: boolean): Promise<{ readonly device: GPUDevice; readonly matrices: boolean }> {
+  const isOffered = (name: string): name is GPUFeatureName => adapter.features.has(name);
+  const features = ['subgroups', 'shader-f16', ...(matrices ? [matrixFeature] : [])].filter(isOffered);
+  try {
+    return { device: await adapter.requestDevice({ requiredFeatures: features, requiredLimits: requiredLimits(adapter) }), matrices };
+  } catch (error) {
+    // An adapter opens one device at most, even if it fails.
+    const again = matrices ? await requestAdapter(gpu) : null;
+    if (again !== null) return openDevice(gpu, again, false);
+    throw new DeviceError('unavailable', `${nameOf(adapter.info)} could not be opened: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** `NVIDIA H100 (Vulkan)`, in the words the driver gives. */

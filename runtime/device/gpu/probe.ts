@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import type { AdapterFacts } from './gpu-limits.js';
+import type { MatrixConfiguration } from './matrix-units.js';
 import { probeText } from './probe-text.js';
 
 /** What the process said, line by line. */
@@ -15,6 +16,7 @@ export type ProbeReport =
   | { readonly kind: 'missing'; readonly backend: string; readonly problem: string }
   | { readonly kind: 'found'; readonly backend: string; readonly info: AdapterFacts['info']; readonly features: readonly string[]; readonly limits: AdapterFacts['limits'] }
   | { readonly kind: 'works'; readonly backend: string }
+  | { readonly kind: 'multiplies'; readonly backend: string; readonly unit: MatrixConfiguration }
   | { readonly kind: 'fails'; readonly backend: string; readonly problem: string }
   | { readonly kind: 'done' };
 
