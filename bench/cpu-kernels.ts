@@ -7,11 +7,11 @@ import type { Kernel, KernelProgram } from '../compiler/fuse/kernel.js';
 import { planMemory } from '../compiler/plan/plan-memory.js';
 import { ProgramBuilder } from '../compiler/tensor/builder.js';
 import type { Scalar } from '../compiler/tensor/scalar.js';
-import { add, binary, cast, float, index, int, mul, select, sub, unary } from '../compiler/tensor/scalar.js';
+import { accumulator, add, binary, cast, float, index, int, mul, select, sub, unary } from '../compiler/tensor/scalar.js';
 import { openCpuDevice } from '../runtime/device/cpu/open-cpu-device.js';
 
 const origin = { span: null, name: 'bench' };
-const sum: Scalar = { kind: 'accumulator', type: 'f32', slot: 0 };
+const sum = accumulator('f32', 0);
 
 interface Work { readonly name: string; readonly amount: number; readonly unit: 'GF/s' | 'Gelem/s'; readonly kernels: KernelProgram }
 

@@ -1,6 +1,6 @@
 /** Sums of products with rows and columns become `contract` kernels: matrix products, convolutions, their gradients. */
 import { sizeAlong, sizeOf } from '../tensor/program.js';
-import { rewrite } from '../tensor/scalar.js';
+import { rewriteAccumulators } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
 import type { ContractKernel, Kernel, ReduceKernel } from './kernel.js';
 import { splitProduct } from './split-product.js';
@@ -32,7 +32,7 @@ export function contractKernelOf(kernel: ReduceKernel): ContractKernel | null {
   const { left, right, wrap, batch, rows, columns } = product;
   const stores = kernel.stores.map((s) => ({
     tensor: s.tensor,
-    value: rewrite(s.value, (n) => (n.kind === 'accumulator' ? wrap(n) : n)),
+    value: rewriteAccumulators(s.value, wrap),
   }));
   return { kind: 'contract', name: kernel.name, origins: kernel.origins, extents: kernel.extents, stores, reduceExtents: kernel.reduceExtents, batch, rows, columns, left, right };
 }

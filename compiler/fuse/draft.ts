@@ -5,7 +5,7 @@
  */
 import type { Comprehension, Origin, Program, Routine, Source, Tensor } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { visit } from '../tensor/scalar.js';
+import { visitReads } from '../tensor/scalar.js';
 import type { Kernel } from './kernel.js';
 
 export interface Draft {
@@ -68,7 +68,7 @@ export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
 export function tensorsIn(scalars: readonly Scalar[]): ReadonlySet<TensorId> {
   const found = new Set<TensorId>();
   const seen = new Set<Scalar>();
-  for (const s of scalars) visit(s, (n) => { if (n.kind === 'read') found.add(n.tensor); }, seen);
+  for (const s of scalars) visitReads(s, (n) => { found.add(n.tensor); }, seen);
   return found;
 }
 

@@ -6,8 +6,9 @@
  */
 import type { Program } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
+import { holds } from '../tensor/holds.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { index, indexVariables, operands, read, rebuild, substitute, visit } from '../tensor/scalar.js';
+import { index, indexVariables, operands, read, rebuild, substitute, visitReads } from '../tensor/scalar.js';
 import { rangeOfRuns } from '../tensor/runs.js';
 import { createInterner } from '../tensor/structure.js';
 import type { Interner } from '../tensor/structure.js';
@@ -36,6 +37,7 @@ export function hoistInvariants(draft: Draft, context: FuseContext): Draft {
     const before = { program, added: added.length, known: new Map(known) };
     const memo = new Map<Scalar, Scalar>();
     const hoist = (s: Scalar): Scalar => {
+      if (!hasTables && (s.holds & holds.costly) === 0) return s;
       const done = memo.get(s);
       if (done !== undefined) return done;
       const result = hoistable(s, extents, points) ? temporaryFor(s) : temporaryThroughTable(s) ?? hoistOperands(s);
@@ -84,10 +86,7 @@ export function hoistInvariants(draft: Draft, context: FuseContext): Draft {
 function hoistable(s: Scalar, extents: readonly number[], points: number): boolean {
   if (s.type !== 'f32' || s.kind === 'read' || s.kind === 'const') return false;
   const own = [...indexVariables(s)].reduce((n, v) => n * extents[v], 1);
-  if (own * leastSaving > points || !costOf(s).expensive) return false;
-  let fit = true;
-  visit(s, (n) => { if (n.kind === 'accumulator') fit = false; });
-  return fit;
+  return own * leastSaving <= points && (s.holds & holds.costly) !== 0 && (s.holds & holds.accumulator) === 0;
 }
 
 /**
@@ -126,6 +125,6 @@ function tableOf(program: Program, s: Scalar, interner: Interner): { readonly bo
 /** `of variance`: the first tensor the piece reads names it. */
 function nameOf(program: Program, body: Scalar): string | null {
   let found: string | null = null;
-  visit(body, (n) => { if (found === null && n.kind === 'read') found = `of ${program.tensors[n.tensor].origin.name.replace(/^of /, '')}`; });
+  visitReads(body, (n) => { if (found === null) found = `of ${program.tensors[n.tensor].origin.name.replace(/^of /, '')}`; });
   return found;
 }

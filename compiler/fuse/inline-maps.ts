@@ -7,7 +7,7 @@
 import { isComputed, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { indexVariables, visit } from '../tensor/scalar.js';
+import { indexVariables, visitReads } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
 import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
 import { costOf, inlineInto } from './inline-scalar.js';
@@ -115,7 +115,7 @@ function finishesResult(program: Program, map: Kernel, makerOf: (id: TensorId) =
     const maker = makerOf(t);
     if (maker === null || maker.kind === 'map' || !takesEpilogues(maker) || maker.extents.join() !== map.extents.join()) return false;
     let identity = true;
-    for (const s of scalarsOf(map)) visit(s, (n) => { if (n.kind === 'read' && n.tensor === t && !isIdentity(n, map.extents, program.tensors[t].shape)) identity = false; });
+    for (const s of scalarsOf(map)) visitReads(s, (n) => { if (n.tensor === t && !isIdentity(n, map.extents, program.tensors[t].shape)) identity = false; });
     // The map is one of the readers.
     return identity && readBy(t) === 1;
   });
@@ -133,8 +133,8 @@ function worthInlining(program: Program, tensor: TensorId, body: Scalar, consume
     for (const s of scalarsOf(consumer)) {
       const isOperand = operands.includes(s);
       const isInner = innerScalarsOf(consumer).includes(s);
-      visit(s, (n) => {
-        if (n.kind !== 'read' || n.tensor !== tensor) return;
+      visitReads(s, (n) => {
+        if (n.tensor !== tensor) return;
         uses += 1;
         if (isOperand) evaluations = cost.expensive || cost.operations > 4 || passes > 1 ? Infinity : evaluations + points;
         else evaluations += isInner || consumer.kind === 'map' ? sizeOf(extents) : sizeOf(consumer.extents);

@@ -5,17 +5,16 @@
 import type { Program } from '../tensor/program.js';
 import type { ExtentOf } from '../tensor/ranges.js';
 import { rangeOf } from '../tensor/ranges.js';
-import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { binary, boolean, int, rewrite, select, substitute, visit } from '../tensor/scalar.js';
-
-type Read = Extract<Scalar, { kind: 'read' }>;
+import { holds } from '../tensor/holds.js';
+import type { ReadScalar, Scalar, TensorId } from '../tensor/scalar.js';
+import { binary, boolean, constant, int, read as readOf, rewriteReads, select, substitute, visit, visitReads } from '../tensor/scalar.js';
 
 /** Replaces every read of `tensor` in `root` by `body` at the read's indices. `extentOf` bounds the variables of `root`. */
 export function inlineInto(root: Scalar, tensor: TensorId, body: Scalar, program: Program, extentOf: ExtentOf): Scalar {
-  return rewrite(root, (s) => (s.kind === 'read' && s.tensor === tensor ? inlineRead(s, body, program, extentOf) : s));
+  return rewriteReads(root, (s) => (s.tensor === tensor ? inlineRead(s, body, program, extentOf) : s));
 }
 
-function inlineRead(read: Read, body: Scalar, program: Program, extentOf: ExtentOf): Scalar {
+function inlineRead(read: ReadScalar, body: Scalar, program: Program, extentOf: ExtentOf): Scalar {
   const { shape } = program.tensors[read.tensor];
   const escapes = read.at.map((i, axis) => {
     const range = rangeOf(i, extentOf);
@@ -36,13 +35,16 @@ function inlineRead(read: Read, body: Scalar, program: Program, extentOf: Extent
     if (range.low < 0) inside = binary('and', inside, binary('ge', i, int(0)));
     if (range.high >= shape[axis]) inside = binary('and', inside, binary('lt', i, int(shape[axis])));
   });
-  const guarded = rewrite(body, (s) => (s.kind === 'read' && s.otherwise === null && s.at.length > 0 ? { ...s, otherwise: { kind: 'const', type: s.type, value: 0 } } : s));
+  const guarded = rewriteReads(body, (s) => (s.otherwise === null && s.at.length > 0 ? zeroOutside(s) : s));
   return select(inside, substitute(guarded, (v) => read.at[v]), read.otherwise);
 }
 
+const zeroOutside = (s: ReadScalar): Scalar => readOf(s.tensor, s.at, s.type, constant(s.type, 0));
+
 function isData(s: Scalar): boolean {
-  let found = false;
-  visit(s, (n) => { if (n.kind === 'read' || n.kind === 'draw' || (n.kind === 'cast' && n.x.type === 'f32')) found = true; });
+  let found = (s.holds & (holds.read | holds.draw)) !== 0;
+  if (found) return true;
+  visit(s, (n) => { if (n.kind === 'cast' && n.x.type === 'f32') found = true; });
   return found;
 }
 
@@ -50,21 +52,19 @@ function isData(s: Scalar): boolean {
  * The body with its reads filled so that outside it gives the read's own fill value, or null: all varying reads are at
  * the same indices of tensors of the same shape, and the body of the fill value folds to the fill value.
  */
-function fillThrough(read: Read, body: Scalar, program: Program): Scalar | null {
+function fillThrough(read: ReadScalar, body: Scalar, program: Program): Scalar | null {
   const fill = read.otherwise;
   if (fill === null || fill.kind !== 'const') return null;
   const { shape } = program.tensors[read.tensor];
-  let plain = true;
-  visit(body, (s) => {
-    if (s.kind === 'draw') plain = false;
-    if (s.kind !== 'read') return;
+  let plain = (body.holds & holds.draw) === 0;
+  visitReads(body, (s) => {
     const same = program.tensors[s.tensor].shape;
     if (s.otherwise !== null || same.length !== shape.length || !s.at.every((i, axis) => i.kind === 'index' && i.axis === axis && same[axis] === shape[axis])) plain = false;
   });
   if (!plain) return null;
-  const filled = rewrite(body, (s) => (s.kind === 'read' ? { kind: 'const', type: s.type, value: 0 } : s));
+  const filled = rewriteReads(body, (s) => constant(s.type, 0));
   if (filled.kind !== 'const' || filled.value !== fill.value) return null;
-  return rewrite(body, (s) => (s.kind === 'read' ? { ...s, otherwise: { kind: 'const', type: s.type, value: 0 } } : s));
+  return rewriteReads(body, zeroOutside);
 }
 
 /** What evaluating a scalar once costs, in additions or so, and whether some of it must not be done twice. */
@@ -72,7 +72,7 @@ export interface ScalarCost {
   readonly operations: number;
   readonly expensive: boolean;
   /** Reads that vary with as many elements as the whole body: passes over memory. */
-  readonly reads: readonly Read[];
+  readonly reads: readonly ReadScalar[];
 }
 
 const transcendental: ReadonlySet<string> = new Set(['exp', 'log', 'log1p', 'sin', 'cos', 'tanh', 'erf', 'sqrt']);
@@ -80,7 +80,7 @@ const transcendental: ReadonlySet<string> = new Set(['exp', 'log', 'log1p', 'sin
 export function costOf(root: Scalar): ScalarCost {
   let operations = 0;
   let expensive = false;
-  const reads: Read[] = [];
+  const reads: ReadScalar[] = [];
   visit(root, (s) => {
     switch (s.kind) {
       case 'const': case 'index': case 'accumulator': return;

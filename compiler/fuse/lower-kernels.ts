@@ -6,7 +6,7 @@
 import { routineRank } from '../tensor/program.js';
 import type { Pack, Program, Routine, Tensor } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
-import { index, read, scalarTypeOf } from '../tensor/scalar.js';
+import { accumulator, index, read, scalarTypeOf } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
 import { operandAxes } from './kernel.js';
 import type { Kernel } from './kernel.js';
@@ -27,7 +27,7 @@ function kernelOf(t: Extract<Tensor, { kind: 'comprehension' }>): Kernel {
     kind: 'reduce',
     reduceExtents: t.reduce.extents,
     reductions: [{ op: t.reduce.op, body: t.body }],
-    stores: [{ tensor: t.id, value: { kind: 'accumulator', type: scalarTypeOf(t.element), slot: 0 } }],
+    stores: [{ tensor: t.id, value: accumulator(scalarTypeOf(t.element), 0) }],
   };
 }
 
@@ -40,7 +40,7 @@ function routineKernelOf(program: Program, t: Routine): Kernel {
   const solves = t.op === 'solve' || t.op === 'solve_transposed';
   return {
     kind: 'routine', name: '', origins: [t.origin], extents: t.shape, op: t.op, ownExtents: solves ? [own[0], own[0], own[1]] : own, operands,
-    stores: [{ tensor: t.id, value: { kind: 'accumulator', type: scalarTypeOf(t.element), slot: 0 } }],
+    stores: [{ tensor: t.id, value: accumulator(scalarTypeOf(t.element), 0) }],
   };
 }
 

@@ -8,8 +8,7 @@
 import type { Program } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { rewrite } from '../tensor/scalar.js';
-import { scalarTypeOf } from '../tensor/scalar.js';
+import { accumulator, rewriteAccumulators, rewriteReads, scalarTypeOf } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
 import { basesOf, isConstant, mergeOrigins, tensorsIn, tensorsRead } from './draft.js';
 import { takesEpilogues } from './kernel.js';
@@ -66,8 +65,7 @@ function withEpilogue(program: Program, producer: Kernel, consumer: MapKernel): 
   }
   let legal = true;
   const memo = new Map<Scalar, Scalar>();
-  const replace = (s: Scalar): Scalar => rewrite(s, (n) => {
-    if (n.kind !== 'read') return n;
+  const replace = (s: Scalar): Scalar => rewriteReads(s, (n) => {
     const value = values.get(n.tensor);
     if (value === undefined) return n;
     const tensor = program.tensors[n.tensor];
@@ -131,7 +129,7 @@ function tablesOf(program: Program, kernel: Kernel): ReadonlySet<TensorId> {
 function besides(a: ReduceKernel, b: ReduceKernel): ReduceKernel {
   const shift = a.reductions.length;
   const memo = new Map<Scalar, Scalar>();
-  const moved = b.stores.map((s) => ({ tensor: s.tensor, value: rewrite(s.value, (n) => (n.kind === 'accumulator' ? { ...n, slot: n.slot + shift } : n), memo) }));
+  const moved = b.stores.map((s) => ({ tensor: s.tensor, value: rewriteAccumulators(s.value, (n) => accumulator(n.type, n.slot + shift), memo) }));
   return { ...a, reductions: [...a.reductions, ...b.reductions], stores: [...a.stores, ...moved], origins: mergeOrigins(a.origins, b.origins) };
 }
 

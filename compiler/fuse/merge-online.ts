@@ -2,8 +2,9 @@
  * Adds up products that stream the same scores and values: the gradient of a similarity loss reaches `z` once as row
  * and once as column, sum_j w(i, j) z[j] + sum_j w(j, i) z[j], and becomes one kernel whose weight is w(i, j) + w(j, i).
  */
+import { holds } from '../tensor/holds.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { add, rewrite, visit } from '../tensor/scalar.js';
+import { accumulator, add, rewriteAccumulators } from '../tensor/scalar.js';
 import { createInterner } from '../tensor/structure.js';
 import type { Draft, FuseContext } from './draft.js';
 import { innerScalarsOf, mergeOrigins, tensorsIn, tensorsTouched } from './draft.js';
@@ -51,7 +52,7 @@ function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, dra
   const isPartial = (s: Scalar): boolean => s.kind === 'read' && s.tensor === partial && isIdentity(s, second.extents, draft.program.tensors[partial].shape);
   const other = isPartial(sum.a) ? sum.b : isPartial(sum.b) ? sum.a : null;
   if (other === null || !isLinear(other) || !same(other, first.stores[0].value)) return null;
-  const weight = add(rewrite(first.combine.weight, (s) => (s.kind === 'accumulator' ? { ...s, slot: slots[s.slot] } : s)), second.combine.weight);
+  const weight = add(rewriteAccumulators(first.combine.weight, (s) => accumulator(s.type, slots[s.slot])), second.combine.weight);
   const merged: OnlineKernel = { ...second, origins: mergeOrigins(first.origins, second.origins), stores: [{ tensor: second.stores[0].tensor, value: other }], scores, combine: { ...second.combine, weight } };
   return merged;
 }
@@ -66,7 +67,5 @@ function isLinear(s: Scalar): boolean {
 }
 
 function hasAccumulator(s: Scalar): boolean {
-  let found = false;
-  visit(s, (n) => { if (n.kind === 'accumulator') found = true; });
-  return found;
+  return (s.holds & holds.accumulator) !== 0;
 }

@@ -6,8 +6,8 @@
  */
 import type { Program, Tensor } from '../tensor/program.js';
 import { isComputed, sizeOf } from '../tensor/program.js';
-import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { index, read, rewrite, scalarTypeOf, visit } from '../tensor/scalar.js';
+import type { ReadScalar, Scalar, TensorId } from '../tensor/scalar.js';
+import { index, read, rewriteReads, scalarTypeOf, visitReads } from '../tensor/scalar.js';
 import type { Draft } from './draft.js';
 import { appendTensor, basesOf, innerScalarsOf, mapScalars, tensorsIn, tensorsRead } from './draft.js';
 import type { Kernel, Store } from './kernel.js';
@@ -63,8 +63,8 @@ function mayOverwrite(program: Program, kernel: Kernel, source: TensorId, value:
   if (touches(innerScalarsOf(kernel))) return false;
   return kernel.stores.every((store) => {
     let safe = true;
-    visit(store.value, (n) => {
-      if (n.kind !== 'read' || !basesOf(program, n.tensor).some((b) => b.id === source)) return;
+    visitReads(store.value, (n) => {
+      if (!basesOf(program, n.tensor).some((b) => b.id === source)) return;
       if (n.tensor !== source || !isIdentity(n, kernel.extents, s.shape)) safe = false;
     });
     return safe;
@@ -82,11 +82,11 @@ export function isIdentity(s: Extract<Scalar, { kind: 'read' }>, extents: readon
 function renameKernel(kernel: Kernel, renamed: ReadonlyMap<TensorId, TensorId>): Kernel {
   if (renamed.size === 0) return kernel;
   const memo = new Map<Scalar, Scalar>();
-  const replace = (s: Scalar): Scalar => {
-    const to = s.kind === 'read' ? renamed.get(s.tensor) : undefined;
-    return s.kind === 'read' && to !== undefined ? { ...s, tensor: to } : s;
+  const replace = (s: ReadScalar): Scalar => {
+    const to = renamed.get(s.tensor);
+    return to === undefined ? s : { ...s, tensor: to };
   };
-  const mapped = mapScalars(kernel, (s) => rewrite(s, replace, memo));
+  const mapped = mapScalars(kernel, (s) => rewriteReads(s, replace, memo));
   const stores: Store[] = mapped.stores.map((s) => ({ tensor: renamed.get(s.tensor) ?? s.tensor, value: s.value }));
   return { ...mapped, stores };
 }

@@ -7,7 +7,7 @@
 import type { Program } from '../tensor/program.js';
 import { sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { index, operands, read, substitute } from '../tensor/scalar.js';
+import { index, int, operands, read, substitute } from '../tensor/scalar.js';
 import { labelOf } from '../tensor/structure.js';
 import type { Draft } from './draft.js';
 import { tensorsRead } from './draft.js';
@@ -100,7 +100,7 @@ function withInnerSum(sum: ReduceKernel, known: Known, bodies: Bodies): ReduceKe
   if (gone.size === 0 || [...gone].some((v) => v < p) || gone.size === sum.reduceExtents.length) return null;
   const rest = factors.filter((_, i) => !found.used.has(i));
   if (rest.some((f) => [...f.variables].some((v) => gone.has(v)))) return null;
-  const inner = read(known.tensor, images.slice(0, q).map((v) => (v === undefined ? { kind: 'const', type: 'i32', value: 0 } : index(v))), 'f32');
+  const inner = read(known.tensor, images.slice(0, q).map((v) => (v === undefined ? int(0) : index(v))), 'f32');
   const left = extents.map((_, v) => v).filter((v) => !gone.has(v));
   const body = substitute(assemble([...rest, ...factorsOf(inner)]), (v) => index(left.indexOf(v)));
   return { ...sum, reduceExtents: left.slice(p).map((v) => extents[v]), reductions: [{ op: 'sum', body }] };

@@ -5,8 +5,9 @@
  */
 import type { Draft } from './draft.js';
 import type { ContractKernel, Kernel, ReduceKernel, ScatterKernel } from './kernel.js';
+import { holds } from '../tensor/holds.js';
 import type { Scalar } from '../tensor/scalar.js';
-import { add, affineOf, binary, boolean, cast, float, index, indexVariables, int, mul, select, sub, substitute, unary, visit } from '../tensor/scalar.js';
+import { add, affineOf, binary, boolean, cast, float, index, indexVariables, int, mul, select, sub, substitute, unary } from '../tensor/scalar.js';
 
 /** With fewer rows than this, looking at every item for every row costs no more. */
 const leastRows = 4;
@@ -90,7 +91,5 @@ function keyOf(condition: Scalar, extents: readonly number[], taken: readonly nu
 }
 
 function readsData(s: Scalar): boolean {
-  let found = false;
-  visit(s, (n) => { if (n.kind === 'read') found = true; });
-  return found;
+  return (s.holds & holds.read) !== 0;
 }

@@ -5,8 +5,9 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { Program } from '../tensor/program.js';
+import { holds } from '../tensor/holds.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { rewrite, visit } from '../tensor/scalar.js';
+import { accumulator, rewriteAccumulators, visitWhere } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
 import type { Kernel } from './kernel.js';
 
@@ -76,11 +77,11 @@ export function dropUnused(program: Program, kernels: readonly Kernel[], wanted:
 export function dropReductions(kernel: Kernel): Kernel {
   if (kernel.kind !== 'reduce') return kernel;
   const used = new Set<number>();
-  for (const s of kernel.stores) visit(s.value, (n) => { if (n.kind === 'accumulator') used.add(n.slot); });
+  for (const s of kernel.stores) visitWhere(holds.accumulator, s.value, (n) => { if (n.kind === 'accumulator') used.add(n.slot); });
   const slots = kernel.reductions.map((_, i) => i).filter((i) => used.has(i));
   if (slots.length === kernel.reductions.length || slots.length === 0) return kernel;
   const memo = new Map<Scalar, Scalar>();
-  const renumber = (s: Scalar): Scalar => rewrite(s, (n) => (n.kind === 'accumulator' ? { ...n, slot: slots.indexOf(n.slot) } : n), memo);
+  const renumber = (s: Scalar): Scalar => rewriteAccumulators(s, (n) => accumulator(n.type, slots.indexOf(n.slot)), memo);
   return {
     ...kernel,
     reductions: slots.map((i) => kernel.reductions[i]),

@@ -6,7 +6,7 @@
  */
 import type { Program, ReduceOperator } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { index, int, read, rewrite, substitute, visit } from '../tensor/scalar.js';
+import { accumulator, index, int, read, rewriteAccumulators, rewriteReads, substitute, visitReads } from '../tensor/scalar.js';
 import { contractKernelOf } from './classify-contractions.js';
 import { appendTensor, innerScalarsOf, mergeOrigins, tensorsIn } from './draft.js';
 import { loopExtents } from './inline-maps.js';
@@ -43,7 +43,7 @@ export function streamConsumer(program: Program, product: ContractKernel, user: 
 
 function readsOf(s: Scalar, tensor: TensorId): readonly Extract<Scalar, { kind: 'read' }>[] {
   const found: Extract<Scalar, { kind: 'read' }>[] = [];
-  visit(s, (n) => { if (n.kind === 'read' && n.tensor === tensor) found.push(n); });
+  visitReads(s, (n) => { if (n.tensor === tensor) found.push(n); });
   return found;
 }
 
@@ -87,10 +87,10 @@ function scoreOf(product: ContractKernel, { variables, forward }: Axes, slot: nu
     const variable = variables[v];
     return variable === null ? int(0) : index(variable);
   });
-  const value = rewrite(place(product.stores[0].value), (n) => (n.kind === 'accumulator' ? { ...n, slot } : n));
+  const value = rewriteAccumulators(place(product.stores[0].value), (n) => accumulator(n.type, slot));
   return {
     score: { inner: product.reduceExtents.map((_, i) => first + i), left: place(forward ? product.left : product.right), right: place(forward ? product.right : product.left) },
-    withScore: (s) => rewrite(s, (n) => (n.kind === 'read' && n.tensor === matrix ? value : n)),
+    withScore: (s) => rewriteReads(s, (n) => (n.tensor === matrix ? value : n)),
   };
 }
 
@@ -174,7 +174,7 @@ function inTwoSteps(program: Program, product: ContractKernel, user: ReduceKerne
   const first: ReduceKernel = {
     kind: 'reduce', name: '', origins: user.origins, extents, reduceExtents,
     reductions: partials.map(({ op, body }) => ({ op, body })),
-    stores: partials.map(({ id, body }, slot) => ({ tensor: id, value: { kind: 'accumulator', type: body.type, slot } })),
+    stores: partials.map(({ id, body }, slot) => ({ tensor: id, value: accumulator(body.type, slot) })),
   };
   const second: ReduceKernel = {
     ...user, reduceExtents: extents.slice(user.extents.length),

@@ -12,7 +12,7 @@
 import type { Program, ReduceOperator } from '../tensor/program.js';
 import { sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { index, mul, read, rewrite, visit } from '../tensor/scalar.js';
+import { accumulator, index, indexVariables, mul, read, rewriteAccumulators, visitReads } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
 import { appendTensor, innerScalarsOf, readersOf, scalarsOf, tensorsIn, tensorsRead, tensorsTouched } from './draft.js';
 import { inlinable, inlineKernel, pinnedTensors } from './inline-maps.js';
@@ -124,9 +124,9 @@ function finishApart(draft: Draft, matrix: TensorId): Draft {
     const sum = appendTensor(program, (id) => ({ kind: 'comprehension', id, element: 'f32', shape: kernel.extents, reduce, body: mul(kernel.left, kernel.right), origin }));
     program = sum.program;
     const here = read(sum.id, kernel.extents.map((_, i) => index(i)), 'f32');
-    const value = rewrite(store.value, (n) => (n.kind === 'accumulator' ? here : n));
+    const value = rewriteAccumulators(store.value, () => here);
     return [
-      { ...kernel, stores: [{ tensor: sum.id, value: { kind: 'accumulator', type: 'f32', slot: 0 } }] },
+      { ...kernel, stores: [{ tensor: sum.id, value: accumulator('f32', 0) }] },
       { kind: 'map', name: '', origins: kernel.origins, extents: kernel.extents, stores: [{ tensor: store.tensor, value }] },
     ];
   });
@@ -158,10 +158,10 @@ function readsWhole(kernel: Kernel, family: ReadonlySet<TensorId>, points: numbe
   let whole = false;
   const covers = (s: Extract<Scalar, { kind: 'read' }>): boolean => {
     const variables = new Set<number>();
-    for (const i of s.at) visit(i, (n) => { if (n.kind === 'index') variables.add(n.axis); });
+    for (const i of s.at) for (const v of indexVariables(i)) variables.add(v);
     return [...variables].reduce((n, v) => n * kernel.extents[v], 1) === points;
   };
-  for (const s of scalarsOf(kernel)) visit(s, (n) => { if (n.kind === 'read' && family.has(n.tensor) && covers(n)) whole = true; });
+  for (const s of scalarsOf(kernel)) visitReads(s, (n) => { if (family.has(n.tensor) && covers(n)) whole = true; });
   return whole;
 }
 

@@ -5,8 +5,9 @@
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { Program } from '../tensor/program.js';
 import { isComputed, routineRank, sizeOf } from '../tensor/program.js';
+import { holds } from '../tensor/holds.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { indexVariables, scalarTypeOf, visit } from '../tensor/scalar.js';
+import { indexVariables, scalarTypeOf, visitWhere } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
 import { loopExtents } from './inline-maps.js';
 import { chainOfKernel, operandAxes } from './kernel.js';
@@ -81,7 +82,7 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
   const limits = variableLimits(kernel);
   const check = (what: string, s: Scalar, variables: (v: number) => boolean, accumulators: number): void => {
     for (const v of indexVariables(s)) if (!variables(v)) fail(`${what} uses variable ${v}`);
-    visit(s, (n) => {
+    visitWhere(holds.accumulator | holds.read, s, (n) => {
       if (n.kind === 'accumulator' && (n.slot < 0 || n.slot >= accumulators)) fail(`${what} uses accumulator ${n.slot}`);
       if (n.kind === 'read' && n.at.length !== program.tensors[n.tensor].shape.length) fail(`${what} reads ${program.tensors[n.tensor].origin.name} with ${n.at.length} indices`);
       if (n.kind === 'read' && n.type !== scalarTypeOf(program.tensors[n.tensor].element)) fail(`${what} reads ${program.tensors[n.tensor].origin.name} as ${n.type}`);

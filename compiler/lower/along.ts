@@ -2,7 +2,7 @@
 import type { Binder, Expression } from '../../grammar/ast.js';
 import type { Span } from '../../grammar/span.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
-import { add, binary, float, mul, unary } from '../tensor/scalar.js';
+import { add, binary, float, index, mul, unary } from '../tensor/scalar.js';
 import type { ReduceOperator } from '../tensor/program.js';
 import type { Context, Frame } from './context.js';
 import { fail, newVariable } from './context.js';
@@ -101,7 +101,7 @@ function partly(v: TensorValue, positions: readonly number[], variables: readonl
     free: mergeFree(v.free, new Map(variables.map((x) => [x.id, x]))),
     at: (i) => {
       let next = 0;
-      return v.at(v.axes.map((_, k) => { const b = positions.indexOf(k); return b >= 0 ? { kind: 'index', type: 'i32', axis: variables[b].id } : i[next++]; }));
+      return v.at(v.axes.map((_, k) => { const b = positions.indexOf(k); return b >= 0 ? index(variables[b].id) : i[next++]; }));
     },
   };
 }

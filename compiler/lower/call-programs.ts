@@ -13,6 +13,7 @@ import { differentiate } from '../tensor/differentiate.js';
 import { isComputed } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
+import { float, index } from '../tensor/scalar.js';
 import { checkSetting } from './arguments.js';
 import { callFunction } from './call.js';
 import type { Context, Store } from './context.js';
@@ -150,14 +151,14 @@ function evaluateFunction(s: Session, request: CallRequest, fn: FunctionValue): 
   const value = callFunction(c, frame, { ...fn, settings }, args, d.name.span, { path: '', site: d.name.text, target: null });
   const results = namedResults(c, value, d.body.result, d.name.span);
   const floats = results.filter((r) => r.value.element === 'f32').map((r) => reduceAxes(c, d.name.span, 'total', 'sum', r.value, r.value.axes.map((_, k) => k)));
-  const total = floats.length === 0 ? constantTensor({ kind: 'const', type: 'f32', value: 0 }) : floats.reduce((x, y) => sumOf(c, d.name.span, x, y));
+  const total = floats.length === 0 ? constantTensor(float(0)) : floats.reduce((x, y) => sumOf(c, d.name.span, x, y));
   return { results, total: materialize(c, total, 'total', d.name.span), inputs: seen };
 }
 
 /** A tuple's parts go by the names they are returned under; a single result is `out`. */
 function namedResults(c: Context, v: Value, result: Expression | null, span: Span): { name: string; value: TensorValue }[] {
   if (v.kind === 'tensor') return [{ name: 'out', value: v }];
-  if (v.kind === 'number') return [{ name: 'out', value: constantTensor({ kind: 'const', type: 'f32', value: v.value }) }];
+  if (v.kind === 'number') return [{ name: 'out', value: constantTensor(float(v.value)) }];
   if (v.kind !== 'tuple' && v.kind !== 'list') return fail(c, 'SSL2001', span, { expected: 'a tensor', found: describe(v) });
   return v.items.map((item, k) => {
     const e = result?.kind === 'tuple' ? result.items[k] : null;
@@ -184,7 +185,7 @@ function evaluateModelCall(s: Session, given: CallRequest, callee: Extract<Value
   const sizes = Object.values(request.inputs).map((i) => i.shape[0] ?? 1);
   const size = sizes[0] ?? 1;
   const variable: IndexVariable = { id: 1_000_000, name: 'batch', axis: axisOf(size, 'B'), implicit: true };
-  const example = s.c.builder.comprehension('i32', [size], null, { kind: 'index', type: 'i32', axis: 0 }, origin('example'));
+  const example = s.c.builder.comprehension('i32', [size], null, index(0), origin('example'));
   const c: Context = { ...s.c, batch: { variable, example } };
   if (s.c.store instanceof DiscoveringStore || s.c.store instanceof PlacedStore) s.c.store.context = c;
   const seen = new Map<string, TensorId>();

@@ -3,7 +3,7 @@
  * the model, the element counts the draw's own axes and the lifted ones, so no two draws share a number.
  */
 import type { Span } from '../../grammar/span.js';
-import { add, binary, cast, float, index, int, mul, read, select, unary } from '../tensor/scalar.js';
+import { add, binary, cast, draw, float, index, int, mul, read, select, unary } from '../tensor/scalar.js';
 import type { Scalar, ScalarType } from '../tensor/scalar.js';
 import type { Context, Frame } from './context.js';
 import { fail, newVariable } from './context.js';
@@ -36,7 +36,7 @@ export function drawTensor(c: Context, f: Frame, distribution: Value, variables:
   if (d.name === 'permutation') return permutation(c, f, d, own, path, span);
   const site = int(siteNumber(path));
   const clock = counter(c, f, own);
-  const lane = (n: 0 | 1): Scalar => ({ kind: 'draw', type: 'f32', site, lane: n, ...clock.draw });
+  const lane = (n: 0 | 1): Scalar => draw(n, { site, ...clock.draw });
   const parameters = d.arguments.map((a) => needTensor(c, span, a));
   const p = (k: number): Scalar => convert(parameters[k].at([]), parameters[k].element, 'f32');
   for (const t of parameters) if (t.axes.length > 0 && d.name !== 'categorical') return fail(c, 'SSL2001', span, { expected: 'scalar parameters of a distribution', found: describe(t) });

@@ -3,7 +3,7 @@ import type { Expression } from '../../grammar/ast.js';
 import { suggest } from '../../grammar/diagnostics/suggest.js';
 import type { Span } from '../../grammar/span.js';
 import { rangeOf } from '../tensor/ranges.js';
-import { binary, float, select, unary } from '../tensor/scalar.js';
+import { binary, float, index, select, unary } from '../tensor/scalar.js';
 import type { BinaryOperator, Scalar, ScalarType } from '../tensor/scalar.js';
 import { evaluateAlong } from './along.js';
 import { evaluateCall, evaluatePipe } from './call.js';
@@ -220,7 +220,7 @@ function matrixProduct(c: Context, e: Extract<Expression, { kind: 'binary' }>, a
   const left = ensureMaterialized(c, convertTensor(a, 'f32'), 'left', e.left.span);
   const right = ensureMaterialized(c, convertTensor(b, 'f32'), 'right', e.right.span);
   const v = newVariable(c, 'k', a.axes[k], false);
-  const bound: Scalar = { kind: 'index', type: 'i32', axis: v.id };
+  const bound: Scalar = index(v.id);
   const body: TensorValue = {
     kind: 'tensor', element: 'f32',
     axes: [...a.axes.slice(0, k), ...b.axes.filter((_, n) => n !== at)],

@@ -7,6 +7,7 @@ import { alignElements } from '../tensor/builder.js';
 import type { ProgramBuilder } from '../tensor/builder.js';
 import { sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
+import { index } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, StateInfo, Store } from './context.js';
 import { fail } from './context.js';
 import { convertTensor, ensureWhole, tensorOfNode } from './tensor-value.js';
@@ -54,7 +55,7 @@ function followedPath(path: string, target: TargetInfo): string {
 
 /** Whole node of a tensor value that is a plain read of one. */
 export function nodeOf(v: TensorValue): TensorId {
-  const s = v.at(v.axes.map((_, k) => ({ kind: 'index', type: 'i32', axis: k })));
+  const s = v.at(v.axes.map((_, k) => index(k)));
   return s.kind === 'read' ? s.tensor : bug('expected a tensor in memory');
 }
 

@@ -5,7 +5,7 @@
 import type { Span } from '../../grammar/span.js';
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { ReduceOperator } from '../tensor/program.js';
-import { add, binary, cast, div, float, index, indexVariables, int, mul, read, scalarTypeOf, select, substitute, unary } from '../tensor/scalar.js';
+import { add, binary, boolean, cast, div, float, index, indexVariables, int, mul, read, scalarTypeOf, select, substitute, unary } from '../tensor/scalar.js';
 import type { Scalar, ScalarType, TensorId } from '../tensor/scalar.js';
 import { neutralOf } from '../tensor/program.js';
 import type { Context } from './context.js';
@@ -85,7 +85,7 @@ export function asTensor(v: Value): TensorValue | null {
   switch (v.kind) {
     case 'tensor': return v;
     case 'number': return constantTensor(v.integer ? int(v.value) : float(v.value));
-    case 'boolean': return constantTensor({ kind: 'const', type: 'bool', value: v.value ? 1 : 0 });
+    case 'boolean': return constantTensor(boolean(v.value));
     default: return null;
   }
 }

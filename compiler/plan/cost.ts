@@ -9,8 +9,9 @@ import type { Kernel, KernelProgram, RoutineKernel } from '../fuse/kernel.js';
 import { chainOfKernel } from '../fuse/kernel.js';
 import type { Program, ReduceOperator } from '../tensor/program.js';
 import { bytesOf, routineRank, sizeAlong, sizeOf } from '../tensor/program.js';
+import { holds } from '../tensor/holds.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { indexVariables, visit } from '../tensor/scalar.js';
+import { indexVariables, visit, visitReads } from '../tensor/scalar.js';
 import type { LaunchCost } from './plan.js';
 
 const nothing: ReadonlySet<TensorId> = new Set();
@@ -50,9 +51,7 @@ function operationsIn(roots: readonly Scalar[], extents: readonly number[]): num
       if (!isWork) return;
       let axes = varies.get(s);
       if (axes === undefined) {
-        let accumulates = false;
-        visit(s, (n) => { if (n.kind === 'accumulator') accumulates = true; });
-        axes = accumulates ? new Set(scoreAxes) : indexVariables(s);
+        axes = (s.holds & holds.accumulator) !== 0 ? new Set(scoreAxes) : indexVariables(s);
         varies.set(s, axes);
       }
       count += sizeAlong([...axes], extents);
@@ -104,8 +103,8 @@ function bytesReadBy(program: Program, kernel: Kernel, near: ReadonlySet<TensorI
   const seen = new Set<Scalar>();
   const stored = new Set(kernel.stores.map((s) => s.value));
   for (const root of [...innerScalarsOf(kernel), ...stored]) {
-    visit(root, (s) => {
-      if (s.kind !== 'read' || near.has(s.tensor)) return;
+    visitReads(root, (s) => {
+      if (near.has(s.tensor)) return;
       const elements = sizeAlong([...new Set(s.at.flatMap((i) => [...indexVariables(i)]))], extents);
       touched.set(s.tensor, (touched.get(s.tensor) ?? 0) + elements);
     }, seen);

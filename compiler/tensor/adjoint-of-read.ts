@@ -9,9 +9,8 @@ import { guardedValue, guardOf, invertRead } from './invert-read.js';
 import type { Permutations } from './invert-read.js';
 import { rangeOf } from './ranges.js';
 import type { ExtentOf } from './ranges.js';
-import type { Scalar, TensorId } from './scalar.js';
-import { binary, boolean, div, float, index, indexVariables, int, mul, rewrite, select, substitute, unary, visit } from './scalar.js';
-import type { ReadScalar } from './scalar-derivative.js';
+import type { ReadScalar, Scalar, TensorId } from './scalar.js';
+import { binary, boolean, constant, div, float, index, indexVariables, mul, read as readOf, rewriteReads, select, substitute, unary, visit } from './scalar.js';
 import type { Interner } from './structure.js';
 import { createInterner } from './structure.js';
 
@@ -116,14 +115,14 @@ function staysFinite(root: Scalar): boolean {
 
 /** Guards every unguarded read that the substituted indices may take outside; data-dependent indices stay as they are. */
 export function guardReads(root: Scalar, extentOf: ExtentOf, shapeOf: (id: TensorId) => readonly number[]): Scalar {
-  return rewrite(root, (s) => {
-    if (s.kind !== 'read' || s.otherwise !== null) return s;
+  return rewriteReads(root, (s) => {
+    if (s.otherwise !== null) return s;
     const shape = shapeOf(s.tensor);
     const leaves = s.at.some((i, axis) => {
       const r = rangeOf(i, extentOf);
       return Number.isFinite(r.low) && Number.isFinite(r.high) && !(r.low >= 0 && r.high < shape[axis]);
     });
-    return leaves ? { ...s, otherwise: s.type === 'f32' ? float(0) : s.type === 'i32' ? int(0) : boolean(false) } : s;
+    return leaves ? readOf(s.tensor, s.at, s.type, constant(s.type, 0)) : s;
   });
 }
 

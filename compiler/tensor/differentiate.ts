@@ -16,12 +16,13 @@ import { adjointOfRoutine } from './adjoint-of-routine.js';
 import { alignElements } from './builder.js';
 import type { ProgramBuilder } from './builder.js';
 import { foldRanges } from './index-algebra.js';
+import { holds } from './holds.js';
 import type { Permutations } from './invert-read.js';
 import type { Comprehension, Origin, Tensor, Window } from './program.js';
 import { sizeOf } from './program.js';
 import { differentiateScalar, insideOf } from './scalar-derivative.js';
 import type { Scalar, TensorId } from './scalar.js';
-import { add, binary, div, float, index, int, mul, operands, select, sub, unary, visit } from './scalar.js';
+import { add, binary, div, float, index, int, mul, operands, select, sub, unary, visitWhere } from './scalar.js';
 import { createInterner } from './structure.js';
 
 /** What reaches a tensor: a scalar over its indices, or a whole tensor laid over a part of it. */
@@ -147,7 +148,7 @@ function dependsOn(tensor: Tensor, active: ReadonlySet<TensorId>): boolean {
 /** Whether a read of an active tensor reaches the value other than through `stop`, a condition or an index. */
 function reachesFloat(body: Scalar, active: ReadonlySet<TensorId>): boolean {
   const reaches = new Set<Scalar>();
-  visit(body, (s) => {
+  visitWhere(holds.read, body, (s) => {
     if (s.type !== 'f32' || (s.kind === 'unary' && s.op === 'stop')) return;
     if ((s.kind === 'read' && active.has(s.tensor)) || operands(s).some((o) => reaches.has(o))) reaches.add(s);
   });

@@ -7,11 +7,12 @@
  * To what a network computes, all data of one shape has one colour, so that views made in different ways go through it
  * together: they are laid side by side first.
  */
+import { holds } from './holds.js';
 import type { Comprehension, Tensor, Window } from './program.js';
 import { bytesOf, sizeOf } from './program.js';
 import { renameReads, renameTensor, tensorsRead } from './renumber.js';
 import type { Scalar, TensorId } from './scalar.js';
-import { int, operands, rewrite, visit } from './scalar.js';
+import { draw, int, operands, rewriteWhere, visitReads } from './scalar.js';
 import { createInterner, labelOf } from './structure.js';
 
 /**
@@ -136,9 +137,9 @@ function colour(live: readonly Tensor[]): Colouring {
       const blurred = !data.has(t.id) && data.has(id) && of !== undefined && of.kind !== 'source';
       return blurred ? number(`data ${of.element}[${of.shape.join()}]`) : colours.get(id) ?? -1;
     };
-    const plain = rewrite(renamed, (s) => {
+    const plain = rewriteWhere(holds.read | holds.draw, renamed, (s) => {
       if (s.kind === 'read') return { ...s, tensor: seen(s.tensor) as TensorId };
-      return s.kind === 'draw' ? { ...s, site: int(0) } : s;
+      return s.kind === 'draw' ? draw(s.lane, { ...s, site: int(0) }) : s;
     });
     colours.set(t.id, number(`${shape} ${loose.id(plain)}`));
   }
@@ -217,6 +218,6 @@ function worthwhile(groups: ReadonlySet<TwinGroup>, links: ReadonlyMap<TwinGroup
 
 function readsNothing(body: Scalar): boolean {
   let nothing = true;
-  visit(body, (s) => { if (s.kind === 'read' && s.at.length > 0) nothing = false; });
+  visitReads(body, (s) => { if (s.at.length > 0) nothing = false; });
   return nothing;
 }

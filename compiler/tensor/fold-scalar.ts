@@ -3,8 +3,9 @@
  * and division by a power of two. Nothing is reassociated.
  */
 import { unaryFunctions } from './elementary.js';
+import { holds } from './holds.js';
 import type { Scalar } from './scalar.js';
-import { add, binary, cast, float, mul, rewrite, select, sub, unary, visit } from './scalar.js';
+import { add, binary, cast, float, mul, plainBinary, read, rewrite, select, sub, unary, visit } from './scalar.js';
 
 /** Folds a scalar bottom-up. Equal operands must be equal objects (interned) to be seen as equal. */
 export function foldScalar(root: Scalar): Scalar {
@@ -33,9 +34,7 @@ function oneRead(s: Extract<Scalar, { kind: 'select' }>): Scalar | null {
   const { condition, a, b } = s;
   if (a.kind !== 'read' || b.kind !== 'read' || a.tensor !== b.tensor) return null;
   if (a.otherwise !== b.otherwise && (a.otherwise === null || b.otherwise === null || !same(a.otherwise, b.otherwise))) return null;
-  let fromData = false;
-  visit(condition, (n) => { fromData ||= n.kind === 'read'; });
-  return fromData ? { ...a, at: a.at.map((i, axis) => (same(i, b.at[axis]) ? i : select(condition, i, b.at[axis]))) } : null;
+  return (condition.holds & holds.read) !== 0 ? read(a.tensor, a.at.map((i, axis) => (same(i, b.at[axis]) ? i : select(condition, i, b.at[axis]))), a.type, a.otherwise) : null;
 }
 
 /** In the branches of a select, other selects by the same condition are decided. */
@@ -64,12 +63,12 @@ function foldUnary(s: Extract<Scalar, { kind: 'unary' }>): Scalar {
   }
   if (s.op === 'not' && x.kind === 'unary' && x.op === 'not') return x.x;
   if (s.op === 'not' && x.kind === 'binary') {
-    if (x.op === 'eq') return { ...x, op: 'ne' };
-    if (x.op === 'ne') return { ...x, op: 'eq' };
+    if (x.op === 'eq') return plainBinary('ne', x.a, x.b);
+    if (x.op === 'ne') return plainBinary('eq', x.a, x.b);
     // Orders of floats have no contrary: NaN fails both.
     if (x.a.type === 'i32') {
       const contrary = { lt: 'ge', le: 'gt', gt: 'le', ge: 'lt' } as const;
-      if (x.op === 'lt' || x.op === 'le' || x.op === 'gt' || x.op === 'ge') return { ...x, op: contrary[x.op] };
+      if (x.op === 'lt' || x.op === 'le' || x.op === 'gt' || x.op === 'ge') return plainBinary(contrary[x.op], x.a, x.b);
     }
   }
   if (s.op === 'abs' && x.kind === 'unary' && (x.op === 'neg' || x.op === 'abs')) return unary('abs', x.x);

@@ -6,7 +6,7 @@
 import type { ExtentOf, Range } from './ranges.js';
 import { rangeOf } from './ranges.js';
 import type { Scalar, TensorId } from './scalar.js';
-import { add, binary, boolean, int, mul, rewrite, sub } from './scalar.js';
+import { add, binary, boolean, int, mul, plainBinary, read, rewrite, sub } from './scalar.js';
 import type { Interner } from './structure.js';
 import { createInterner } from './structure.js';
 
@@ -85,7 +85,7 @@ export function foldRanges(root: Scalar, extentOf: ExtentOf, shapeOf: ((id: Tens
         if (s.otherwise === null || shapeOf === null) return s;
         const shape = shapeOf(s.tensor);
         const inside = s.at.every((i, axis) => { const r = rangeOf(i, extentOf); return r.low >= 0 && r.high < shape[axis]; });
-        return inside ? { ...s, otherwise: null } : s;
+        return inside ? read(s.tensor, s.at, s.type) : s;
       }
       default: return s;
     }
@@ -131,15 +131,15 @@ function foldInteger(s: Extract<Scalar, { kind: 'binary' }>, extentOf: ExtentOf,
       if (s.op === 'idiv') {
         // floor(floor(x / m) / n) = floor(x / (m n)).
         if (s.a.kind === 'binary' && s.a.op === 'idiv' && s.a.b.kind === 'const' && s.a.b.value > 0) {
-          return foldInteger({ ...s, a: s.a.a, b: int(s.a.b.value * n) }, extentOf, interner);
+          return foldInteger(plainBinary('idiv', s.a.a, int(s.a.b.value * n)), extentOf, interner);
         }
         const smaller = divideOut(linear, n, extentOf);
-        if (smaller !== null) return foldInteger({ ...s, a: scalarOfLinear(smaller.linear), b: int(smaller.n) }, extentOf, interner);
+        if (smaller !== null) return foldInteger(plainBinary('idiv', scalarOfLinear(smaller.linear), int(smaller.n)), extentOf, interner);
         if (whole.terms.length === 0) return s;
         return add(scalarOfLinear({ constant: 0, terms: whole.terms }), binary('idiv', scalarOfLinear(plain), int(n)));
       }
       if (s.a.kind === 'binary' && s.a.op === 'mod' && s.a.b.kind === 'const' && s.a.b.value > 0 && s.a.b.value % n === 0) {
-        return foldInteger({ ...s, a: s.a.a }, extentOf, interner);
+        return foldInteger(plainBinary('mod', s.a.a, s.b), extentOf, interner);
       }
       return whole.terms.length === 0 ? s : binary('mod', scalarOfLinear(plain), int(n));
     }

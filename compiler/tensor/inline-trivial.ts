@@ -6,10 +6,8 @@
 import { insideOf } from './scalar-derivative.js';
 import type { Comprehension, Program, Tensor } from './program.js';
 import { rangeOf } from './ranges.js';
-import type { Scalar, TensorId } from './scalar.js';
-import { affineOf, cast, rewrite, select, substitute } from './scalar.js';
-
-type Read = Extract<Scalar, { kind: 'read' }>;
+import type { ReadScalar, Scalar, TensorId } from './scalar.js';
+import { affineOf, cast, read as readOf, rewriteReads, select, substitute } from './scalar.js';
 
 /** Replaces every read of a trivial map by what the map reads. */
 export function inlineTrivial(program: Program): Program {
@@ -26,9 +24,9 @@ export function inlineTrivial(program: Program): Program {
       continue;
     }
     const extents = [...tensor.shape, ...(tensor.reduce?.extents ?? [])];
-    const body = rewrite(tensor.body, (s) => {
-      const map = s.kind === 'read' ? trivial.get(s.tensor) : undefined;
-      return s.kind === 'read' && map !== undefined ? (through(s, map, program, extents) ?? s) : s;
+    const body = rewriteReads(tensor.body, (s) => {
+      const map = trivial.get(s.tensor);
+      return map === undefined ? s : (through(s, map, program, extents) ?? s);
     });
     const inlined: Comprehension = { ...tensor, body };
     tensors.push(inlined);
@@ -54,14 +52,14 @@ function copiedBy(map: Comprehension | undefined, program: Program): TensorId | 
 }
 
 /** The read inside at most one cast. */
-function core(body: Scalar): { readonly read: Read | null } {
+function core(body: Scalar): { readonly read: ReadScalar | null } {
   if (body.kind === 'read') return { read: body };
   if (body.kind === 'cast' && body.x.kind === 'read') return { read: body.x };
   return { read: null };
 }
 
 /** What `s`, a read of `map`, becomes; null where it has to stay. */
-function through(s: Read, map: Comprehension, program: Program, extents: readonly number[]): Scalar | null {
+function through(s: ReadScalar, map: Comprehension, program: Program, extents: readonly number[]): Scalar | null {
   const { body } = map;
   if (body.kind === 'const') {
     if (s.otherwise === null) return body;
@@ -82,7 +80,7 @@ function through(s: Read, map: Comprehension, program: Program, extents: readonl
   if (otherwise.kind !== 'const' || cast(s.type, otherwise).kind !== 'const' || otherwise.value !== s.otherwise.value) return null;
   const inner = core(placed).read;
   if (inner === null) return null;
-  const guarded: Read = { ...inner, otherwise };
+  const guarded = readOf(inner.tensor, inner.at, inner.type, otherwise);
   return placed.kind === 'cast' ? cast(placed.type, guarded) : guarded;
 }
 
@@ -90,7 +88,7 @@ function through(s: Read, map: Comprehension, program: Program, extents: readonl
  * Every axis of the map is an axis of the tensor it reads, of the same size, or is read inside it for sure; other
  * axes of what it reads stay at constants inside. Then a read of the map leaves exactly when the new read leaves.
  */
-function permutation(read: Read, map: Comprehension, shape: readonly number[], at: readonly Scalar[], extents: readonly number[]): boolean {
+function permutation(read: ReadScalar, map: Comprehension, shape: readonly number[], at: readonly Scalar[], extents: readonly number[]): boolean {
   const seen = new Set<number>();
   for (const [axis, i] of read.at.entries()) {
     if (i.kind === 'const') {

@@ -5,6 +5,7 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import { unaryFunctions } from './elementary.js';
+import { holds } from './holds.js';
 import { uniformDraw } from './philox.js';
 import { rangeOf } from './ranges.js';
 import type { BinaryOperator, Scalar, TensorId } from './scalar.js';
@@ -145,7 +146,7 @@ function compileRead(s: Extract<Scalar, { kind: 'read' }>, context: Context): Th
   const strides = stridesOf(shape);
   const otherwise = s.otherwise === null ? null : thunkOf(s.otherwise);
   const indices = s.at.map(thunkOf);
-  const data = s.at.map((i) => { let found = false; visit(i, (n) => { found ||= n.kind === 'read' || n.kind === 'draw'; }); return found; });
+  const data = s.at.map((i) => (i.holds & (holds.read | holds.draw)) !== 0);
   return () => {
     let flat = 0;
     for (let axis = 0; axis < indices.length; axis++) {

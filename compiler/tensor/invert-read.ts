@@ -11,11 +11,12 @@
  * - order[e, v] = p for a permutation along the last axis, and a variable v, is v = inverse[e, p];
  * - what remains (data-dependent indices, equations without unknowns) becomes a condition of the sum.
  */
+import { holds } from './holds.js';
 import { combine, foldRanges, linearOf, rangeOfLinear, scalarOfLinear } from './index-algebra.js';
 import type { Linear } from './index-algebra.js';
 import { rangeOf } from './ranges.js';
 import type { Range } from './ranges.js';
-import { add, binary, boolean, index, indexVariables, int, mul, read, select, sub, substitute, unary, visit } from './scalar.js';
+import { add, binary, boolean, index, indexVariables, int, mul, read, select, sub, substitute, unary, visit, visitWhere } from './scalar.js';
 import type { Scalar, TensorId } from './scalar.js';
 import { createInterner } from './structure.js';
 
@@ -302,7 +303,7 @@ function isArithmetic(s: Scalar): boolean {
 
 function unknownsOf(s: Scalar, isUnknown: (v: number) => boolean): number {
   const found = new Set<number>();
-  visit(s, (n) => { if (n.kind === 'index' && isUnknown(n.axis)) found.add(n.axis); });
+  visitWhere(holds.index, s, (n) => { if (n.kind === 'index' && isUnknown(n.axis)) found.add(n.axis); });
   return found.size;
 }
 

@@ -2,8 +2,7 @@
  * Undoes the concatenation of slices: where twins meet along an axis, `(S[0, i] else 0) + (S[1, i - B] else 0)` for i < 2 B is
  * S[i // B, i % B], one read of the whole stack, whose gradient is one read as well.
  */
-import type { ReadScalar } from './scalar-derivative.js';
-import type { Scalar, TensorId } from './scalar.js';
+import type { ReadScalar, Scalar, TensorId } from './scalar.js';
 import { affineOf, binary, index, int, rewrite } from './scalar.js';
 import { createInterner } from './structure.js';
 

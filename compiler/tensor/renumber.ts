@@ -1,12 +1,11 @@
 /** Changing which tensor an id names: substitution of tensors in scalars and programs, and dense numbering. */
 import type { Program, Tensor } from './program.js';
 import type { Scalar, TensorId } from './scalar.js';
-import { rewrite, visit } from './scalar.js';
+import { rewriteReads, visitReads } from './scalar.js';
 
 /** Reads `map(id)` wherever the scalar reads `id`. */
 export function renameReads(root: Scalar, map: (id: TensorId) => TensorId): Scalar {
-  return rewrite(root, (s) => {
-    if (s.kind !== 'read') return s;
+  return rewriteReads(root, (s) => {
     const to = map(s.tensor);
     return to === s.tensor ? s : { ...s, tensor: to };
   });
@@ -15,7 +14,7 @@ export function renameReads(root: Scalar, map: (id: TensorId) => TensorId): Scal
 /** The tensors a scalar reads, in order of first use. */
 export function tensorsRead(root: Scalar): readonly TensorId[] {
   const found = new Set<TensorId>();
-  visit(root, (s) => { if (s.kind === 'read') found.add(s.tensor); });
+  visitReads(root, (s) => { found.add(s.tensor); });
   return [...found];
 }
 

@@ -5,11 +5,9 @@
  * and conversions to integers pass nothing; `mod(a, b)` is a - b floor(a/b), so d/da = 1 and d/db = -floor(a/b).
  */
 import { assertNever } from '../../grammar/diagnostics/report.js';
-import type { BinaryOperator, Scalar, UnaryOperator } from './scalar.js';
+import type { BinaryOperator, ReadScalar, Scalar, UnaryOperator } from './scalar.js';
 import { add, binary, boolean, div, float, int, mul, operands, select, sub, unary, visit } from './scalar.js';
 import type { Interner } from './structure.js';
-
-export type ReadScalar = Extract<Scalar, { kind: 'read' }>;
 
 /** A read and the adjoint that reaches it. */
 export interface ReadAdjoint {

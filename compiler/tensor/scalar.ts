@@ -7,6 +7,7 @@
  * are renumbered with `substitute`.
  */
 import { bug } from '../../grammar/diagnostics/report.js';
+import { axesIn, holds, holdsOfAxis, holdsOfBinary, holdsOfUnary } from './holds.js';
 
 export type ScalarType = 'f32' | 'i32' | 'bool';
 
@@ -29,7 +30,10 @@ export type BinaryOperator =
   | 'add' | 'sub' | 'mul' | 'div' | 'idiv' | 'mod' | 'pow' | 'min' | 'max' | 'atan2'
   | 'lt' | 'le' | 'gt' | 'ge' | 'eq' | 'ne' | 'and' | 'or';
 
-export type Scalar =
+/** A scalar, and what occurs in it: a set of bits (`holds.ts`). Only the functions of this file make scalars, and see to it. */
+export type Scalar = Expression & { readonly holds: number };
+
+type Expression =
   | { readonly kind: 'const'; readonly type: ScalarType; readonly value: number }
   /** The value of an index variable, an i32. */
   | { readonly kind: 'index'; readonly type: 'i32'; readonly axis: number }
@@ -52,29 +56,49 @@ export type Scalar =
   /** In a kernel's epilogue only: the finished value of reduction number `slot`. */
   | { readonly kind: 'accumulator'; readonly type: ScalarType; readonly slot: number };
 
-export const float = (value: number): Scalar => ({ kind: 'const', type: 'f32', value });
-export const int = (value: number): Scalar => ({ kind: 'const', type: 'i32', value });
-export const boolean = (value: boolean): Scalar => ({ kind: 'const', type: 'bool', value: value ? 1 : 0 });
+export const constant = (type: ScalarType, value: number): Scalar => ({ kind: 'const', type, holds: holds.anything, value });
+export const float = (value: number): Scalar => constant('f32', value);
+export const int = (value: number): Scalar => constant('i32', value);
+export const boolean = (value: boolean): Scalar => constant('bool', value ? 1 : 0);
+const makeIndex = (axis: number): Scalar => ({ kind: 'index', type: 'i32', holds: holds.anything | holdsOfAxis(axis), axis });
 /** The variables of most comprehensions, each one object: walks meet them once. */
-const indices: readonly Scalar[] = Array.from({ length: 16 }, (_, axis) => ({ kind: 'index', type: 'i32', axis }));
-export const index = (axis: number): Scalar => indices[axis] ?? { kind: 'index', type: 'i32', axis };
+const indices: readonly Scalar[] = Array.from({ length: 16 }, (_, axis) => makeIndex(axis));
+export const index = (axis: number): Scalar => indices[axis] ?? makeIndex(axis);
+export type AccumulatorScalar = Extract<Scalar, { kind: 'accumulator' }>;
+export const accumulator = (type: ScalarType, slot: number): AccumulatorScalar => ({ kind: 'accumulator', type, holds: holds.anything | holds.accumulator, slot });
 
 /** The scalar type that reading an element of this type gives. */
 export function scalarTypeOf(element: ElementType): ScalarType {
   return element === 'u8' ? 'i32' : element === 'f16' ? 'f32' : element;
 }
 
-export function read(tensor: TensorId, at: readonly Scalar[], type: ScalarType, otherwise: Scalar | null = null): Scalar {
-  return { kind: 'read', type, tensor, at, otherwise };
+export type ReadScalar = Extract<Scalar, { kind: 'read' }>;
+
+export function read(tensor: TensorId, at: readonly Scalar[], type: ScalarType, otherwise: Scalar | null = null): ReadScalar {
+  let held = otherwise === null ? holds.anything | holds.read : otherwise.holds | holds.read;
+  for (const i of at) held |= i.holds;
+  return { kind: 'read', type, holds: held, tensor, at, otherwise };
+}
+
+export type DrawScalar = Extract<Scalar, { kind: 'draw' }>;
+
+export function draw(lane: DrawScalar['lane'], { site, seed, step, example, element }: Pick<DrawScalar, 'site' | 'seed' | 'step' | 'example' | 'element'>): DrawScalar {
+  const held = site.holds | seed.holds | step.holds | example.holds | element.holds | holds.draw | holds.costly;
+  return { kind: 'draw', type: 'f32', holds: held, lane, site, seed, step, example, element };
 }
 
 const isConst = (s: Scalar, v?: number): s is Extract<Scalar, { kind: 'const' }> => s.kind === 'const' && (v === undefined || s.value === v);
 
 export function unary(op: UnaryOperator, x: Scalar): Scalar {
-  if (op === 'not') return isConst(x) ? boolean(x.value === 0) : { kind: 'unary', type: 'bool', op, x };
-  if (op === 'neg' && isConst(x)) return { ...x, value: -x.value };
+  if (op === 'not') return isConst(x) ? boolean(x.value === 0) : plainUnary(op, x);
+  if (op === 'neg' && isConst(x)) return constant(x.type, -x.value);
   if (op === 'neg' && x.kind === 'unary' && x.op === 'neg') return x.x;
-  return { kind: 'unary', type: x.type, op, x };
+  return plainUnary(op, x);
+}
+
+/** Not folded. */
+export function plainUnary(op: UnaryOperator, x: Scalar): Extract<Scalar, { kind: 'unary' }> {
+  return { kind: 'unary', type: op === 'not' ? 'bool' : x.type, holds: x.holds | holdsOfUnary(op), op, x };
 }
 
 const comparisons: ReadonlySet<BinaryOperator> = new Set<BinaryOperator>(['lt', 'le', 'gt', 'ge', 'eq', 'ne']);
@@ -106,8 +130,8 @@ export function applyBinary(op: BinaryOperator, a: number, b: number): number {
 /** A binary operation; operands have one type. Folds constants and the identities that are exact in floats. */
 export function binary(op: BinaryOperator, a: Scalar, b: Scalar): Scalar {
   if (a.type !== b.type) return bug(`operands of ${op} are ${a.type} and ${b.type}`);
-  const type: ScalarType = comparisons.has(op) || op === 'and' || op === 'or' ? 'bool' : a.type;
-  if (isConst(a) && isConst(b)) return { kind: 'const', type, value: applyBinary(op, a.value, b.value) };
+  const type = typeOfBinary(op, a.type);
+  if (isConst(a) && isConst(b)) return constant(type, applyBinary(op, a.value, b.value));
   switch (op) {
     case 'add': if (isConst(a, 0)) return b; if (isConst(b, 0)) return a; break;
     case 'sub': if (isConst(b, 0)) return a; if (isConst(a, 0)) return unary('neg', b); break;
@@ -118,7 +142,15 @@ export function binary(op: BinaryOperator, a: Scalar, b: Scalar): Scalar {
     case 'or': if (isConst(a)) return a.value === 0 ? b : a; if (isConst(b)) return b.value === 0 ? a : b; break;
     default: break;
   }
-  return { kind: 'binary', type, op, a, b };
+  return plainBinary(op, a, b);
+}
+
+const typeOfBinary = (op: BinaryOperator, operand: ScalarType): ScalarType => (comparisons.has(op) || op === 'and' || op === 'or' ? 'bool' : operand);
+
+/** Not folded. */
+export function plainBinary(op: BinaryOperator, a: Scalar, b: Scalar): Extract<Scalar, { kind: 'binary' }> {
+  const type = typeOfBinary(op, a.type);
+  return { kind: 'binary', type, holds: a.holds | b.holds | holdsOfBinary(op, type), op, a, b };
 }
 
 export const add = (a: Scalar, b: Scalar): Scalar => binary('add', a, b);
@@ -129,16 +161,26 @@ export const div = (a: Scalar, b: Scalar): Scalar => binary('div', a, b);
 export function select(condition: Scalar, a: Scalar, b: Scalar): Scalar {
   if (a.type !== b.type) return bug(`branches of a select are ${a.type} and ${b.type}`);
   if (isConst(condition)) return condition.value !== 0 ? a : b;
-  return a === b ? a : { kind: 'select', type: a.type, condition, a, b };
+  return a === b ? a : plainSelect(condition, a, b);
+}
+
+/** Not folded. */
+export function plainSelect(condition: Scalar, a: Scalar, b: Scalar): Extract<Scalar, { kind: 'select' }> {
+  return { kind: 'select', type: a.type, holds: condition.holds | a.holds | b.holds, condition, a, b };
 }
 
 export function cast(type: ScalarType, x: Scalar): Scalar {
   if (x.type === type) return x;
   if (isConst(x)) {
     const value = type === 'i32' ? Math.trunc(x.value) : type === 'bool' ? (x.value !== 0 ? 1 : 0) : x.value;
-    return { kind: 'const', type, value };
+    return constant(type, value);
   }
-  return { kind: 'cast', type, x };
+  return plainCast(type, x);
+}
+
+/** Not folded. */
+export function plainCast(type: ScalarType, x: Scalar): Extract<Scalar, { kind: 'cast' }> {
+  return { kind: 'cast', type, holds: x.holds, x };
 }
 
 /** The direct operands of a scalar, in a fixed order (a read's `at`, then its `otherwise`). */
@@ -157,12 +199,12 @@ export function operands(s: Scalar): readonly Scalar[] {
 export function rebuild(s: Scalar, ops: readonly Scalar[]): Scalar {
   switch (s.kind) {
     case 'const': case 'index': case 'accumulator': return s;
-    case 'read': return { ...s, at: ops.slice(0, s.at.length), otherwise: s.otherwise === null ? null : ops[s.at.length] };
+    case 'read': return read(s.tensor, ops.slice(0, s.at.length), s.type, s.otherwise === null ? null : ops[s.at.length]);
     case 'unary': return unary(s.op, ops[0]);
     case 'cast': return cast(s.type, ops[0]);
     case 'binary': return binary(s.op, ops[0], ops[1]);
     case 'select': return select(ops[0], ops[1], ops[2]);
-    case 'draw': return { ...s, site: ops[0], seed: ops[1], step: ops[2], example: ops[3], element: ops[4] };
+    case 'draw': return draw(s.lane, { site: ops[0], seed: ops[1], step: ops[2], example: ops[3], element: ops[4] });
   }
 }
 
@@ -171,49 +213,55 @@ export function rebuild(s: Scalar, ops: readonly Scalar[]): Scalar {
  * node). Shared nodes are visited once.
  */
 export function rewrite(root: Scalar, f: (s: Scalar) => Scalar, memo = new Map<Scalar, Scalar>()): Scalar {
+  return rewriteWhere(holds.anything, root, f, memo);
+}
+
+/** Rewrites like `rewrite`, but leaves every part as it is that holds nothing of `what`: `f` need only see the others. */
+export function rewriteWhere(what: number, root: Scalar, f: (s: Scalar) => Scalar, memo = new Map<Scalar, Scalar>()): Scalar {
+  if ((root.holds & what) === 0) return root;
   const known = memo.get(root);
   if (known !== undefined) return known;
-  const result = f(withRewritten(root, f, memo));
+  const result = f(withRewritten(what, root, f, memo));
   memo.set(root, result);
   return result;
 }
 
 /** The node with rewritten operands, itself when none changed. Written out by kind: compiling spends much of its time here. */
-function withRewritten(s: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar, Scalar>): Scalar {
+function withRewritten(what: number, s: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar, Scalar>): Scalar {
   switch (s.kind) {
     case 'const': case 'index': case 'accumulator': return s;
     case 'read': {
       let at: Scalar[] | null = null;
       for (let i = 0; i < s.at.length; i++) {
-        const o = rewrite(s.at[i], f, memo);
+        const o = rewriteWhere(what, s.at[i], f, memo);
         if (at === null && o !== s.at[i]) at = s.at.slice(0, i);
         at?.push(o);
       }
-      const otherwise = s.otherwise === null ? null : rewrite(s.otherwise, f, memo);
+      const otherwise = s.otherwise === null ? null : rewriteWhere(what, s.otherwise, f, memo);
       return at === null && otherwise === s.otherwise ? s : read(s.tensor, at ?? s.at, s.type, otherwise);
     }
     case 'unary': {
-      const x = rewrite(s.x, f, memo);
+      const x = rewriteWhere(what, s.x, f, memo);
       return x === s.x ? s : unary(s.op, x);
     }
     case 'cast': {
-      const x = rewrite(s.x, f, memo);
+      const x = rewriteWhere(what, s.x, f, memo);
       return x === s.x ? s : cast(s.type, x);
     }
     case 'binary': {
-      const a = rewrite(s.a, f, memo);
-      const b = rewrite(s.b, f, memo);
+      const a = rewriteWhere(what, s.a, f, memo);
+      const b = rewriteWhere(what, s.b, f, memo);
       return a === s.a && b === s.b ? s : binary(s.op, a, b);
     }
     case 'select': {
-      const condition = rewrite(s.condition, f, memo);
-      const a = rewrite(s.a, f, memo);
-      const b = rewrite(s.b, f, memo);
+      const condition = rewriteWhere(what, s.condition, f, memo);
+      const a = rewriteWhere(what, s.a, f, memo);
+      const b = rewriteWhere(what, s.b, f, memo);
       return condition === s.condition && a === s.a && b === s.b ? s : select(condition, a, b);
     }
     case 'draw': {
       const before = operands(s);
-      const after = before.map((o) => rewrite(o, f, memo));
+      const after = before.map((o) => rewriteWhere(what, o, f, memo));
       return after.every((o, i) => o === before[i]) ? s : rebuild(s, after);
     }
   }
@@ -221,31 +269,67 @@ function withRewritten(s: Scalar, f: (s: Scalar) => Scalar, memo: Map<Scalar, Sc
 
 /** Replaces index variables: `map(axis)` gives an i32 scalar, or null to keep the variable. */
 export function substitute(root: Scalar, map: (axis: number) => Scalar | null): Scalar {
-  return rewrite(root, (s) => (s.kind === 'index' ? (map(s.axis) ?? s) : s));
+  return rewriteWhere(holds.index, root, (s) => (s.kind === 'index' ? (map(s.axis) ?? s) : s));
+}
+
+/** Rewrites reads, each after its indices were. */
+export function rewriteReads(root: Scalar, f: (s: ReadScalar) => Scalar, memo = new Map<Scalar, Scalar>()): Scalar {
+  return rewriteWhere(holds.read, root, (s) => (s.kind === 'read' ? f(s) : s), memo);
+}
+
+/** Rewrites accumulators. */
+export function rewriteAccumulators(root: Scalar, f: (s: AccumulatorScalar) => Scalar, memo = new Map<Scalar, Scalar>()): Scalar {
+  return rewriteWhere(holds.accumulator, root, (s) => (s.kind === 'accumulator' ? f(s) : s), memo);
 }
 
 /** Visits every distinct node once, operands first. */
 export function visit(root: Scalar, f: (s: Scalar) => void, seen = new Set<Scalar>()): void {
-  if (seen.has(root)) return;
+  visitWhere(holds.anything, root, f, seen);
+}
+
+/** Visits like `visit`, but no part that holds nothing of `what`. */
+export function visitWhere(what: number, root: Scalar, f: (s: Scalar) => void, seen = new Set<Scalar>()): void {
+  if ((root.holds & what) === 0 || seen.has(root)) return;
   seen.add(root);
   switch (root.kind) {
     case 'const': case 'index': case 'accumulator': break;
     case 'read':
-      for (const i of root.at) visit(i, f, seen);
-      if (root.otherwise !== null) visit(root.otherwise, f, seen);
+      for (const i of root.at) visitWhere(what, i, f, seen);
+      if (root.otherwise !== null) visitWhere(what, root.otherwise, f, seen);
       break;
-    case 'unary': case 'cast': visit(root.x, f, seen); break;
-    case 'binary': visit(root.a, f, seen); visit(root.b, f, seen); break;
-    case 'select': visit(root.condition, f, seen); visit(root.a, f, seen); visit(root.b, f, seen); break;
-    case 'draw': for (const o of operands(root)) visit(o, f, seen); break;
+    case 'unary': case 'cast': visitWhere(what, root.x, f, seen); break;
+    case 'binary': visitWhere(what, root.a, f, seen); visitWhere(what, root.b, f, seen); break;
+    case 'select': visitWhere(what, root.condition, f, seen); visitWhere(what, root.a, f, seen); visitWhere(what, root.b, f, seen); break;
+    case 'draw': for (const o of operands(root)) visitWhere(what, o, f, seen); break;
   }
   f(root);
 }
 
-/** The index variables that occur. */
+/** Visits every distinct read once, those in its indices before it. */
+export function visitReads(root: Scalar, f: (s: ReadScalar) => void, seen = new Set<Scalar>()): void {
+  visitWhere(holds.read, root, (s) => { if (s.kind === 'read') f(s); }, seen);
+}
+
+/** What a scalar holds, found anew from its operands: for verification. */
+export function holdsAnew(s: Scalar): number {
+  const within = operands(s).reduce((held, o) => held | o.holds, holds.anything);
+  switch (s.kind) {
+    case 'index': return within | holdsOfAxis(s.axis);
+    case 'read': return within | holds.read;
+    case 'unary': return within | holdsOfUnary(s.op);
+    case 'binary': return within | holdsOfBinary(s.op, s.type);
+    case 'draw': return within | holds.draw | holds.costly;
+    case 'accumulator': return within | holds.accumulator;
+    case 'const': case 'select': case 'cast': return within;
+  }
+}
+
+/** The index variables that occur, from the least. */
 export function indexVariables(root: Scalar): ReadonlySet<number> {
+  const known = axesIn(root.holds);
+  if (known !== null) return known;
   const found = new Set<number>();
-  visit(root, (s) => { if (s.kind === 'index') found.add(s.axis); });
+  visitWhere(holds.index, root, (s) => { if (s.kind === 'index') found.add(s.axis); });
   return found;
 }
 

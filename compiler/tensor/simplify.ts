@@ -11,11 +11,12 @@
  */
 import { foldScalar } from './fold-scalar.js';
 import { foldRanges } from './index-algebra.js';
+import { holds } from './holds.js';
 import { inlineTrivial } from './inline-trivial.js';
 import type { Comprehension, Program, Tensor } from './program.js';
 import { neededTensors, renameTensor, renumber } from './renumber.js';
 import type { Scalar, TensorId } from './scalar.js';
-import { index, int, rewrite, substitute } from './scalar.js';
+import { index, int, rewriteWhere, substitute } from './scalar.js';
 import type { Interner } from './structure.js';
 import { createInterner } from './structure.js';
 
@@ -51,7 +52,7 @@ function mapComprehensions(program: Program, f: (t: Comprehension) => Comprehens
 }
 
 function withoutStop(body: Scalar): Scalar {
-  return rewrite(body, (s) => (s.kind === 'unary' && s.op === 'stop' ? s.x : s));
+  return rewriteWhere(holds.stop, body, (s) => (s.kind === 'unary' && s.op === 'stop' ? s.x : s));
 }
 
 /** Drops what no output and no update needs. */

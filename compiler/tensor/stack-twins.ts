@@ -17,9 +17,8 @@ import type { TwinGroup } from './find-twins.js';
 import { joinSlices } from './join-slices.js';
 import { dependencies } from './renumber.js';
 import type { Comprehension, Tensor } from './program.js';
-import type { Scalar, TensorId } from './scalar.js';
-import { binary, index, int, rebuild, rewrite, scalarTypeOf, select, substitute } from './scalar.js';
-import type { ReadScalar } from './scalar-derivative.js';
+import type { ReadScalar, Scalar, TensorId } from './scalar.js';
+import { binary, draw, index, int, read, rebuild, rewriteReads, scalarTypeOf, select, substitute } from './scalar.js';
 
 /** What to read in place of the tensors of before. */
 export interface Stacked {
@@ -47,9 +46,9 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
       const tensor = alone.get(twins.representative(s.tensor)) ?? s.tensor;
       return tensor === s.tensor ? s : { ...s, tensor };
     }
-    return { ...s, tensor: stackOf(place.group), at: [int(place.position), ...s.at] };
+    return read(stackOf(place.group), [int(place.position), ...s.at], s.type, s.otherwise);
   };
-  const renamed = (s: Scalar): Scalar => rewrite(s, (n) => (n.kind === 'read' ? reread(n) : n));
+  const renamed = (s: Scalar): Scalar => rewriteReads(s, reread);
 
   const stackOf = (group: TwinGroup): TensorId => {
     const known = stacks.get(group);
@@ -72,14 +71,14 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
     const [first] = members;
     const body = zipScalars(members.map((m) => substitute(m.body, (v) => index(v + 1))), (nodes, ops) => {
       const node = rebuild(nodes[0], ops);
-      if (node.kind === 'draw') return { ...node, site: choose(nodes.map((n) => (n.kind === 'draw' ? n.site : int(0)))) };
+      if (node.kind === 'draw') return draw(node.lane, { ...node, site: choose(nodes.map((n) => (n.kind === 'draw' ? n.site : int(0)))) });
       if (node.kind !== 'read') return node;
       const tensors = nodes.map((n) => (n.kind === 'read' ? n.tensor : node.tensor));
       if (tensors.every((t) => t === tensors[0])) return reread(node);
       const places = tensors.map(twins.placeOf);
       const [place] = places;
-      if (place === null || places.some((p) => p?.group !== place.group)) return { ...node, tensor: joinOf(tensors), at: [index(0), ...node.at] };
-      return { ...node, tensor: stackOf(place.group), at: [choose(places.map((p) => int(p?.position ?? 0))), ...node.at] };
+      if (place === null || places.some((p) => p?.group !== place.group)) return read(joinOf(tensors), [index(0), ...node.at], node.type, node.otherwise);
+      return read(stackOf(place.group), [choose(places.map((p) => int(p?.position ?? 0))), ...node.at], node.type, node.otherwise);
     });
     return copyWith(builder, { ...first, shape }, body ?? bug('twins of different structure'));
   };
@@ -154,7 +153,7 @@ export function stackTwins(builder: ProgramBuilder, roots: readonly TensorId[], 
 /** The tensor at the variables from `first` on. */
 function readAt(builder: ProgramBuilder, tensor: TensorId, first: number): ReadScalar {
   const { element, shape } = builder.tensor(tensor);
-  return { kind: 'read', type: scalarTypeOf(element), tensor, at: shape.map((_, i) => index(first + i)), otherwise: null };
+  return read(tensor, shape.map((_, i) => index(first + i)), scalarTypeOf(element));
 }
 
 function copyWith(builder: ProgramBuilder, tensor: Comprehension, body: Scalar): TensorId {

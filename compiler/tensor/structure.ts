@@ -5,7 +5,7 @@
  */
 import { HashTable, hashOfFloat, mix } from './hash-table.js';
 import type { BinaryOperator, Scalar, ScalarType, UnaryOperator } from './scalar.js';
-import { operands, rebuild } from './scalar.js';
+import { operands, plainBinary, plainCast, plainSelect, plainUnary, rebuild } from './scalar.js';
 
 export interface Interner {
   /** The same number for the same structure. */
@@ -40,9 +40,10 @@ export function createInterner(): Interner {
 /** The node with other operands, kept exactly as it is otherwise (`rebuild` would fold). */
 function sameWith(s: Scalar, ops: readonly Scalar[]): Scalar {
   switch (s.kind) {
-    case 'unary': case 'cast': return { ...s, x: ops[0] };
-    case 'binary': return { ...s, a: ops[0], b: ops[1] };
-    case 'select': return { ...s, condition: ops[0], a: ops[1], b: ops[2] };
+    case 'unary': return plainUnary(s.op, ops[0]);
+    case 'cast': return plainCast(s.type, ops[0]);
+    case 'binary': return plainBinary(s.op, ops[0], ops[1]);
+    case 'select': return plainSelect(ops[0], ops[1], ops[2]);
     default: return rebuild(s, ops);
   }
 }

@@ -10,7 +10,7 @@ import { sizeOf } from './program.js';
 import { rangeOf } from './ranges.js';
 import { lengthOfRuns } from './runs.js';
 import type { ElementType, Scalar, ScalarType } from './scalar.js';
-import { scalarTypeOf, visit } from './scalar.js';
+import { holdsAnew, scalarTypeOf, visit } from './scalar.js';
 
 /** Throws a `Bug` unless the program is well formed. */
 export function verify(program: Program): void {
@@ -113,6 +113,7 @@ function verifyComprehension(program: Program, tensor: Comprehension, fail: Fail
   } else if (!storable(body.type, tensor.element)) fail(`stores ${body.type} as ${tensor.element}`);
   visit(body, (s) => {
     const at = (): string => printScalar(s, (axis) => (axis < tensor.shape.length ? `i${axis}` : `r${axis - tensor.shape.length}`));
+    if (s.holds !== holdsAnew(s)) fail(`does not hold what it says in ${at()}`);
     switch (s.kind) {
       case 'index':
         if (!Number.isInteger(s.axis) || s.axis < 0 || s.axis >= extents.length) fail(`uses index variable ${s.axis} but has ${extents.length} axes`);

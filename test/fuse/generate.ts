@@ -4,7 +4,7 @@ import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Program, ReduceOperator } from '../../compiler/tensor/program.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
-import { add, binary, cast, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
+import { add, binary, cast, draw, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
 
 /** One choice of the generator; numbers pick among what exists, modulo its count. */
 export interface Step {
@@ -59,7 +59,7 @@ export function generateProgram(choices: readonly Step[], size: { readonly m: nu
       case 'shift': matrices.push(b.comprehension('f32', [p, q], null, b.read(a, [sub(index(0), int((s.op % 3) - 1)), add(index(1), int(s.op % 2))], float(s.op % 4 === 0 ? 1 : 0)), origin)); break;
       case 'broadcast': matrices.push(b.comprehension('f32', [p, q], null, select(binary('ne', index(0), index(1)), add(at2(a), b.read(v, [index(0)])), float(0)), origin)); break;
       case 'gather': matrices.push(b.comprehension('f32', [p, q], null, b.read(a, [b.read(order, [index(0)]), index(1)]), origin)); break;
-      case 'draw': matrices.push(b.comprehension('f32', [p, q], null, add(at2(a), { kind: 'draw', type: 'f32', site: int(k), lane: 0, seed: int(1), step: int(2), example: index(0), element: int(0) }), origin)); break;
+      case 'draw': matrices.push(b.comprehension('f32', [p, q], null, add(at2(a), draw(0, { site: int(k), seed: int(1), step: int(2), example: index(0), element: int(0) })), origin)); break;
       case 'reduce': vectors.push(b.comprehension('f32', [p], { op: operators[s.op % 4], extents: [q] }, s.op % 2 === 0 ? mul(at2(a), at2(c)) : at2(a), origin)); break;
       case 'full': vectors.push(b.comprehension('f32', [p], null, add(b.read(v, [index(0)]), b.read(b.comprehension('f32', [], { op: 'sum', extents: [p, q] }, mul(at2(a), at2(c)), origin), [])), origin)); break;
       case 'product': {

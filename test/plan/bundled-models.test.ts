@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { ModelDeclaration } from '../../grammar/ast.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { scalarsOf } from '../../compiler/fuse/draft.js';
 import { fuse } from '../../compiler/fuse/fuse.js';
 import { buildTraining } from '../../compiler/lower/training-programs.js';
 import { loadProgram, runPasses } from '../../compiler/pipeline.js';
 import { planMemory } from '../../compiler/plan/plan-memory.js';
+import type { Scalar } from '../../compiler/tensor/scalar.js';
+import { holdsAnew, visit } from '../../compiler/tensor/scalar.js';
 import { memoryReader } from '../lower/harness.js';
 import { root } from '../models/harness.js';
 
@@ -36,6 +39,13 @@ function expectTargetsWithin(kernels: KernelProgram, update: readonly number[]):
   for (const k of writers(kernels, 'target.')) expect(update.includes(k) || (kernels.launches.find((l) => l.includes(k))?.length ?? 0) > 1).toBe(true);
 }
 
+/** The parts of a scalar that do not hold what they say they do. */
+function mistaken(root: Scalar): readonly Scalar[] {
+  const found: Scalar[] = [];
+  visit(root, (s) => { if (s.holds !== holdsAnew(s)) found.push(s); });
+  return found;
+}
+
 const files = readdirSync(join(root, 'models/vision')).filter((f) => f.endsWith('.ssl'));
 
 it.each(files)('%s', (name) => {
@@ -45,6 +55,7 @@ it.each(files)('%s', (name) => {
   expectTargetsWithin(kernels, update);
   const [{ peakBytes, liveBytes }] = planMemory([kernels], { alignment: 256, arenaLimit: null }).entries;
   expect(peakBytes).toBeLessThanOrEqual(1.1 * liveBytes);
+  expect(kernels.kernels.flatMap(scalarsOf).flatMap(mistaken)).toEqual([]);
 });
 
 it.each(['byol', 'moco_v2'])('the update of %s under every optimizer', (name) => {

@@ -5,7 +5,7 @@ import { interpret } from '../../compiler/tensor/interpret.js';
 import { differentiate } from '../../compiler/tensor/differentiate.js';
 import type { Program, ReduceOperator } from '../../compiler/tensor/program.js';
 import type { BinaryOperator, Scalar, UnaryOperator } from '../../compiler/tensor/scalar.js';
-import { add, binary, cast, float, index, int, mul, operands, select, sub, unary } from '../../compiler/tensor/scalar.js';
+import { add, binary, cast, draw, float, index, int, mul, operands, select, sub, unary } from '../../compiler/tensor/scalar.js';
 import { checkGradient, numbers, origin } from './check-gradient.js';
 
 const runs = { numRuns: 40, seed: 7 };
@@ -197,8 +197,8 @@ describe('inverted reads', () => {
   it('draws and conditions only weigh', () => {
     const b = new ProgramBuilder('p');
     const x = b.source('x', 'parameters', 'f32', [6], origin);
-    const draw: Scalar = { kind: 'draw', type: 'f32', site: int(1), lane: 0, seed: int(3), step: int(4), example: index(0), element: int(0) };
-    const y = b.comprehension('f32', [6], null, select(binary('lt', draw, float(0.5)), mul(b.identity(x), draw), float(0)), origin);
+    const uniform = draw(0, { site: int(1), seed: int(3), step: int(4), example: index(0), element: int(0) });
+    const y = b.comprehension('f32', [6], null, select(binary('lt', uniform, float(0.5)), mul(b.identity(x), uniform), float(0)), origin);
     checkGradient(b, y, [x], { x: numbers(6) });
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
-import { add, binary, cast, float, index, int, mul, select, sub } from '../../compiler/tensor/scalar.js';
+import { accumulator, add, binary, cast, float, index, int, mul, plainBinary, plainSelect, read, select, sub } from '../../compiler/tensor/scalar.js';
 import { verify } from '../../compiler/tensor/verify.js';
 import { origin } from './check-gradient.js';
 
@@ -26,17 +26,17 @@ describe('verify', () => {
   ])('accepts %s', (_, program) => { verify(program()); });
 
   it.each<[string, RegExp, () => Program]>([
-    ['a read before its tensor', /reads %9, which does not exist/, () => programOf(() => ({ kind: 'read', type: 'f32', tensor: 9 as TensorId, at: [], otherwise: null }))],
-    ['a read of itself', /reads %2, which comes after it/, () => programOf(() => ({ kind: 'read', type: 'f32', tensor: 2 as TensorId, at: [index(0)], otherwise: null }))],
+    ['a read before its tensor', /reads %9, which does not exist/, () => programOf(() => read(9 as TensorId, [], 'f32'))],
+    ['a read of itself', /reads %2, which comes after it/, () => programOf(() => read(2 as TensorId, [index(0)], 'f32'))],
     ['too few indices', /of 2 axes with 1 indices/, () => programOf((b, x) => b.read(x, [index(0)]))],
     ['an index variable out of range', /index variable 1 but has 1 axes/, () => programOf((b, x) => b.read(x, [index(0), index(1)], float(0)))],
     ['an unguarded read outside', /at 1\.\.4 on axis 0 of size 4 with nothing to guard it/, () => programOf((b, x) => b.read(x, [add(index(0), int(1)), int(0)]))],
     ['a window of a stride too far', /at 0\.\.4 on axis 1 of size 3/, () => programOf((b, x) => b.read(x, [index(0), mul(index(1), int(2))]), [3])],
     ['a wrong element', /stores i32 as f32/, () => programOf((b, _, n) => b.read(n, [index(0)]))],
-    ['operands of two types', /add of f32 and i32/, () => programOf((b, x) => ({ kind: 'binary', type: 'f32', op: 'add', a: b.read(x, [index(0), int(0)]), b: index(0) }))],
-    ['a select by a number', /selects by a i32/, () => programOf(() => ({ kind: 'select', type: 'f32', condition: index(0), a: float(0), b: float(1) }))],
+    ['operands of two types', /add of f32 and i32/, () => programOf((b, x) => plainBinary('add', b.read(x, [index(0), int(0)]), index(0)))],
+    ['a select by a number', /selects by a i32/, () => programOf(() => plainSelect(index(0), float(0), float(1)))],
     ['a float index', /at a f32 index/, () => programOf((b, x) => b.read(x, [index(0), cast('f32', index(0))]))],
-    ['an accumulator', /accumulator/, () => programOf(() => ({ kind: 'accumulator', type: 'f32', slot: 0 }))],
+    ['an accumulator', /accumulator/, () => programOf(() => accumulator('f32', 0))],
   ])('refuses %s', (_, message, program) => { expect(() => { verify(program()); }).toThrow(message); });
 
   it('refuses windows, packs and updates that do not fit', () => {

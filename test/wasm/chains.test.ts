@@ -4,7 +4,7 @@ import { fuse } from '../../compiler/fuse/fuse.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
-import { add, binary, float, index, mul, sub, unary } from '../../compiler/tensor/scalar.js';
+import { add, binary, float, index, int, mul, sub, unary } from '../../compiler/tensor/scalar.js';
 import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
 import { numbers } from '../kernels/tools.js';
 import { expectAgreement, runOn } from './harness.js';
@@ -39,7 +39,7 @@ function picture(count: number, height: number, width: number): ProgramBuilder {
   const x = b.source('x', 'data', 'f32', [count, height, width], origin);
   const made = b.comprehension('f32', [count, height, width], null, heavy(b.read(x, [index(0), index(1), index(2)])), origin);
   const mean = b.comprehension('f32', [count], { op: 'sum', extents: [height, width] }, mul(b.read(made, [index(0), index(1), index(2)]), float(1 / (height * width))), origin);
-  const turned = b.read(made, [index(0), index(1), sub({ kind: 'const', type: 'i32', value: width - 1 }, index(2))]);
+  const turned = b.read(made, [index(0), index(1), sub(int(width - 1), index(2))]);
   b.output('y', b.comprehension('f32', [count, height, width], null, heavy(sub(turned, b.read(mean, [index(0)]))), origin));
   return b;
 }
@@ -128,7 +128,7 @@ describe('chains', () => {
     const b = new ProgramBuilder('shifted');
     const x = b.source('x', 'data', 'f32', [500, 24], origin);
     const made = b.comprehension('f32', [500, 24], null, heavy(b.read(x, [index(0), index(1)])), origin);
-    const first = b.read(made, [{ kind: 'const', type: 'i32', value: 0 }, index(0)]);
+    const first = b.read(made, [int(0), index(0)]);
     b.output('made', made);
     b.output('sum', b.comprehension('f32', [24], { op: 'sum', extents: [500] }, sub(b.read(made, [index(1), index(0)]), first), origin));
     expect(fuse(b.build(), options).chains).toEqual([]);

@@ -6,7 +6,7 @@ import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Scalar } from '../../compiler/tensor/scalar.js';
-import { add, binary, float, index, int, mul, sub } from '../../compiler/tensor/scalar.js';
+import { accumulator, add, binary, float, index, int, mul, sub } from '../../compiler/tensor/scalar.js';
 import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
 import { handMade, numbers, origin } from '../kernels/tools.js';
 import { convolution } from '../wgsl/kernels.js';
@@ -14,7 +14,7 @@ import { exactOptions, runOn, testDevice } from './harness.js';
 
 interface Shape { readonly pictures: number; readonly height: number; readonly width: number; readonly input: number; readonly output: number; readonly padding: number }
 
-const total: Scalar = { kind: 'accumulator', type: 'f32', slot: 0 };
+const total = accumulator('f32', 0);
 const window = 3;
 
 /** A convolution, its gradient for the input, or that for the weights; weights are [3][3][in][out] or [out][3][3][in]. */

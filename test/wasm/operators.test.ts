@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { ElementType, BinaryOperator, Scalar, UnaryOperator } from '../../compiler/tensor/scalar.js';
-import { applyBinary, binary, cast, float, index, int, select, unary } from '../../compiler/tensor/scalar.js';
+import { applyBinary, binary, cast, draw, float, index, int, select, unary } from '../../compiler/tensor/scalar.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { handMade, numbers, origin } from '../kernels/tools.js';
 import { expectAgreement, runOn, testDevice } from './harness.js';
@@ -141,8 +141,8 @@ describe('scalar operators on the CPU', () => {
     const seed = b.source('clock.seed', 'clock', 'i32', [], origin('seed'));
     const out = b.comprehension('f32', [n, 3], null, float(0), origin('out'));
     b.output('out', out);
-    const draw = (lane: 0 | 1 | 2 | 3, element: Scalar): Scalar => ({ kind: 'draw', type: 'f32', site: int(5), lane, seed: b.read(seed, []), step: int(7), example: index(0), element });
-    const value = binary('add', draw(0, index(1)), binary('add', draw(3, int(2)), draw(1, int(2))));
+    const uniform = (lane: 0 | 1 | 2 | 3, element: Scalar): Scalar => draw(lane, { site: int(5), seed: b.read(seed, []), step: int(7), example: index(0), element });
+    const value = binary('add', uniform(0, index(1)), binary('add', uniform(3, int(2)), uniform(1, int(2))));
     const kernels = handMade(b.build(), [{ kind: 'map', name: 'k', origins: [], extents: [n, 3], stores: [{ tensor: out, value }] }]);
     await expectAgreement(kernels, { 'clock.seed': Int32Array.of(-123456789) }, 1e-7);
   });

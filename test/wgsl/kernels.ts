@@ -3,7 +3,7 @@ import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Kernel, KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { ReduceOperator } from '../../compiler/tensor/program.js';
 import type { ElementType, Scalar } from '../../compiler/tensor/scalar.js';
-import { add, binary, boolean, cast, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
+import { accumulator, add, binary, boolean, cast, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
 import { handMade, origin } from '../kernels/tools.js';
 
 /** out[m, n] = relu(sum over k of a * b + bias), operands in any of the four layouts, batched. */
@@ -15,7 +15,7 @@ export function product(batch: number, m: number, n: number, k: number, layout: 
   const bias = b.source('bias', 'data', 'f32', [n], origin('net.bias'));
   const out = b.comprehension('f32', [batch, m, n], null, float(0), origin('y'));
   b.output('out', out);
-  const sum: Scalar = { kind: 'accumulator', type: 'f32', slot: 0 };
+  const sum = accumulator('f32', 0);
   const value = epilogue ? binary('max', add(sum, b.read(bias, [index(2)])), float(0)) : sum;
   const kernel: Kernel = {
     kind: 'contract', name: '00_y', origins: [origin('y')], extents: [batch, m, n], reduceExtents: [k], batch: [0], rows: [1], columns: [2],
@@ -40,7 +40,7 @@ export function convolution(batch: number, size: number, input: number, output: 
     batch: [], rows: [0, 1, 2], columns: [3],
     left: b.read(x, [index(0), at(1, 4), at(2, 5), index(6)], float(0)),
     right: b.read(w, [index(3), index(4), index(5), index(6)]),
-    stores: [{ tensor: y, value: { kind: 'accumulator', type: 'f32', slot: 0 } }],
+    stores: [{ tensor: y, value: accumulator('f32', 0) }],
   };
   return handMade(b.build(), [kernel]);
 }
@@ -58,11 +58,11 @@ export function reduction(op: ReduceOperator, points: number, length: readonly n
   const both = b.comprehension('f32', [points], null, float(0), origin('both'));
   b.output('out', out);
   b.output('both', both);
-  const first: Scalar = { kind: 'accumulator', type: bools ? 'bool' : op === 'argmax' ? 'i32' : 'f32', slot: 0 };
+  const first = accumulator(bools ? 'bool' : op === 'argmax' ? 'i32' : 'f32', 0);
   const kernel: Kernel = {
     kind: 'reduce', name: '00_y', origins: [origin('y')], extents: [points], reduceExtents: length,
     reductions: [{ op, body }, { op: 'sum', body: mul(read, read) }],
-    stores: [{ tensor: out, value: first }, { tensor: both, value: add(cast('f32', first), { kind: 'accumulator', type: 'f32', slot: 1 }) }],
+    stores: [{ tensor: out, value: first }, { tensor: both, value: add(cast('f32', first), accumulator('f32', 1)) }],
   };
   return handMade(b.build(), [kernel]);
 }
@@ -75,7 +75,7 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
   const b = new ProgramBuilder(`similarity_${kind}_${rows}_${inner}_${batch}_${scores}`);
   const z = b.source('z', 'data', 'f32', [batch, rows, inner], origin('z'));
   const norm = b.source('norm', 'data', 'f32', [batch, rows], origin('norm'));
-  const score: Scalar = { kind: 'accumulator', type: 'f32', slot: 0 };
+  const score = accumulator('f32', 0);
   const scaled = mul(score, float(5 / Math.sqrt(inner)));
   if (kind === 'reduce') {
     const lse = b.comprehension('f32', [batch, rows], null, float(0), origin('lse'));
@@ -87,7 +87,7 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
       kind: 'online', name: '00_lse', origins: [origin('contrast')], extents: [batch, rows], streamedExtents: [rows], innerExtents: [inner], batch: [0], rows: [1], columns: [],
       scores: [{ inner: [3], left: b.read(z, [index(0), index(1), index(3)]), right: b.read(z, [index(0), index(2), index(3)]) }],
       combine: { kind: 'reduce', reductions: [{ op: 'logsumexp', body: masked }, { op: 'argmax', body: masked }] },
-      stores: [{ tensor: lse, value: { kind: 'accumulator', type: 'f32', slot: 0 } }, { tensor: best, value: { kind: 'accumulator', type: 'i32', slot: 1 } }],
+      stores: [{ tensor: lse, value: accumulator('f32', 0) }, { tensor: best, value: accumulator('i32', 1) }],
     };
     return handMade(b.build(), [kernel]);
   }
@@ -99,7 +99,7 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
   const kernel: Kernel = {
     kind: 'online', name: '00_grad_z', origins: [origin('grad z')], extents: [batch, rows, inner], streamedExtents: [rows], innerExtents: scores === 2 ? [inner, 7] : [inner], batch: [0], rows: [1], columns: [2],
     scores: scores === 2 ? [first, second] : [first],
-    combine: { kind: 'contract', weight: scores === 2 ? mul(softmax, { kind: 'accumulator', type: 'f32', slot: 1 }) : softmax, value: b.read(z, [index(0), index(3), index(2)]) },
+    combine: { kind: 'contract', weight: scores === 2 ? mul(softmax, accumulator('f32', 1)) : softmax, value: b.read(z, [index(0), index(3), index(2)]) },
     stores: [{ tensor: out, value: mul(score, float(0.5)) }],
   };
   return handMade(b.build(), [kernel]);

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Kernel } from '../../compiler/fuse/kernel.js';
 import type { BinaryOperator, Scalar, UnaryOperator } from '../../compiler/tensor/scalar.js';
-import { add, binary, cast, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
+import { add, binary, cast, draw, float, index, int, mul, select, sub, unary } from '../../compiler/tensor/scalar.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import type { Device, HostArray } from '../../runtime/device/device.js';
 import { expectClose, handMade, numbers, origin } from '../kernels/tools.js';
@@ -147,7 +147,7 @@ describe.skipIf(typeof opened === 'string')(`scalars on an adapter${reason}`, ()
     const shape = [5, 33, 4];
     const kernels = elementwise('draws', shape, 'f32', (b) => {
       const seed = b.source('seed', 'clock', 'i32', [], origin('seed'));
-      const lane = (n: 0 | 1 | 2 | 3): Scalar => ({ kind: 'draw', type: 'f32', site: int(0x9000000 + 7), lane: n, seed: b.read(seed, []), step: int(3), example: index(0), element: index(1) });
+      const lane = (n: 0 | 1 | 2 | 3): Scalar => draw(n, { site: int(0x9000000 + 7), seed: b.read(seed, []), step: int(3), example: index(0), element: index(1) });
       const which = (n: number): Scalar => binary('eq', index(2), int(n));
       return select(which(0), lane(0), select(which(1), lane(1), select(which(2), lane(2), lane(3))));
     });
