@@ -32,7 +32,7 @@ export const simd = {
   not: 77, and: 78, andnot: 79, or: 80, xor: 81, bitselect: 82, anyTrue: 83,
   f32ceil: 103, f32floor: 104, f32nearest: 106,
   i16narrowI32: 133, i16extendLowU8: 137, i32extendLowU16: 169,
-  i32abs: 160, i32neg: 161, i32shl: 171, i32shrS: 172, i32shrU: 173, i32add: 174, i32sub: 177, i32mul: 181,
+  i32abs: 160, i32neg: 161, i32allTrue: 163, i32shl: 171, i32shrS: 172, i32shrU: 173, i32add: 174, i32sub: 177, i32mul: 181,
   i32minS: 182, i32maxS: 184, i64extmulLowU: 222, i64extmulHighU: 223,
   f32abs: 224, f32neg: 225, f32sqrt: 227, f32add: 228, f32sub: 229, f32mul: 230, f32div: 231,
   f32min: 232, f32max: 233, f32pmin: 234, f32pmax: 235, i32truncSatF32: 248, f32convertI32: 250,

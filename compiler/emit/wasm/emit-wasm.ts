@@ -53,7 +53,7 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
   // Counters stay zero between launches, so no launch keeps its partial results over another's counters.
   const partialsBase = countersBase + counterBytes * Math.max(1, ...entries.flatMap(({ kernels }) => kernels.launches.map((l) => l.length)));
   const module = new Module();
-  const math = new MathFunctions(module);
+  const math = new MathFunctions(module, options.relaxedSimd);
   const needs = { scratch: 0, partials: 0 };
   const counts = new Map<string, number>();
   for (const { kernels } of entries) for (const k of kernels.kernels) counts.set(k.name, (counts.get(k.name) ?? 0) + 1);

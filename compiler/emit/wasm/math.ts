@@ -34,7 +34,48 @@ function expOfReduced(f: FunctionBuilder, r: Local): void {
   horner(f, exponential.polynomial, r).get(r).simd(simd.f32mul).get(r).simd(simd.f32mul).get(r).simd(simd.f32add).f32x4(1).simd(simd.f32add);
 }
 
-function makeExp(): FunctionBuilder {
+/** Results of arguments below this in magnitude are neither subnormal nor near overflow. */
+const plainExp = 86;
+/** A float so large that what is added to it is rounded to a whole number, in its last bits. */
+const roundingFloat = 1.5 * 2 ** 23;
+
+/** Pushes a * b + c, in one operation where that may be. */
+function multiplyAdd(f: FunctionBuilder, relaxed: boolean, a: () => void, b: () => void, c: () => void): void {
+  a();
+  b();
+  if (relaxed) {
+    c();
+    f.simd(simd.relaxedMadd);
+  } else {
+    f.simd(simd.f32mul);
+    c();
+    f.simd(simd.f32add);
+  }
+}
+
+/** Four lanes by a shorter way where all of them are of plain size, else by `general`. */
+function makeExp(relaxed: boolean, general: number): FunctionBuilder {
+  const f = new FunctionBuilder([V128], [V128]);
+  const [t, n, r, y] = [f.local(V128), f.local(V128), f.local(V128), f.local(V128)];
+  const local = (l: Local) => () => f.get(l);
+  const constant = (k: number) => () => f.f32x4(k);
+  f.get(0).simd(simd.f32abs).f32x4(plainExp).simd(simd.f32lt).simd(simd.i32allTrue).op(op.i32eqz).if(() => f.get(0).call(general).op(op.return));
+  multiplyAdd(f, relaxed, local(0), constant(exponential.log2e), constant(roundingFloat));
+  f.tee(t).f32x4(roundingFloat).simd(simd.f32sub).set(n);
+  multiplyAdd(f, relaxed, local(n), constant(-exponential.ln2High), local(0));
+  f.set(r);
+  multiplyAdd(f, relaxed, local(n), constant(-exponential.ln2Low), local(r));
+  f.set(r).f32x4(exponential.polynomial[0]).set(y);
+  for (const c of exponential.polynomial.slice(1)) {
+    multiplyAdd(f, relaxed, local(y), local(r), constant(c));
+    f.set(y);
+  }
+  multiplyAdd(f, relaxed, () => f.get(y).get(r).simd(simd.f32mul), local(r), local(r));
+  // Doublings and halvings go into the exponent.
+  return f.f32x4(1).simd(simd.f32add).get(t).i32(23).simd(simd.i32shl).simd(simd.i32add);
+}
+
+function makeGeneralExp(): FunctionBuilder {
   const f = new FunctionBuilder([V128], [V128]);
   const [x, n, r] = [f.local(V128), f.local(V128), f.local(V128)];
   f.f32x4(exponential.low).get(0).simd(simd.f32pmax).set(x);
@@ -264,7 +305,7 @@ function makeFloorDivision(): FunctionBuilder {
 export class MathFunctions {
   private readonly made = new Map<string, number>();
 
-  constructor(private readonly module: Module) {}
+  constructor(private readonly module: Module, private readonly relaxed: boolean) {}
 
   private once(name: string, make: () => FunctionBuilder): number {
     const known = this.made.get(name);
@@ -277,7 +318,7 @@ export class MathFunctions {
   /** Index of the function on four lanes. */
   elementary(name: Elementary): number {
     switch (name) {
-      case 'exp': return this.once(name, makeExp);
+      case 'exp': { const general = this.once('exp of any size', makeGeneralExp); return this.once(name, () => makeExp(this.relaxed, general)); }
       case 'log': return this.once(name, makeLog);
       case 'log1p': return this.once(name, makeLog1p);
       case 'sin': return this.once(name, () => makeCircular(0));

@@ -25,6 +25,6 @@ export function onlineBlocks(kernel: OnlineKernel): OnlineBlocks {
   const [B, M, J] = [batch, rows, streamed].map((axes) => sizeAlong(axes, all));
   const tile = chooseTile(Math.min(M, 48), J);
   const unit = tile.rows % 4 === 0 ? tile.rows : tile.rows % 2 === 0 ? tile.rows * 2 : tile.rows * 4;
-  const rowBlock = roundUp(Math.max(1, Math.min(48, M, Math.ceil(M * B / 8))), unit);
+  const rowBlock = roundUp(Math.max(1, Math.min(96, M, Math.ceil(M * B / 8))), unit);
   return { batch, rows, columns, streamed, tile, rowBlock, rowBlocks: Math.ceil(M / rowBlock), streamBlock: roundUp(Math.min(J, 128), tile.columns) };
 }
