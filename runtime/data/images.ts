@@ -6,7 +6,6 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { extname, join, relative, sep } from 'node:path';
-import sharp from 'sharp';
 import type { Span } from '../../grammar/span.js';
 import { count, heldOut, memorySplit, type DataSet, type Split } from './data-set.js';
 import { fail, runProblem } from './problem.js';
@@ -93,6 +92,8 @@ export function listImages(folder: string): readonly ImageFile[] {
 
 /** Decodes one picture to size x size x 3 bytes: shorter side scaled to fit, centre kept, transparency over white. */
 export async function decodeImage(path: string, size: number): Promise<Uint8Array> {
+  // Loaded when there is a picture to decode: most commands decode none.
+  const { default: sharp } = await import('sharp');
   const pixels = await sharp(path, { failOn: 'error' })
     .rotate()
     .flatten({ background: '#ffffff' })

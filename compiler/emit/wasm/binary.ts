@@ -167,14 +167,15 @@ export class FunctionBuilder {
     });
   }
 
-  encode(): number[] {
+  /** The function's bytes, in pieces. */
+  encode(): readonly (readonly number[])[] {
     const runs: [number, ValueType][] = [];
     for (const type of this.locals) {
       const last = runs.at(-1);
       if (last !== undefined && last[1] === type) last[0]++; else runs.push([1, type]);
     }
     const head = [...unsigned(runs.length), ...runs.flatMap(([n, type]) => [...unsigned(n), type])];
-    return [...unsigned(head.length + this.bytes.length + 1), ...head].concat(this.bytes, 0x0b);
+    return [[...unsigned(head.length + this.bytes.length + 1), ...head], this.bytes, [0x0b]];
   }
 }
 
@@ -207,32 +208,33 @@ export class Module {
 
   /** The binary. `pages` is the least memory it may be given, in 64 KiB; `globals` are the values of the globals. */
   build(pages: number, globals: readonly number[]): Uint8Array {
-    const types: string[] = [];
+    const types = new Map<string, number>();
     const typeBytes: number[][] = [];
-    const typeOf = this.functions.map((f) => {
-      const bytes = [0x60, ...unsigned(f.parameters.length), ...f.parameters, ...unsigned(f.results.length), ...f.results];
-      const key = bytes.join();
-      if (!types.includes(key)) { types.push(key); typeBytes.push(bytes); }
-      return types.indexOf(key);
+    const typeOf = this.functions.map(({ parameters, results }) => {
+      const key = `${parameters.join()} to ${results.join()}`;
+      const known = types.get(key);
+      if (known !== undefined) return known;
+      typeBytes.push([0x60, ...unsigned(parameters.length), ...parameters, ...unsigned(results.length), ...results]);
+      types.set(key, types.size);
+      return types.size - 1;
     });
-    const sections: number[][] = [];
-    const section = (id: number, items: readonly number[][]): void => {
-      const body = [...unsigned(items.length)];
-      for (const item of items) for (const byte of item) body.push(byte);
-      sections.push([id, ...unsigned(body.length)].concat(body));
+    const sizeOf = (pieces: readonly (readonly number[])[]): number => pieces.reduce((n, piece) => n + piece.length, 0);
+    const pieces: (readonly number[])[] = [[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]];
+    const section = (id: number, count: number, items: readonly (readonly number[])[]): void => {
+      const length = unsigned(count);
+      pieces.push([id, ...unsigned(length.length + sizeOf(items)), ...length]);
+      for (const item of items) pieces.push(item);
     };
     const text = (s: string): number[] => { const b = [...new TextEncoder().encode(s)]; return [...unsigned(b.length), ...b]; };
-    section(1, typeBytes);
-    section(2, [[...text('env'), ...text('memory'), 0x02, 0x03, ...unsigned(pages), ...unsigned(65536)]]);
-    section(3, typeOf.map(unsigned));
-    section(6, globals.map((value) => [I32, 0, 0x41, ...signed(value), 0x0b]));
-    section(7, this.exports.map((e) => [...text(e.name), 0, ...unsigned(e.index)]));
-    section(10, this.functions.map((f) => f.encode()));
-    const bytes = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-    const out = new Uint8Array(bytes.length + sections.reduce((n, s) => n + s.length, 0));
-    out.set(bytes);
-    let at = bytes.length;
-    for (const s of sections) { out.set(s, at); at += s.length; }
+    section(1, typeBytes.length, typeBytes);
+    section(2, 1, [[...text('env'), ...text('memory'), 0x02, 0x03, ...unsigned(pages), ...unsigned(65536)]]);
+    section(3, typeOf.length, typeOf.map(unsigned));
+    section(6, globals.length, globals.map((value) => [I32, 0, 0x41, ...signed(value), 0x0b]));
+    section(7, this.exports.length, this.exports.map((e) => [...text(e.name), 0, ...unsigned(e.index)]));
+    section(10, this.functions.length, this.functions.flatMap((f) => f.encode()));
+    const out = new Uint8Array(sizeOf(pieces));
+    let at = 0;
+    for (const piece of pieces) { out.set(piece, at); at += piece.length; }
     return out;
   }
 }

@@ -20,15 +20,15 @@ export function axesOf(graph: Graph, groups: readonly Group[], extents: readonly
   return { variables, axes };
 }
 
-/** The group with lanes that costs least, or null when none is long enough. */
-export function chooseLanes(groups: readonly Group[], extents: readonly number[], lower: Lowering): number | null {
-  const lowered = lower(groups);
+/** The group with lanes that costs least, or null when none is long enough. `lowered` is how the groups look to the code. */
+export function chooseLanes(groups: readonly Group[], extents: readonly number[], lowered: ReturnType<Lowering>): number | null {
+  const nodes = reachable([...lowered.roots, ...lowered.addresses.map((a) => a.node)]);
   let best: number | null = null;
   let least = Infinity;
   groups.forEach((g, i) => {
     const size = product(g.map((a) => extents[a]));
     if (size < 4) return;
-    const cost = laneCost(lowered.variables[i], size, lowered.roots, lowered.addresses);
+    const cost = laneCost(lowered.variables[i], size, lowered.roots, lowered.addresses, nodes);
     if (cost <= least) { least = cost; best = i; }
   });
   return best;
@@ -63,8 +63,10 @@ export function emitMap(context: Context, name: string, kernel: MapKernel, cut: 
     return { variables, roots: items.map((s) => s.value), addresses: items.map((s) => ({ node: s.address, bytes: bytesOf(s.element) })) };
   };
   const first: Group[] = cut === null ? [] : [cut.kind === 'points' ? cut.outer : [...cut.lead, ...cut.rows]];
-  const groups = [...first, ...mergeGroups(ownAxes(extents).filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g]))];
-  const plan = cut === null ? planPoints(groups, extents, chooseLanes(groups, extents, lower), reachable(lower(groups).roots).size) : planCut(cut, groups, extents, chooseLanes(groups, extents, lower));
+  const groups = [...first, ...mergeGroups(ownAxes(extents).filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g]), first.length)];
+  const lowered = lower(groups);
+  const lanes = chooseLanes(groups, extents, lowered);
+  const plan = cut === null ? planPoints(groups, extents, lanes, reachable(lowered.roots).size) : planCut(cut, groups, extents, lanes);
   taskFunction(context, name, ({ f, task }) => {
     const graph = new Graph();
     const e = new Expressions(f, graph, context.math);

@@ -50,7 +50,7 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   const separate = ownAxes(all);
   const [pointAxes, reducedAxes] = [separate.filter(([a]) => a < p), separate.filter(([a]) => a >= p)];
   const pointGroups = cut === null ? mergeGroups(pointAxes, (g) => lower([...g, ...reducedAxes])) : groupsOfCut(cut, pointAxes.flat());
-  const inner = cut?.kind === 'rows' ? [cut.rows] : mergeGroups(reducedAxes, (g) => lower([...pointGroups, ...g]));
+  const inner = cut?.kind === 'rows' ? [cut.rows] : mergeGroups(reducedAxes, (g) => lower([...pointGroups, ...g]), pointGroups.length);
   const groups = [...pointGroups, ...inner];
   const lowered = lower(groups);
   const size = (g: Group): number => product(g.map((a) => all[a]));

@@ -58,14 +58,15 @@ export function emitScatter(context: Context, name: string, kernel: ScatterKerne
     return { variables: nodes.inner, roots: [nodes.value], addresses: [{ node: nodes.address, bytes: bytesOf(element) }] };
   };
   const groups = mergeGroups(free.filter((axis) => !inKeys.has(axis)).map((a) => [a]), lower);
-  const work = reachable(lower(groups).roots).size;
+  const merged = lower(groups);
+  const work = reachable(merged.roots).size;
   const columns = product(groups.map((g) => sizeOfAxes(g)));
   const rows = sizeOfAxes(outer);
   const count = product(reduceExtents);
 
   // More tasks scan the items again: only where an item's own work outweighs that.
   const scans = rows >= mostScans ? 1 : Math.max(1, Math.min(mostScans, Math.floor(columns / 16), Math.floor(columns * work / scanCost), Math.floor(count * columns * work / 32768)));
-  const plan = planPoints(groups, all, chooseLanes(groups, all, lower), Math.ceil(scans * 8192 / columns));
+  const plan = planPoints(groups, all, chooseLanes(groups, all, merged), Math.ceil(scans * 8192 / columns));
   const block = Math.ceil(rows / Math.max(1, Math.min(rows, 48, Math.floor(rows * count * (columns * work + scanCost) / 16384))));
 
   taskFunction(context, name, ({ f, task }) => {

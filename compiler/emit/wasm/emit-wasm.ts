@@ -67,11 +67,14 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
       const own = members.map((m) => kernels.kernels[m.kernel]);
       const signatures = own.map((kernel) => signatureOf(kernel, placements));
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
-      const key = `${partials} ${chain?.cut ?? ''} ${members.map((m, i) => `${launch.indexOf(m.kernel)} ${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
-      const code = shared.get(key) ?? emitShared(chain, members.map((member, i) => ({ member, kernel: own[i], countersBase: countersBase + launch.indexOf(member.kernel) * counterBytes })), tensors, shared.size, {
+      const key = `${chain?.cut ?? ''} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
+      // Where partial results lie, and what counts who has made them, is written into the code of those who keep some.
+      const placed = `${partials} ${members.map((m) => launch.indexOf(m.kernel)).join()} ${key}`;
+      const known = shared.get(key) ?? shared.get(placed);
+      const code = known ?? emitShared(chain, members.map((member, i) => ({ member, kernel: own[i], countersBase: countersBase + launch.indexOf(member.kernel) * counterBytes })), tensors, shared.size, {
         module, math, placements, relaxed: options.relaxedSimd, filters: !options.disabled.includes('filters'), partialsBase: partials,
       });
-      shared.set(key, code);
+      if (known === undefined) shared.set(code.needs.partials === 0 ? key : placed, code);
       const name = `${kernels.name}.${own[0].name}`;
       const f = new FunctionBuilder([I32, I32, I32], []).get(0).get(1).get(2);
       for (const t of tensors) {

@@ -42,7 +42,8 @@ export function signatureOf(kernel: Kernel, placements: ReadonlyMap<TensorId, Sl
       return;
     }
     for (const [name, field] of Object.entries(value)) {
-      if (value === kernel && (name === 'name' || name === 'origins')) continue;
+      // What a scalar holds follows from what it is.
+      if (name === 'holds' || (value === kernel && (name === 'name' || name === 'origins'))) continue;
       parts.push(name);
       if (name === 'tensor') tensor(field as TensorId); else walk(field);
     }

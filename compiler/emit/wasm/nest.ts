@@ -40,14 +40,27 @@ export function decodeGroup(graph: Graph, group: Group, extents: readonly number
 /** How a set of groups looks to the code: the roots under a fresh graph. */
 export type Lowering = (groups: readonly Group[]) => { readonly variables: readonly Node[]; readonly roots: readonly Node[]; readonly addresses: readonly { readonly node: Node; readonly bytes: number }[] };
 
-const divisions = (roots: readonly Node[]): number => [...reachable(roots)].filter((n) => n.type === 'i32' && (n.op === 'idiv' || n.op === 'mod')).length;
+const isDivision = (n: Node): boolean => n.type === 'i32' && (n.op === 'idiv' || n.op === 'mod');
 
-/** Merges neighbouring groups as long as that costs no index arithmetic. */
-export function mergeGroups(groups: readonly Group[], lower: Lowering): Group[] {
+const nodesOf = ({ roots, addresses }: ReturnType<Lowering>): ReadonlySet<Node> => reachable([...roots, ...addresses.map((a) => a.node)]);
+
+/** Merges neighbouring groups as long as that costs no index arithmetic. `lower` may know of `before` groups that stand in front. */
+export function mergeGroups(groups: readonly Group[], lower: Lowering, before = 0): Group[] {
   let best = groups.map((g) => [...g]);
-  const cost = (candidate: readonly Group[]): number => { const l = lower(candidate); return divisions([...l.roots, ...l.addresses.map((a) => a.node)]); };
+  const cost = (candidate: readonly Group[]): number => [...nodesOf(lower(candidate))].filter(isDivision).length;
   if (best.length < 2) return best;
-  let count = cost(best);
+  const lowered = lower(best);
+  const nodes = nodesOf(lowered);
+  let count = [...nodes].filter(isDivision).length;
+  if (count === 0) {
+    // Every merge that leaves a quotient or remainder behind then costs something, and which do can be read off.
+    const merged: number[][] = [];
+    best.forEach((g, i) => {
+      const [outer, inner] = [lowered.variables[before + i - 1], lowered.variables[before + i]];
+      if (i > 0 && ![outer, inner].some((v) => lowered.roots.includes(v)) && runsOn(nodes, outer, inner)) merged[merged.length - 1].push(...g); else merged.push(g);
+    });
+    return merged;
+  }
   for (let i = best.length - 2; i >= 0; i--) {
     const candidate = [...best.slice(0, i), [...best[i], ...best[i + 1]], ...best.slice(i + 2)];
     const next = cost(candidate);
@@ -58,11 +71,22 @@ export function mergeGroups(groups: readonly Group[], lower: Lowering): Group[] 
   return best;
 }
 
+/** Whether both variables only occur together, in sums through which the inner runs on where it begins anew as the outer moves. */
+function runsOn(nodes: ReadonlySet<Node>, outer: Node, inner: Node): boolean {
+  const size = inner.high + 1;
+  for (const n of nodes) {
+    const [o, i] = [n.args.indexOf(outer), n.args.indexOf(inner)];
+    if (o < 0 && i < 0) continue;
+    if (n.op !== 'linear' || o < 0 || i < 0 || n.coefficients[o] !== n.coefficients[i] * size) return false;
+  }
+  return true;
+}
+
 /** Cost of running four lanes along a variable: loads and stores that are not contiguous, divisions, a ragged end. */
-export function laneCost(variable: Node, extent: number, roots: readonly Node[], addresses: readonly { readonly node: Node; readonly bytes: number }[]): number {
+export function laneCost(variable: Node, extent: number, roots: readonly Node[], addresses: readonly { readonly node: Node; readonly bytes: number }[], nodes: ReadonlySet<Node> = reachable([...roots, ...addresses.map((a) => a.node)])): number {
   const strides = new Strides(variable, 0);
   let cost = 2;
-  for (const n of reachable([...roots, ...addresses.map((a) => a.node)])) {
+  for (const n of nodes) {
     cost += 0.3;
     if (strides.of(n) === 0) continue;
     if (n.op === 'load') {
