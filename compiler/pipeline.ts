@@ -140,6 +140,7 @@ export function transientBytes(program: Program, target: TargetOptions): number 
 
 const fusing = ({ name }: Program, target: TargetOptions): FuseOptions => ({
   disabled: target.disabled, maxBindings: target.maxBindings, target: target.target, half: target.precision === 'f16' && trainingSteps.includes(name),
+  manyCores: target.target === 'wgsl' && !target.software,
 });
 
 interface Planned {

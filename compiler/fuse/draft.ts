@@ -20,6 +20,8 @@ export interface FuseContext {
   readonly target: 'wasm' | 'wgsl';
   /** Keep large intermediate tensors in 16 bits. */
   readonly half?: boolean;
+  /** A GPU proper: it has far more cores than a software adapter, which small results with long sums leave idle. */
+  readonly manyCores?: boolean;
 }
 
 export interface FusePass {

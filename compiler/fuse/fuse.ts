@@ -22,6 +22,7 @@ import { placeUpdates } from './place-updates.js';
 import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
 import { scatterSegments } from './scatter-segments.js';
+import { splitLongSums } from './split-long-sums.js';
 import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
 import { verifyKernels } from './verify-kernels.js';
@@ -61,6 +62,8 @@ export const fusePasses: readonly FusePass[] = [
   { name: 'tidy', description: 'index arithmetic folds, equal scalars become one', run: tidyKernels },
   // Kernels are final but for where updates go, which stay as they are.
   { name: 'half', description: 'where asked for, large tensors between kernels are kept in 16 bits', run: narrowStorage },
+  // After what decides by the results of sums how their tensors are kept: parts of sums are kept whole.
+  { name: 'long sums', description: 'on GPUs, few results with long sums are summed in parts', run: splitLongSums },
 ];
 
 /** How far below the limit the passes aim when updates that need a copy push a kernel over it. */

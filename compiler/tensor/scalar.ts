@@ -268,8 +268,8 @@ function withRewritten(what: number, s: Scalar, f: (s: Scalar) => Scalar, memo: 
 }
 
 /** Replaces index variables: `map(axis)` gives an i32 scalar, or null to keep the variable. */
-export function substitute(root: Scalar, map: (axis: number) => Scalar | null): Scalar {
-  return rewriteWhere(holds.index, root, (s) => (s.kind === 'index' ? (map(s.axis) ?? s) : s));
+export function substitute(root: Scalar, map: (axis: number) => Scalar | null, memo = new Map<Scalar, Scalar>()): Scalar {
+  return rewriteWhere(holds.index, root, (s) => (s.kind === 'index' ? (map(s.axis) ?? s) : s), memo);
 }
 
 /** Rewrites reads, each after its indices were. */

@@ -5,7 +5,7 @@ import { sizeOf } from '../../compiler/tensor/program.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import type { HostArray } from '../../runtime/device/device.js';
 
-export function expectClose(found: HostArray | undefined, expected: Float64Array, tolerance: number, what: string): void {
+export function expectClose(found: ArrayLike<number> | undefined, expected: Float64Array, tolerance: number, what: string): void {
   expect(found?.length, what).toBe(expected.length);
   if (found === undefined) return;
   for (let i = 0; i < expected.length; i++) {
