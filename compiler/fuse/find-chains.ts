@@ -1,7 +1,7 @@
 /**
- * Kernels that can run behind another in the same launch: a reduction behind the map or product that makes what it sums
- * over, and a map behind the reduction whose results it applies. Both are then cut into the same tasks, so that a task finds what it needs
- * where the task itself has just put it, in the cache; a launch and a pass over memory go.
+ * Kernels that can run behind another in the same launch: a reduction behind the map that makes what it sums over, a map behind the
+ * reduction whose results it applies, and whatever keeps to its slices (`slice-chains.ts`). All are then cut into the same tasks, so that a
+ * task finds what it needs where the task itself has just put it, in the cache; a launch and a pass over memory go.
  */
 import { sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
@@ -9,20 +9,16 @@ import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
 import { basesOf, tensorsIn, tensorsRead } from './draft.js';
 import { loopExtents } from './inline-maps.js';
-import type { Chain, ContractKernel, Kernel, MapKernel, Member, ReduceKernel } from './kernel.js';
+import type { Chain, Kernel, MapKernel, Member, ReduceKernel } from './kernel.js';
+import { withSlicesOf } from './slice-chains.js';
 
 /** Points below which tasks of whole points are too few, and elements of a point beyond which they do not stay in the cache: in rows, and in columns. */
 const fewestPoints = 256;
 const mostInRow = 16384;
 const mostInColumn = 256;
-/** A task does all columns of a product, so that there may be this many at most; and this many rows at least for each leading point, or blocks of rows get small. */
-const mostColumns = 512;
-const fewestRows = 256;
-/** Leading points, each of which has a counter of the tasks that are done with it. */
-const mostLeading = 4096;
 
 /** How `reduce` reads what `producer` stores: the producer's axes in the order of the reduction's, or null when not element by element. */
-function producedAxes(program: Program, producer: MapKernel | ContractKernel, reduce: ReduceKernel): readonly number[] | null {
+function producedAxes(program: Program, producer: MapKernel, reduce: ReduceKernel): readonly number[] | null {
   const made = new Set(producer.stores.map((s) => s.tensor));
   if (touches(program, reduce.stores.map((s) => s.value), made)) return null;
   const count = reduce.extents.length + reduce.reduceExtents.length;
@@ -61,32 +57,17 @@ function sameAxes(program: Program, scalars: readonly Scalar[], made: ReadonlySe
   return axes === null ? null : Array.from({ length: count }, (_, v) => axes.indexOf(v));
 }
 
-/** The chain of `reduce` (at position r) behind `producer` (at p), or null. */
-function behindProducer(program: Program, producer: MapKernel | ContractKernel, p: number, reduce: ReduceKernel, r: number): Chain | null {
+/** The chain of `reduce` (at position r) behind `producer` (at p), all of whose points are elements of the reduction, or null. */
+function behindMap(program: Program, producer: MapKernel, p: number, reduce: ReduceKernel, r: number): Chain | null {
   const axes = producedAxes(program, producer, reduce);
   if (axes === null) return null;
   const extents = loopExtents(reduce);
-  // Every point of the producer is one element of the reduction.
   if (extents.some((n, v) => n > 1 && producer.extents[axes[v]] !== n) || sizeOf(extents) !== sizeOf(producer.extents)) return null;
   const real = (list: readonly number[]): number[] => list.filter((a) => a >= 0 && producer.extents[a] > 1);
   const outer = real(axes.slice(0, reduce.extents.length));
   const inner = real(axes.slice(reduce.extents.length));
-  if (outer.length === 0 || inner.length === 0) return null;
-  const members = [{ kernel: p, outer, inner }, memberOf(reduce, r)];
-  const points = sizeAlong(outer, producer.extents);
-  if (producer.kind === 'map' && points >= fewestPoints && staysClose(producer.extents, outer, inner)) return { cut: 'points', members };
-  // Leading points, then what is reduced, then the other points: tasks are ranges of the second within one of the first.
-  const lead = outer.filter((a) => a < Math.min(...inner));
-  const trailing = outer.slice(lead.length);
-  const order = [...lead, ...inner, ...trailing];
-  if (order.some((a, i) => i > 0 && order[i - 1] >= a) || trailing.length === 0) return null;
-  if (sizeAlong(lead, producer.extents) > mostLeading) return null;
-  if (producer.kind === 'contract') {
-    const columns = producer.columns.filter((a) => producer.extents[a] > 1);
-    if (producer.batch.some((a) => producer.extents[a] > 1) || [...columns].sort((a, b) => a - b).join() !== trailing.join()) return null;
-    if (sizeAlong(columns, producer.extents) > mostColumns || sizeAlong(inner, producer.extents) < fewestRows) return null;
-  }
-  return { cut: 'rows', members };
+  if (outer.length === 0 || inner.length === 0 || sizeAlong(outer, producer.extents) < fewestPoints || !staysClose(producer.extents, outer, inner)) return null;
+  return { cut: 'points', members: [{ kernel: p, outer, inner }, memberOf(reduce, r)], own: [] };
 }
 
 /** A reduction (at position `kernel`) with all its axes, but those of size 1. */
@@ -120,10 +101,18 @@ function keepsToItsPoints(program: Program, maker: Kernel, makers: Member, map: 
   return legal;
 }
 
-/** The chain that a kernel may join as its last member, given the chains so far; `writer` finds the kernel that made a tensor. */
-export function chainWith(program: Program, kernels: readonly Kernel[], at: number, chains: ReadonlyMap<number, Chain>, writer: (id: TensorId) => number | undefined): Chain | null {
+/** What the search for chains is told: the chains so far, the kernel that made a tensor, the launch of a kernel, and whether a product may follow what another made. */
+export interface ChainSearch {
+  readonly chains: ReadonlyMap<number, Chain>;
+  readonly writer: (id: TensorId) => number | undefined;
+  readonly launchOf: (kernel: number) => number;
+  readonly mayFollow: (product: number, maker: number) => boolean;
+}
+
+/** The chain that a kernel may join as its last member. */
+export function chainWith(program: Program, kernels: readonly Kernel[], at: number, { chains, writer, launchOf, mayFollow }: ChainSearch): Chain | null {
   const kernel = kernels[at];
-  if (kernel.kind !== 'reduce' && kernel.kind !== 'map') return null;
+  if (kernel.kind !== 'reduce' && kernel.kind !== 'map' && kernel.kind !== 'contract') return null;
   const writers = new Set<number>();
   for (const id of tensorsRead(kernel)) {
     for (const b of basesOf(program, id)) {
@@ -134,17 +123,21 @@ export function chainWith(program: Program, kernels: readonly Kernel[], at: numb
   for (const w of [...writers].sort((a, b) => b - a)) {
     const before = kernels[w];
     const chain = chains.get(w);
-    // Only the last of a chain has something behind it.
-    if (chain !== undefined && chain.members[chain.members.length - 1].kernel !== w) continue;
-    if (kernel.kind === 'reduce' && chain === undefined && (before.kind === 'map' || before.kind === 'contract')) {
-      const made = behindProducer(program, before, w, kernel, at);
+    if (kernel.kind === 'reduce' && chain === undefined && before.kind === 'map') {
+      const made = behindMap(program, before, w, kernel, at);
       if (made !== null) return made;
     }
-    if (kernel.kind === 'map' && before.kind === 'reduce' && (chain === undefined ? sizeOf(before.extents) >= fewestPoints : chain.cut === 'points')) {
+    // Only the last of a chain of points has something behind it.
+    const isLast = chain === undefined ? before.kind === 'reduce' && sizeOf(before.extents) >= fewestPoints : chain.cut === 'points' && chain.members[chain.members.length - 1].kernel === w;
+    if (kernel.kind === 'map' && before.kind === 'reduce' && isLast) {
       const member = behindReduction(program, before, kernel, at);
       const members = chain?.members ?? [memberOf(before, w)];
-      if (member !== null && members.every((m) => keepsToItsPoints(program, kernels[m.kernel], m, kernel, member))) return { cut: 'points', members: [...members, member] };
+      if (member !== null && members.every((m) => keepsToItsPoints(program, kernels[m.kernel], m, kernel, member))) return { cut: 'points', members: [...members, member], own: [] };
     }
   }
-  return null;
+  // Behind all that it needs of the last launch that it needs.
+  const last = Math.max(-1, ...[...writers].map(launchOf));
+  const before = [...writers].filter((w) => launchOf(w) === last);
+  if (before.length === 0 || before.some((w) => chains.get(w)?.cut === 'points' || (kernel.kind === 'contract' && !mayFollow(at, w)))) return null;
+  return withSlicesOf(program, kernels, [...new Set(before.map((w) => chains.get(w) ?? w))], at);
 }

@@ -18,6 +18,7 @@ import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
 import { narrowStorage } from './narrow-storage.js';
+import { withOwnTensors } from './own-tensors.js';
 import { placeUpdates } from './place-updates.js';
 import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
@@ -96,7 +97,7 @@ function fuseWithin(program: Program, options: FuseOptions): KernelProgram {
   const placeOf = (i: number): number => place.get(i) ?? bug(`kernel ${i} is in no launch`);
   return {
     name: program.name, program: draft.program, kernels, launches: groups.launches.map((g) => g.map(placeOf)), materialized: materializedTensors(draft),
-    chains: groups.chains.map((c) => ({ ...c, members: c.members.map((m) => ({ ...m, kernel: placeOf(m.kernel) })) })),
+    chains: withOwnTensors(draft.program, draft.kernels, groups.chains).map((c) => ({ ...c, members: c.members.map((m) => ({ ...m, kernel: placeOf(m.kernel) })) })),
     tails: groups.tails.map(placeOf),
   };
 }

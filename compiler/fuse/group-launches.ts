@@ -41,6 +41,17 @@ function tailWork(kernel: Kernel): number {
   return sizeOf(loopExtents(kernel)) * seen.size;
 }
 
+/** How many kernels must have run, one after the other, before each. */
+function levelsOf(touches: readonly { readonly reads: ReadonlySet<TensorId>; readonly writes: ReadonlySet<TensorId> }[]): readonly number[] {
+  const made = new Map<TensorId, number>();
+  return touches.map(({ reads, writes }) => {
+    let level = 0;
+    for (const id of reads) level = Math.max(level, (made.get(id) ?? -1) + 1);
+    for (const id of writes) made.set(id, level);
+    return level;
+  });
+}
+
 /** With `chaining`, kernels run behind others in chains and as tails. */
 export function groupLaunches(program: Program, kernels: readonly Kernel[], chaining: boolean): LaunchGroups {
   const launches: number[][] = [];
@@ -59,9 +70,15 @@ export function groupLaunches(program: Program, kernels: readonly Kernel[], chai
   const uses = new Map<TensorId, number>();
   for (const t of touches) for (const id of t.reads) uses.set(id, (uses.get(id) ?? 0) + 1);
   const bytes = (id: TensorId): number => sizeOf(program.tensors[id].shape) * bytesOf(program.tensors[id].element);
+  const levels = chaining ? levelsOf(touches) : [];
+  const readers = new Map<TensorId, number[]>();
+  if (chaining) touches.forEach((t, i) => { for (const id of t.reads) readers.set(id, [...(readers.get(id) ?? []), i]); });
+  /** Not where something large could run right behind the maker as well: what it reads would live until the launch after, beside all that the product makes. */
+  const mayFollow = (product: number, maker: number): boolean =>
+    [...touches[maker].writes].every((id) => (readers.get(id) ?? []).every((r) => r === product || levels[r] > levels[maker] + 1));
   kernels.forEach((_, i) => {
     const { reads, writes } = touches[i];
-    const chain = chaining ? chainWith(program, kernels, i, chains, (id) => makers.get(id)) : null;
+    const chain = chaining ? chainWith(program, kernels, i, { chains, writer: (id) => makers.get(id), launchOf: (k) => launchOf.get(k) ?? -1, mayFollow }) : null;
     const head = chain === null ? undefined : launchOf.get(chain.members[0].kernel);
     const ahead = new Set(chain?.members.slice(0, -1).flatMap((m) => [...touches[m.kernel].writes]));
     /** The first launch it may run in, by itself and behind the others of its chain. */

@@ -129,7 +129,11 @@ export function takesEpilogues(kernel: Kernel): boolean {
   return kernel.kind !== 'scatter' && kernel.kind !== 'routine';
 }
 
-/** One kernel of a chain: which of its axes (reduced ones after the parallel) stand for the reduction's points, and which for what it reduces, in its order. */
+/**
+ * One kernel of a chain, with its axes (reduced ones after the parallel) that all members have, in the same order. In a chain of points,
+ * `outer` stand for the reduction's points and `inner` for what it reduces; in one of slices, `outer` are kept apart and tasks are
+ * ranges along `inner`.
+ */
 export interface Member {
   readonly kernel: number;
   readonly outer: readonly number[];
@@ -137,12 +141,14 @@ export interface Member {
 }
 
 /**
- * Kernels of one launch that share their tasks. `points`: a task does some points whole. `rows`: a task does some of what is
- * reduced for all points, and the last one of a point adds up the parts.
+ * Kernels of one launch that share their tasks. `points`: a task does some points whole. `slices`: a task does some slices of
+ * every member; a reduction over the slices ends in parts, which the last task of a point adds up.
  */
 export interface Chain {
-  readonly cut: 'points' | 'rows';
+  readonly cut: 'points' | 'slices';
   readonly members: readonly Member[];
+  /** Tensors made for later members alone, which never lie in memory whole. */
+  readonly own: readonly TensorId[];
 }
 
 /**

@@ -1,7 +1,8 @@
 /**
  * What a kernel does, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the
  * schedule repeats. Bytes: every tensor element touched once; of a window only its range, of a gathered tensor only
- * as many elements as are gathered; not what the same task has just written (`near`), which is in the cache.
+ * as many elements as are gathered; not what the same task has just written (`near`), which is in the cache;
+ * nor what a chain makes for itself alone.
  */
 import { innerScalarsOf } from '../fuse/draft.js';
 import { loopExtents } from '../fuse/inline-maps.js';
@@ -16,12 +17,12 @@ import type { LaunchCost } from './plan.js';
 
 const nothing: ReadonlySet<TensorId> = new Set();
 
-/** The cost of one kernel, behind kernels that made `near`. */
-export function costOf(kernel: Kernel, program: Program, near: ReadonlySet<TensorId> = nothing): LaunchCost {
+/** The cost of one kernel, behind kernels that made `near`, in a chain that makes `own` for itself. */
+export function costOf(kernel: Kernel, program: Program, near: ReadonlySet<TensorId> = nothing, own: readonly TensorId[] = []): LaunchCost {
   return {
     flops: flopsOf(kernel),
     bytesRead: bytesReadBy(program, kernel, near),
-    bytesWritten: kernel.stores.reduce((n, s) => n + sizeOf(kernel.extents) * bytesOf(program.tensors[s.tensor].element), 0),
+    bytesWritten: kernel.stores.reduce((n, s) => n + (own.includes(s.tensor) ? 0 : sizeOf(kernel.extents) * bytesOf(program.tensors[s.tensor].element)), 0),
   };
 }
 
@@ -31,7 +32,7 @@ export function kernelCosts(kernels: KernelProgram): readonly LaunchCost[] {
   // What the kernels of the same chain before one make.
   const near = (kernel: number): ReadonlySet<TensorId> =>
     new Set(chains.get(kernel)?.members.filter((m) => m.kernel < kernel).flatMap((m) => kernels.kernels[m.kernel].stores.map((s) => s.tensor)));
-  return kernels.kernels.map((kernel, k) => costOf(kernel, kernels.program, near(k)));
+  return kernels.kernels.map((kernel, k) => costOf(kernel, kernels.program, near(k), chains.get(k)?.own));
 }
 
 /** The sum of costs. */

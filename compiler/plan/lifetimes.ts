@@ -40,7 +40,9 @@ export function tensorBytes(program: Program, id: TensorId): number {
 export function findAllocations(kernels: KernelProgram): Allocations {
   const { program } = kernels;
   const packOf = new Map<TensorId, Location>();
-  const used = new Set(kernels.materialized);
+  // What a chain makes for itself lies in the workers' memory.
+  const own = new Set(kernels.chains.flatMap((c) => c.own));
+  const used = new Set(kernels.materialized.filter((id) => !own.has(id)));
   for (const t of program.tensors) {
     if (t.kind === 'pack' && used.has(t.id)) t.parts.forEach((part, i) => packOf.set(part, { owner: t.id, byteOffset: t.offsets[i] * bytesOf(t.element) }));
   }
@@ -55,6 +57,7 @@ export function findAllocations(kernels: KernelProgram): Allocations {
   const outputs = new Set(program.outputs.map((o) => locate(o.tensor).owner));
   const spans = new Map<TensorId, { first: number; last: number }>();
   const touch = (id: TensorId, at: number): void => {
+    if (own.has(id)) return;
     const { owner } = locate(id);
     const span = spans.get(owner);
     if (span === undefined) spans.set(owner, { first: at, last: at });

@@ -77,10 +77,13 @@ export function planMemory(entries: readonly KernelProgram[], options: MemoryOpt
   };
 }
 
+/** What a chain makes for itself alone has a shape and no place. */
+const nowhere: Place = { arena: 0, offset: 0 };
+
 function slotOf(entry: KernelProgram, allocations: Allocations, owners: ReadonlyMap<TensorId, Place>, id: TensorId): Slot {
   const tensor = entry.program.tensors[id];
   const { owner, byteOffset } = allocations.locate(id);
-  const place = owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
+  const place = entry.chains.some((c) => c.own.includes(id)) ? nowhere : owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
   return { arena: place.arena, offset: place.offset + byteOffset, bytes: tensorBytes(entry.program, id), element: tensor.element, shape: tensor.shape };
 }
 

@@ -57,7 +57,7 @@ export function describePlan({ plan, kernels }: Reported): { readonly text: stri
 function reportEntry(entry: Entry, kernels: KernelProgram | undefined): ReportedEntry {
   const launches = entry.launches.map((l) => ({ name: l.kernel, class: l.class, origin: l.origin, ...l.cost, intensity: intensityOf(l.cost) }));
   const total = totalCost(entry.launches.map((l) => l.cost));
-  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => isComputed(kernels.program.tensors[id]));
+  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => isComputed(kernels.program.tensors[id]) && !kernels.chains.some((c) => c.own.includes(id)));
   const largest = kernels === undefined ? [] : [...computed]
     .sort((a, b) => tensorBytes(kernels.program, b) - tensorBytes(kernels.program, a) || a - b)
     .slice(0, 8)

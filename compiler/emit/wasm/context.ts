@@ -16,14 +16,10 @@ export interface Context {
   /** Shared memory behind the arenas: `counterBytes` of counters, which are zero between launches, and partial results. */
   readonly countersBase: number;
   readonly partialsBase: number;
+  /** Where the kernel's part of a worker's own memory begins; before it stands, for kernels of a chain, what they keep from task to task. */
+  readonly scratchOffset: number;
   /** Bytes each worker needs for itself, and shared bytes for partial results: the most any kernel asks for. */
   readonly needs: { scratch: number; partials: number };
-}
-
-/** A kernel that runs behind a product, task by task: the rows' axes that tasks do not mix, and how to emit it for so many rows a task. */
-export interface Behind {
-  readonly lead: readonly number[];
-  readonly emit: (rowsOfTask: number) => string;
 }
 
 /** Bytes of counters a kernel may use. */
@@ -49,18 +45,26 @@ export const addressParameters = 3;
 /** The parameters of a kernel's function. */
 export const taskParameters = ({ memory }: Context): (typeof I32)[] => [I32, I32, I32, ...Array.from(memory.parameters, (): typeof I32 => I32)];
 
-/** Calls the function of another kernel of the same chain, which has the same parameters, for one task. */
-export function callTask(context: Context, f: FunctionBuilder, name: string, task: Local): void {
-  f.get(task).get(task).i32(1).op(op.i32add);
+/** Calls the function of a kernel of a chain from that of the chain, which has the same parameters, for some tasks. */
+export function callTasks(context: Context, f: FunctionBuilder, name: string, from: Local, to: Local): void {
+  f.get(from).get(to);
   for (let p = workerParameter; p < addressParameters + context.memory.parameters.size; p++) f.get(p);
   f.call(context.module.indexOf(name));
+}
+
+/** Bytes before the memory of a kernel of a chain: a word that says what it keeps, -1 at first. */
+export const keepBytes = 64;
+
+/** Pushes the address of a byte of the worker's own memory. */
+export function pushWorkerMemory(f: FunctionBuilder, offset: number): FunctionBuilder {
+  return f.global(scratchBaseGlobal).get(workerParameter).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).i32(offset).op(op.i32add);
 }
 
 /** Makes (first, end, worker, addresses...) -> () as `name`, which runs `body` for each task and `before` once a call. */
 export function taskFunction(context: Context, name: string, body: (t: TaskFunction) => void, before: (t: TaskFunction) => void = () => undefined): void {
   const f = new FunctionBuilder(taskParameters(context), []);
   const scratch = f.local(I32);
-  f.global(scratchBaseGlobal).get(workerParameter).global(scratchBytesGlobal).op(op.i32mul).op(op.i32add).set(scratch);
+  pushWorkerMemory(f, context.scratchOffset).set(scratch);
   const t = { f, task: 0, scratch };
   before(t);
   f.count(0, () => f.get(1), 1, () => body(t));

@@ -5,6 +5,7 @@
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
+import type { SlicesCut } from './nest.js';
 import type { Tile } from './panels.js';
 import { chooseTile, roundUp } from './panels.js';
 
@@ -26,9 +27,13 @@ export interface ContractBlocks {
   readonly tile: Tile;
   readonly rowBlock: number;
   readonly columnBlock: number;
+  /** Rows of a task of a chain, all of them where there is none, and how often they fit. */
+  readonly span: number;
+  readonly spans: number;
+  /** Blocks of a span. */
   readonly rowBlocks: number;
   readonly columnBlocks: number;
-  /** Batch points x row blocks x column blocks, each with `splits` parts of `partBlocks` blocks of the sum. */
+  /** Batch points x spans x row blocks x column blocks, each with `splits` parts of `partBlocks` blocks of the sum. */
   readonly blocks: number;
   readonly splits: number;
   readonly partBlocks: number;
@@ -43,46 +48,47 @@ export interface ContractBlocks {
   readonly resultBytes: number;
 }
 
-/** `lead`: axes of the rows that tasks do not mix, where another kernel runs behind each task and needs all columns of its rows; else null. */
-export function contractBlocks(kernel: ContractKernel, lead: readonly number[] | null): ContractBlocks {
+/** `cut`: how a product of a chain is cut; a task of the chain then does all columns of its rows. */
+export function contractBlocks(kernel: ContractKernel, cut: SlicesCut | null): ContractBlocks {
   const { extents } = kernel;
   const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
-  const batch = own([...kernel.batch, ...(lead ?? [])]);
+  const batch = own([...kernel.batch, ...(cut?.lead ?? [])]);
   // Columns should hold the axis that neighbours in memory: it has the lanes.
   const last = Math.max(-1, ...own([...kernel.rows, ...kernel.columns]));
   const swapped = kernel.rows.includes(last);
-  const rows = own(swapped ? kernel.columns : kernel.rows).filter((a) => lead === null || !lead.includes(a));
+  const rows = own(swapped ? kernel.columns : kernel.rows).filter((a) => cut === null || !cut.lead.includes(a));
   const columns = own(swapped ? kernel.rows : kernel.columns);
   const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
   const [B, M, N] = [batch, rows, columns].map((axes) => sizeAlong(axes, extents));
   const K = sizeOf(kernel.reduceExtents);
 
-  const tile = chooseTile(M, N);
+  const span = cut === null ? M : Math.min(M, cut.block * M / sizeAlong(cut.slices, extents));
+  const tile = chooseTile(span, N);
   // Smaller blocks when there would be too few tasks to share.
   const blocksFor = (m: number, n: number): number => B * Math.ceil(M / m) * Math.ceil(N / n);
   const rowUnit = tile.rows * 4 / gcd(tile.rows, 4);
   /** Blocks of about equal size, at most `most`. */
   const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
-  let rowBlock = M <= mostRows ? roundUp(M, rowUnit) : even(M, usualRows, rowUnit);
-  // What runs behind a task needs all columns of its rows.
-  let columnBlock = lead === null ? even(N, 256, tile.columns) : roundUp(N, tile.columns);
+  let rowBlock = span <= mostRows ? roundUp(span, rowUnit) : even(span, usualRows, rowUnit);
+  let columnBlock = cut === null ? even(N, 256, tile.columns) : roundUp(N, tile.columns);
   const depthBlocks = Math.ceil(K / depthBlock);
   /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
-  const partsFor = (blocks: number): number => (blocks < 8 && lead === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
+  const partsFor = (blocks: number): number => (blocks < 8 && cut === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
   const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
-  if (B * M * N * K > 1 << 18) {
-    while (lead === null && tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
+  if (B * M * N * K > 1 << 18 && cut === null) {
+    while (tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
     while (tasksFor(rowBlock, columnBlock) < 8 && rowBlock > 48) rowBlock = even(M, rowBlock / 2, rowUnit);
   }
-  const rowBlocks = Math.ceil(M / rowBlock);
+  const spans = Math.ceil(M / span);
+  const rowBlocks = Math.ceil(span / rowBlock);
   const columnBlocks = Math.ceil(N / columnBlock);
-  const blocks = B * rowBlocks * columnBlocks;
+  const blocks = B * spans * rowBlocks * columnBlocks;
   const partBlocks = Math.ceil(depthBlocks / partsFor(blocks));
   const depth = Math.min(depthBlock, roundUp(K, 4));
-  const resident = rowBlocks > 1 && partBlocks * depth * columnBlock * 4 <= 1 << 20;
+  const resident = rowBlocks * spans > 1 && partBlocks * depth * columnBlock * 4 <= 1 << 20;
   const leftStride = (depth + leftPadding) * 4;
   return {
-    batch, rows, columns, left, right, tile, rowBlock, columnBlock, rowBlocks, columnBlocks, blocks, partBlocks, depth, resident, leftStride,
+    batch, rows, columns, left, right, tile, rowBlock, columnBlock, span, spans, rowBlocks, columnBlocks, blocks, partBlocks, depth, resident, leftStride,
     splits: Math.ceil(depthBlocks / partBlocks),
     leftBytes: rowBlock * leftStride,
     rightBytes: (resident ? partBlocks : 1) * depth * columnBlock * 4,

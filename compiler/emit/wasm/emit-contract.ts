@@ -9,35 +9,40 @@ import type { Scalar } from '../../tensor/scalar.js';
 import { addParts } from './add-parts.js';
 import type { Local } from './binary.js';
 import { I32, op } from './binary.js';
-import type { Behind, Context } from './context.js';
-import { callTask, taskFunction } from './context.js';
+import type { Context } from './context.js';
+import { keepBytes, taskFunction } from './context.js';
 import { contractBlocks, depthBlock } from './contract-blocks.js';
 import { emitEpilogue } from './emit-epilogue.js';
 import { emitFilterGradient } from './emit-filter-gradient.js';
-import { emitFilter } from './emit-filter.js';
+import { emitFilter, filterIn } from './emit-filter.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar } from './lower-scalar.js';
 import { findFilter } from './minimal-filter.js';
+import type { Shares, SlicesCut } from './nest.js';
 import { decodeGroup, product, reachable } from './nest.js';
 import type { PackTables } from './panels.js';
 import { emitPanelProduct, pack, tableBytes } from './panels.js';
 import { Strides } from './strides.js';
 
-export function emitContract(context: Context, name: string, kernel: ContractKernel, behind: Behind | null = null): number {
-  const filter = context.filters ? findFilter(kernel) : null;
-  if (filter?.stencil.kind === 'filter') return emitFilter(context, name, kernel, filter, behind);
-  if (filter !== null && behind === null) return emitFilterGradient(context, name, kernel, filter);
+/** Emits the product, or its part of a chain that is cut so, and says how its tasks are shared among those of the chain. */
+export function emitContract(context: Context, name: string, kernel: ContractKernel, cut: SlicesCut | null = null): Shares {
+  const filter = context.filters ? filterIn(kernel, cut) : null;
+  if (filter !== null) return emitFilter(context, name, kernel, filter, cut);
+  const gradient = context.filters && cut === null ? findFilter(kernel) : null;
+  if (gradient !== null) {
+    const tasks = emitFilterGradient(context, name, kernel, gradient);
+    return { tasks, ahead: 0, each: tasks, last: tasks, spans: 1 };
+  }
   const { extents, reduceExtents } = kernel;
   const {
-    batch, rows, columns, left, right, tile, rowBlock, columnBlock, rowBlocks, columnBlocks, blocks, splits, partBlocks, depth, resident, leftStride, leftBytes, rightBytes, resultBytes,
-  } = contractBlocks(kernel, behind === null ? null : behind.lead);
+    batch, rows, columns, left, right, tile, rowBlock, columnBlock, span, spans, rowBlocks, columnBlocks, blocks, splits, partBlocks, depth, resident, leftStride, leftBytes, rightBytes, resultBytes,
+  } = contractBlocks(kernel, cut);
   const all = [...extents, ...reduceExtents];
   const sums = neighboursLast(context, left, all, reduceExtents.map((_, i) => extents.length + i).filter((a) => all[a] > 1));
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
   const [B, M, N, K] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(sums)];
-  const follower = behind === null ? null : behind.emit(rowBlock);
 
   const resultStride = columnBlock * 4;
   const tablesAt = leftBytes + rightBytes + resultBytes;
@@ -65,13 +70,21 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     const v = (): Local => f.local(I32);
     const [lb, lr0, lc0, lk0, r1, c1, k1, partEnd, rows_, columns_, key, block, part, lrb, leftAt, resultAt, rest] = [v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v()];
     const limit = (target: Local, size: number): void => { f.tee(target).i32(size).get(target).i32(size).op(op.i32ltS).op(op.select).set(target); };
-    // task = ((part * B + b) * columnBlocks + column block) * rowBlocks + row block
+    // task = (((part * B + b) * spans + span) * columnBlocks + column block) * rowBlocks + row block
     f.get(task).i32(rowBlocks).op(op.i32divU).set(key);
-    f.get(task).i32(rowBlocks).op(op.i32remU).i32(rowBlock).op(op.i32mul).tee(lr0).i32(rowBlock).op(op.i32add);
+    f.get(key).i32(columnBlocks).op(op.i32divU).set(rest);
+    f.get(task).i32(rowBlocks).op(op.i32remU).i32(rowBlock).op(op.i32mul).set(lr0);
+    if (spans > 1) {
+      f.get(rest).i32(spans).op(op.i32remU).i32(span).op(op.i32mul).tee(r1).get(lr0).op(op.i32add).set(lr0);
+      f.get(lr0).i32(rowBlock).op(op.i32add).tee(c1).get(r1).i32(span).op(op.i32add).tee(r1).get(c1).get(r1).op(op.i32ltS).op(op.select);
+      f.get(rest).i32(spans).op(op.i32divU).set(rest);
+    } else f.get(lr0).i32(rowBlock).op(op.i32add);
     limit(r1, M);
     f.get(key).i32(columnBlocks).op(op.i32remU).i32(columnBlock).op(op.i32mul).tee(lc0).i32(columnBlock).op(op.i32add);
     limit(c1, N);
-    f.get(key).i32(columnBlocks).op(op.i32divU).tee(rest).i32(B).op(op.i32remU).set(lb);
+    // Every span has the same columns.
+    if (spans > 1) f.get(key).i32(columnBlocks).op(op.i32remU).set(key);
+    f.get(rest).i32(B).op(op.i32remU).set(lb);
     f.get(rest).i32(B).op(op.i32divU).set(part);
     f.get(task).i32(blocks).op(op.i32remU).set(block);
     f.get(r1).get(lr0).op(op.i32sub).set(rows_);
@@ -126,6 +139,7 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     e.unbind(k0);
     e.unbind(rightBase);
     if (resident) f.get(key).set(keep);
+    if (resident && cut !== null) f.get(scratch).i32(keepBytes).op(op.i32sub).get(key).storeI32();
     const epilogue = (): void => e.scope(() => {
       const r = variable(M);
       const c = variable(N);
@@ -134,12 +148,14 @@ export function emitContract(context: Context, name: string, kernel: ContractKer
     });
     const bytes = (): void => { f.get(rows_).i32(resultStride).op(op.i32mul); };
     addParts(context, f, { block, part, parts: splits, bytes: resultBytes, pushBytes: bytes, result: resultAt }, epilogue);
-    if (follower !== null) callTask(context, f, follower, task);
-  }, ({ f }) => {
+  }, ({ f, scratch }) => {
     keep = f.local(I32);
-    f.i32(-1).set(keep);
+    // A task of a chain is a call of its own.
+    if (cut === null) f.i32(-1); else f.get(scratch).i32(keepBytes).op(op.i32sub).loadI32();
+    f.set(keep);
   });
-  return blocks * splits;
+  const last = Math.ceil((M - (spans - 1) * span) / rowBlock) * columnBlocks * splits;
+  return { tasks: blocks * splits, ahead: 0, each: rowBlocks * columnBlocks * splits, last, spans };
 }
 
 /** The summed axes, last the one along which the left operand's elements are neighbours: it is packed four at a time. */

@@ -145,7 +145,7 @@ export function emitFilterGradient(context: Context, name: string, kernel: Contr
     f.count(piece, () => f.get(pieceEnd), 1, () => {
       const [picture, pictureEnd, firstRow, tileCount] = [v(), v(), v(), v()];
       f.get(piece).set(picture);
-      findPiece(f, cut, pictures, { picture, pictureEnd, firstRow, tiles: tileCount });
+      findPiece(f, cut, () => f.i32(pictures), { picture, pictureEnd, firstRow, tiles: tileCount });
       f.get(leftStart).set(leftEnd);
       f.get(rightStart).set(rightEnd);
       e.loop(pictureNode, picture, () => f.get(pictureEnd), 1, [], () => {

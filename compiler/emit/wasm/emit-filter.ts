@@ -7,8 +7,8 @@ import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeAlong } from '../../tensor/program.js';
 import type { Local } from './binary.js';
 import { I32, op, simd } from './binary.js';
-import type { Behind, Context } from './context.js';
-import { arrive, awaitAll, callTask, taskFunction, whenLast } from './context.js';
+import type { Context } from './context.js';
+import { arrive, awaitAll, taskFunction, whenLast } from './context.js';
 import { emitEpilogue } from './emit-epilogue.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
@@ -16,7 +16,8 @@ import type { Node } from './graph.js';
 import { LinearMaps } from './linear-maps.js';
 import { lowerScalar } from './lower-scalar.js';
 import type { Filter } from './minimal-filter.js';
-import { inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
+import { findFilter, inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
+import type { Shares, SlicesCut } from './nest.js';
 import { decodeGroup } from './nest.js';
 import { chooseTile, emitPanelProduct, roundUp } from './panels.js';
 import { bandBytes, bandOf, copyBand, cutPieces, findPiece, mapTiles, unevenStride } from './tile-data.js';
@@ -33,38 +34,53 @@ const packColumns = 32;
 const packedCounter = 0;
 const doneCounter = 1;
 
-export function emitFilter(context: Context, name: string, kernel: ContractKernel, filter: Filter, behind: Behind | null): number {
+/** The filter of a product as a chain cuts it: it must not tear pictures apart. */
+export function filterIn(kernel: ContractKernel, cut: SlicesCut | null): Filter | null {
+  const filter = findFilter(kernel);
+  if (filter === null || filter.stencil.kind !== 'filter') return null;
+  return cut !== null && filter.stencil.reaches.some((r) => cut.lead.includes(r.position)) ? null : filter;
+}
+
+/** How many slices tasks must be multiples of, to have whole pictures. */
+export const slicesOfPicture = (kernel: ContractKernel, filter: Filter, slices: readonly number[]): number =>
+  sizeAlong(slices.filter((a) => filter.stencil.reaches.some((r) => r.position === a)), kernel.extents);
+
+export function emitFilter(context: Context, name: string, kernel: ContractKernel, filter: Filter, cut: SlicesCut | null): Shares {
   const { stencil, positions: [height, width], tiles: [tilesDown, tilesAcross] } = filter;
   const [down, across] = stencil.reaches;
   const all = [...kernel.extents, ...kernel.reduceExtents];
   const sizeOf = (axes: readonly number[]): number => sizeAlong(axes, all);
-  const lead = (behind?.lead ?? []).filter((a) => all[a] > 1);
+  const lead = (cut?.lead ?? []).filter((a) => all[a] > 1);
   const pictureAxes = filter.pictureAxes.filter((a) => !lead.includes(a));
   const rowAxes = [...pictureAxes, down.position, across.position];
   const [B, pictures, N, K] = [sizeOf(lead), sizeOf(pictureAxes), sizeOf(filter.otherChannels), sizeOf(filter.dataChannels)];
   const M = pictures * height * width;
 
   const few = B * pictures * tilesDown * tilesAcross * Math.ceil(N / usualColumns) < 8 * usualTiles;
-  const cut = cutPieces(filter, pictures, few ? fewestTiles : usualTiles);
-  const rowsOfTask = cut.bands > 1 ? cut.height * width : cut.pictures * height * width;
-  const rowTasks = cut.count;
-  const follower = behind === null ? null : behind.emit(rowsOfTask);
+  // A task of a chain has some pictures, each of our tasks a piece of them.
+  const span = cut === null ? pictures : Math.min(pictures, cut.block * M / sizeOf(cut.slices) / (height * width));
+  const spans = Math.ceil(pictures / span);
+  const pieces = cutPieces(filter, span, few ? fewestTiles : usualTiles);
+  const rowsOfTask = pieces.bands > 1 ? pieces.height * width : pieces.pictures * height * width;
+  const rowTasks = pieces.count;
+  const leftOver = pictures - (spans - 1) * span;
+  const last = pieces.bands > 1 ? leftOver * pieces.bands : Math.ceil(leftOver / pieces.pictures);
 
-  const tile = chooseTile(cut.tiles, N);
+  const tile = chooseTile(pieces.tiles, N);
   const even = (size: number, most: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), tile.columns);
-  // What runs behind a task needs all columns of its rows.
-  const columnBlock = behind === null ? even(N, usualColumns) : roundUp(N, tile.columns);
+  // A task of a chain does all columns of its rows.
+  const columnBlock = cut === null ? even(N, usualColumns) : roundUp(N, tile.columns);
   const columnTasks = Math.ceil(N / columnBlock);
   const productColumns = even(columnBlock, usualColumns);
-  const tasks = B * rowTasks * columnTasks;
+  const tasks = B * ((spans - 1) * rowTasks + last) * columnTasks;
   const packTasks = Math.ceil(N / packColumns);
 
-  const band = bandOf(cut.height + tileInputs - tileResults, cut.width + tileInputs - tileResults, K);
+  const band = bandOf(pieces.height + tileInputs - tileResults, pieces.width + tileInputs - tileResults, K);
   const leftStride = 4 * (K + 4);
-  const leftPoint = unevenStride(cut.tiles * leftStride);
+  const leftPoint = unevenStride(pieces.tiles * leftStride);
   const weightPoint = roundUp(N, tile.columns) * K * 4;
   const productStride = productColumns * 4;
-  const productPoint = unevenStride(roundUp(cut.tiles, tile.rows) * productStride);
+  const productPoint = unevenStride(roundUp(pieces.tiles, tile.rows) * productStride);
   const resultStride = columnBlock * 4;
   let bytes = 0;
   const area = (size: number): number => { const at = bytes; bytes = roundUp(bytes + size, 64); return at; };
@@ -72,7 +88,7 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
   // Tiles of registers may reach over the last row.
   const leftAt = area(tilePoints * leftPoint + tile.rows * leftStride);
   const productAt = area(tilePoints * productPoint);
-  const resultAt = area(cut.pictures * cut.height * cut.width * resultStride);
+  const resultAt = area(pieces.pictures * pieces.height * pieces.width * resultStride);
   context.needs.scratch = Math.max(context.needs.scratch, bytes + 1024);
   context.needs.partials = Math.max(context.needs.partials, tilePoints * weightPoint);
 
@@ -83,16 +99,24 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
       arrive(context, f, packedCounter);
     }, () => {
       const own = v();
-      const [lb, r0, r1, c0, c1, key, picture, pictureEnd, firstRow, tileCount] = [v(), v(), v(), v(), v(), v(), v(), v(), v(), v()];
+      const [lb, r0, r1, c0, c1, key, picture, pictureEnd, firstRow, tileCount, firstPicture, spanEnd, end] = [v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v(), v()];
       const limit = (target: Local, size: number): void => { f.tee(target).i32(size).get(target).i32(size).op(op.i32ltS).op(op.select).set(target); };
-      // task = (b * column tasks + column task) * row tasks + row task, after those that map weights
+      // task = ((b * spans + span) * column tasks + column task) * row tasks + row task, after those that map weights
       f.get(task).i32(packTasks).op(op.i32sub).tee(own).i32(rowTasks).op(op.i32divU).set(key);
-      f.get(own).i32(rowTasks).op(op.i32remU).tee(picture).i32(rowsOfTask).op(op.i32mul).tee(r0).i32(rowsOfTask).op(op.i32add);
-      limit(r1, M);
+      f.get(own).i32(rowTasks).op(op.i32remU).tee(picture).i32(rowsOfTask).op(op.i32mul).set(r0);
       f.get(key).i32(columnTasks).op(op.i32remU).i32(columnBlock).op(op.i32mul).tee(c0).i32(columnBlock).op(op.i32add);
       limit(c1, N);
-      f.get(key).i32(columnTasks).op(op.i32divU).set(lb);
-      findPiece(f, cut, pictures, { picture, pictureEnd, firstRow, tiles: tileCount });
+      f.get(key).i32(columnTasks).op(op.i32divU).tee(lb).i32(spans).op(op.i32remU).i32(span).op(op.i32mul).set(firstPicture);
+      f.get(lb).i32(spans).op(op.i32divU).set(lb);
+      f.get(firstPicture).i32(span).op(op.i32add);
+      limit(spanEnd, pictures);
+      f.get(spanEnd).get(firstPicture).op(op.i32sub).set(spanEnd);
+      findPiece(f, pieces, () => f.get(spanEnd), { picture, pictureEnd, firstRow, tiles: tileCount });
+      f.get(r0).i32(rowsOfTask).op(op.i32add).tee(r1).get(spanEnd).i32(height * width).op(op.i32mul).tee(end).get(r1).get(end).op(op.i32ltS).op(op.select).set(r1);
+      f.get(firstPicture).i32(height * width).op(op.i32mul).tee(end).get(r0).op(op.i32add).set(r0);
+      f.get(end).get(r1).op(op.i32add).set(r1);
+      f.get(picture).get(firstPicture).op(op.i32add).set(picture);
+      f.get(pictureEnd).get(firstPicture).op(op.i32add).set(pictureEnd);
 
       const graph = new Graph();
       const e = new Expressions(f, graph, context.math);
@@ -131,7 +155,7 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
         e.bind(variables.firstRow, firstRow);
         copyBand(e, band, value, variables, graph.linear([[scratchNode, 1]], bandAt), firstRow, graph.int(0), () => f.i32(0), () => f.i32(K));
         e.unbind(variables.firstRow);
-        mapTiles(f, maps, inputMap, band, bandStart, [cut.bandTiles, tilesAcross], tileResults,
+        mapTiles(f, maps, inputMap, band, bandStart, [pieces.bandTiles, tilesAcross], tileResults,
           { point: leftPoint, tile: leftStride, channel: (_, c) => f.get(c).i32(2).op(op.i32shl) }, points, () => f.i32(K));
       });
 
@@ -169,7 +193,7 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
         f.count(index, () => f.get(tileCount), 1, () => {
           f.get(scratch).get(index).i32(productStride).op(op.i32mul).op(op.i32add).set(from);
           // Bands of pictures lie one below another, so a row of tiles follows the one before.
-          f.get(index).i32(tilesAcross).op(op.i32divU).i32(tileResults * cut.width).op(op.i32mul);
+          f.get(index).i32(tilesAcross).op(op.i32divU).i32(tileResults * pieces.width).op(op.i32mul);
           f.get(index).i32(tilesAcross).op(op.i32remU).i32(tileResults).op(op.i32mul).op(op.i32add);
           f.i32(resultStride).op(op.i32mul).get(column).i32(4).op(op.i32mul).op(op.i32add).get(scratch).op(op.i32add).set(to);
           f.i32(0).set(c);
@@ -177,7 +201,7 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
           f.count(c, () => f.get(end), 4, () => {
             maps.both(outputMap,
               (i, j) => f.get(from).loadV(simd.load, productAt + (i * tileInputs + j) * productPoint),
-              (i, j, sum) => f.get(to).get(sum).storeV(resultAt + (i * cut.width + j) * resultStride));
+              (i, j, sum) => f.get(to).get(sum).storeV(resultAt + (i * pieces.width + j) * resultStride));
             f.get(from).i32(16).op(op.i32add).set(from);
             f.get(to).i32(16).op(op.i32add).set(to);
           });
@@ -192,15 +216,14 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
           decodeGroup(graph, rowAxes, all, r, list);
           decodeGroup(graph, filter.otherChannels, all, columnNode, list);
         });
-        const place = (x: Node): Node => placeOf(graph, x, [height, width], [tilesDown * tileResults, cut.width]);
+        const place = (x: Node): Node => placeOf(graph, x, [height, width], [tilesDown * tileResults, pieces.width]);
         const address = graph.linear([[scratchNode, 1], [place(r), resultStride], [place(first), -resultStride], [columnNode, 4], [firstColumn, -4]], resultAt);
         emitEpilogue(e, context, kernel, { variable: r, begin: r0, end: r1 }, { variable: columnNode, begin: c0, end: c1 }, axes, address);
       });
-      if (follower !== null) callTask(context, f, follower, own);
       whenLast(context, f, () => f.i32(doneCounter), tasks, () => f.i32(context.countersBase + 4 * packedCounter).i32(0).atomicStore());
     });
   });
-  return packTasks + tasks;
+  return { tasks: packTasks + tasks, ahead: packTasks, each: rowTasks * columnTasks, last: last * columnTasks, spans };
 }
 
 /** Where row `r` of pictures of `size` lies in pictures of `padded`. */

@@ -36,12 +36,15 @@ export function chooseLanes(groups: readonly Group[], extents: readonly number[]
 
 export const ownAxes = (extents: readonly number[]): Group[] => extents.map((_, i) => [i]).filter(([i]) => extents[i] > 1);
 
+/** The axes that a cut of points is along, outermost first. */
+export const cutAxes = (cut: Cut): Group => (cut.kind === 'points' ? cut.outer : [...cut.lead, ...cut.slices]);
+
 /** The points of a kernel of a chain; the cut's axes are the first group. */
-function planCut(cut: Cut, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
+export function planCut(cut: Cut, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
   const sizes = groups.map((g) => product(g.map((a) => extents[a])));
-  // Rows begin where they begin, which lanes along them could not.
-  const lanes = cut.kind === 'rows' && vector === 0 ? null : vector;
-  const period = cut.kind === 'rows' ? { period: product(cut.rows.map((a) => extents[a])) } : {};
+  // Slices begin where they begin, which lanes along them could not.
+  const lanes = cut.kind === 'slices' && vector === 0 ? null : vector;
+  const period = cut.kind === 'slices' ? { period: product(cut.slices.map((a) => extents[a])) } : {};
   return { groups, sizes, vector: lanes, block: cut.block, vectorBlock: lanes === null ? 1 : sizes[lanes], tasks: tasksOf(cut, extents), ...period };
 }
 
@@ -62,7 +65,7 @@ export function emitMap(context: Context, name: string, kernel: MapKernel, cut: 
     const items = lowerStores(graph, axes);
     return { variables, roots: items.map((s) => s.value), addresses: items.map((s) => ({ node: s.address, bytes: bytesOf(s.element) })) };
   };
-  const first: Group[] = cut === null ? [] : [cut.kind === 'points' ? cut.outer : [...cut.lead, ...cut.rows]];
+  const first: Group[] = cut === null ? [] : [cutAxes(cut)];
   const groups = [...first, ...mergeGroups(ownAxes(extents).filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g]), first.length)];
   const lowered = lower(groups);
   const lanes = chooseLanes(groups, extents, lowered);

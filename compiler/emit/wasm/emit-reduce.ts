@@ -12,7 +12,7 @@ import type { Local } from './binary.js';
 import type { Context } from './context.js';
 import { taskFunction, whenLast } from './context.js';
 import { mergeShifted, pushTotal } from './deviations.js';
-import { axesOf, ownAxes } from './emit-map.js';
+import { axesOf, cutAxes, ownAxes, planCut } from './emit-map.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
@@ -20,15 +20,10 @@ import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import type { Cut, Group, Lowering, Pass, PointPlan } from './nest.js';
 import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable } from './nest.js';
 
-/** The points of a reduction of a chain: what the cut is along first. */
-function groupsOfCut(cut: Cut, points: readonly number[]): Group[] {
-  if (cut.kind === 'points') return [cut.outer];
-  return [cut.lead, points.filter((a) => !cut.lead.includes(a))].filter((g) => g.length > 0);
-}
-
-function planCut(cut: Cut, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
+/** The points of a reduction over the slices of a chain: all of those that are not kept apart, for every task. */
+function planSums(lead: Group, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
   const sizes = groups.map((g) => product(g.map((a) => extents[a])));
-  const block = cut.kind === 'points' ? cut.block : cut.lead.length > 0 ? 1 : sizes[0];
+  const block = lead.length > 0 ? 1 : sizes[0];
   return { groups, sizes, vector, block, vectorBlock: vector === null ? 1 : sizes[vector], tasks: Math.ceil(sizes[0] / block) };
 }
 
@@ -49,16 +44,22 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   // Parallel and reduced axes merge among themselves only: the position is what keeps them apart.
   const separate = ownAxes(all);
   const [pointAxes, reducedAxes] = [separate.filter(([a]) => a < p), separate.filter(([a]) => a >= p)];
-  const pointGroups = cut === null ? mergeGroups(pointAxes, (g) => lower([...g, ...reducedAxes])) : groupsOfCut(cut, pointAxes.flat());
-  const inner = cut?.kind === 'rows' ? [cut.rows] : mergeGroups(reducedAxes, (g) => lower([...pointGroups, ...g]), pointGroups.length);
+  const summed = cut?.kind === 'slices' && cut.slices.some((a) => a >= p) ? cut : null;
+  const first: Group[] = cut === null ? [] : [summed === null ? cutAxes(cut) : summed.lead].filter((g) => g.length > 0);
+  const pointGroups = [...first, ...mergeGroups(pointAxes.filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g, ...reducedAxes]), first.length)];
+  const slices: Group[] = summed === null ? [] : [summed.slices];
+  const inner = mergeGroups([...slices, ...reducedAxes.filter(([a]) => slices.every((g) => !g.includes(a)))], (g) => lower([...pointGroups, ...g]), pointGroups.length);
   const groups = [...pointGroups, ...inner];
   const lowered = lower(groups);
   const size = (g: Group): number => product(g.map((a) => all[a]));
+  const chunkOfCut = summed === null ? null : summed.block * size(inner[0]) / size(summed.slices);
   let lanes: number | null = null;
   let least = Infinity;
   groups.forEach((g, i) => {
     if (size(g) < 4) return;
     const reduced = i >= pointGroups.length;
+    // Slices begin where they begin.
+    if (i === pointGroups.length && chunkOfCut !== null && chunkOfCut % 4 !== 0) return;
     const cost = laneCost(lowered.variables[i], size(g), lowered.roots, reduced ? [] : lowered.addresses) + (reduced ? 16 / size(g) : 0);
     if (cost <= least) { least = cost; lanes = i; }
   });
@@ -69,12 +70,12 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   const points = product(extents);
 
   // Cut the reduction when its points alone make few tasks.
-  const perPoint = cut !== null ? planCut(cut, pointGroups, all, lanesReduced ? null : laneGroup) : planPoints(pointGroups, all, lanesReduced ? null : laneGroup, work * count);
+  const perPoint = summed !== null ? planSums(summed.lead, pointGroups, all, lanesReduced ? null : laneGroup) : cut !== null ? planCut(cut, pointGroups, all, lanesReduced ? null : laneGroup) : planPoints(pointGroups, all, lanesReduced ? null : laneGroup, work * count);
   const total = points * count * work;
   const firstSize = inner.length === 0 ? 1 : size(inner[0]);
   const unit = lanesReduced && laneGroup === pointGroups.length ? 16 : 1;
   const wantedChunks = perPoint.tasks >= 12 || total < 65536 ? 1 : Math.ceil(24 / perPoint.tasks);
-  const chunkSize = cut?.kind === 'rows' ? cut.block : cut !== null ? firstSize : Math.ceil(Math.ceil(firstSize / Math.min(wantedChunks, firstSize, Math.max(1, Math.floor(total / 32768)))) / unit) * unit;
+  const chunkSize = chunkOfCut ?? (cut !== null ? firstSize : Math.ceil(Math.ceil(firstSize / Math.min(wantedChunks, firstSize, Math.max(1, Math.floor(total / 32768)))) / unit) * unit);
   const chunks = Math.ceil(firstSize / chunkSize);
   const plan = perPoint;
 

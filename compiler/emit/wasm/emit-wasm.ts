@@ -67,7 +67,7 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
       const own = members.map((m) => kernels.kernels[m.kernel]);
       const signatures = own.map((kernel) => signatureOf(kernel, placements));
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
-      const key = `${chain?.cut ?? ''} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
+      const key = `${chain?.cut ?? ''} ${chain?.own.map((t) => tensors.indexOf(t)).join() ?? ''} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
       // Where partial results lie, and what counts who has made them, is written into the code of those who keep some.
       const placed = `${partials} ${members.map((m) => launch.indexOf(m.kernel)).join()} ${key}`;
       const known = shared.get(key) ?? shared.get(placed);
@@ -132,17 +132,16 @@ function unitsOf(chains: ReadonlyMap<number, Chain>, launch: readonly number[]):
 
 function emitShared(
   chain: Chain | null, members: readonly (Pick<Link, 'kernel' | 'member'> & Pick<Context, 'countersBase'>)[], tensors: readonly TensorId[], number: number,
-  context: Omit<Context, 'memory' | 'needs' | 'countersBase'> & Pick<WasmEntry, 'placements'>,
+  context: Omit<Context, 'memory' | 'needs' | 'countersBase' | 'scratchOffset'> & Pick<WasmEntry, 'placements'>,
 ): Shared {
   const parameters = new Map(tensors.map((t, i) => [t, addressParameters + i]));
   const links = members.map(({ kernel, member, countersBase }, i): Link => ({
     kernel, member, name: `shared ${number}${i === 0 ? '' : ` behind ${i}`}`,
-    context: { ...context, countersBase, memory: { placements: context.placements, parameters }, needs: { scratch: 0, partials: 0 } },
+    context: { ...context, countersBase, memory: { placements: context.placements, parameters }, scratchOffset: 0, needs: { scratch: 0, partials: 0 } },
   }));
-  const part = chain === null ? { name: links[0].name, tasks: emitKernel(links[0].context, links[0].name, links[0].kernel) } : emitChain(chain, links);
-  // At most one kernel of a chain keeps partial results.
-  const most = (of: (n: Context['needs']) => number): number => Math.max(...links.map((l) => of(l.context.needs)));
-  return { ...part, needs: { scratch: most((n) => n.scratch), partials: most((n) => n.partials) } };
+  if (chain !== null) return emitChain(chain, links);
+  const [{ context: own, kernel, name }] = links;
+  return { name, tasks: emitKernel(own, name, kernel), needs: own.needs };
 }
 
 /** One function for the tasks of several, laid one after the other. */
@@ -183,7 +182,7 @@ function emitKernel(context: Context, name: string, kernel: Kernel): number {
   switch (kernel.kind) {
     case 'map': return emitMap(context, name, kernel);
     case 'reduce': return emitReduce(context, name, kernel);
-    case 'contract': return emitContract(context, name, kernel);
+    case 'contract': return emitContract(context, name, kernel).tasks;
     case 'online': return emitOnline(context, name, kernel);
     case 'scatter': return emitScatter(context, name, kernel);
     case 'routine': return emitRoutine(context, name, kernel);

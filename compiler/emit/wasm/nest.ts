@@ -104,16 +104,30 @@ export function laneCost(variable: Node, extent: number, roots: readonly Node[],
 
 /**
  * How a kernel of a chain is cut into tasks, so that all of them are cut alike (see `Chain`): `block` points of the `outer` axes
- * each, or `block` of the `rows` for one point of the `lead` axes.
+ * each, or `block` of the `slices` for one point of the `lead` axes.
  */
 export type Cut =
   | { readonly kind: 'points'; readonly outer: Group; readonly block: number }
-  | { readonly kind: 'rows'; readonly lead: Group; readonly rows: Group; readonly block: number };
+  | { readonly kind: 'slices'; readonly lead: Group; readonly slices: Group; readonly block: number };
+
+export type SlicesCut = Extract<Cut, { kind: 'slices' }>;
+
+/**
+ * How the tasks of a function do those of a chain: `ahead` tasks that others wait for, then `each` for a task of the chain, fewer
+ * (`last`) for every one of number `spans`.
+ */
+export interface Shares {
+  readonly tasks: number;
+  readonly ahead: number;
+  readonly each: number;
+  readonly last: number;
+  readonly spans: number;
+}
 
 /** The number of tasks of a cut. */
 export function tasksOf(cut: Cut, extents: readonly number[]): number {
   const size = (g: Group): number => product(g.map((a) => extents[a]));
-  return cut.kind === 'points' ? Math.ceil(size(cut.outer) / cut.block) : size(cut.lead) * Math.ceil(size(cut.rows) / cut.block);
+  return cut.kind === 'points' ? Math.ceil(size(cut.outer) / cut.block) : size(cut.lead) * Math.ceil(size(cut.slices) / cut.block);
 }
 
 /** Loops over points: group 0 is cut into blocks for tasks, the vector group possibly too. */

@@ -47,15 +47,18 @@ export interface PieceLocals {
   readonly tiles: Local;
 }
 
-/** Finds them from the number of the piece in `picture`. */
-export function findPiece(f: FunctionBuilder, cut: Pieces, pictures: number, { picture, pictureEnd, firstRow, tiles }: PieceLocals): void {
+/** Finds them from the number of the piece in `picture`, before the picture that `pushLimit` pushes the number of. */
+export function findPiece(f: FunctionBuilder, cut: Pieces, pushLimit: () => void, { picture, pictureEnd, firstRow, tiles }: PieceLocals): void {
   if (cut.bands > 1) {
     f.get(picture).i32(cut.bands).op(op.i32remU).i32(cut.height).op(op.i32mul).set(firstRow);
     f.get(picture).i32(cut.bands).op(op.i32divU).tee(picture).i32(1).op(op.i32add).set(pictureEnd);
   } else {
     f.i32(0).set(firstRow);
-    f.get(picture).i32(cut.pictures).op(op.i32mul).tee(picture).i32(cut.pictures).op(op.i32add);
-    f.tee(pictureEnd).i32(pictures).get(pictureEnd).i32(pictures).op(op.i32ltS).op(op.select).set(pictureEnd);
+    f.get(picture).i32(cut.pictures).op(op.i32mul).tee(picture).i32(cut.pictures).op(op.i32add).tee(pictureEnd);
+    pushLimit();
+    f.get(pictureEnd);
+    pushLimit();
+    f.op(op.i32ltS).op(op.select).set(pictureEnd);
   }
   f.get(pictureEnd).get(picture).op(op.i32sub).i32(cut.tiles / cut.pictures).op(op.i32mul).set(tiles);
 }
