@@ -7,6 +7,8 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { describeProbe } from './probe/describe.js';
+import type { DeviceProbe } from './probe/device-probe.js';
 import type { ClassCost, Prepared, Request } from './peers/serve.js';
 import type { Ceilings, ClassRoofline } from './roofline.js';
 import { rooflineLines, rooflines } from './roofline.js';
@@ -23,6 +25,8 @@ const usage = `usage: npm run bench -- [WORD ...] [options]
   --rounds N       rounds of interleaved runs (default 5)
   --seconds N      about how long a peer runs in a round (default 0.5)
   --slow N         leave out a peer whose run takes longer than N seconds (default 20)
+  --half           training steps in \`precision "f16"\` as well (always on a GPU)
+  --no-probe       leave out the figures of the device itself, which are measured first on everything but the CPU target
   --roofline       also what each class of kernels reaches of the machine's ceilings (always on a GPU)
   --json FILE      also write the results
   --install        fetch the JavaScript peers into bench/node_modules first (about 330 MB)
@@ -36,6 +40,8 @@ interface Options {
   readonly seconds: number;
   readonly slow: number;
   readonly json: string | null;
+  readonly half: boolean;
+  readonly probe: boolean;
   readonly roofline: boolean;
   readonly install: boolean;
 }
@@ -46,14 +52,14 @@ function readOptions(argv: readonly string[]): Options {
   for (let i = 0; i < argv.length; i++) {
     const name = argv[i];
     if (!name.startsWith('--')) { words.push(name); continue; }
-    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--roofline', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
-    value.set(name, [...(value.get(name) ?? []), ['--install', '--help', '--roofline'].includes(name) ? 'yes' : argv[++i] ?? '']);
+    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--half', '--no-probe', '--roofline', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
+    value.set(name, [...(value.get(name) ?? []), ['--install', '--help', '--half', '--no-probe', '--roofline'].includes(name) ? 'yes' : argv[++i] ?? '']);
   }
   if (value.has('--help')) { console.log(usage); process.exit(0); }
   const last = (name: string): string | null => value.get(name)?.at(-1) ?? null;
   return {
     words, devices: value.get('--device') ?? ['cpu'], peers: last('--peers')?.split(',') ?? null, rounds: Number(last('--rounds') ?? 5),
-    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), roofline: value.has('--roofline'), install: value.has('--install'),
+    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), half: value.has('--half'), probe: !value.has('--no-probe'), roofline: value.has('--roofline'), install: value.has('--install'),
   };
 }
 
@@ -137,7 +143,7 @@ function differs(work: Work, check: readonly number[], reference: readonly numbe
   return null;
 }
 
-async function measure(work: Work, peers: readonly PeerProcess[], options: Options, limits: Ceilings | null): Promise<Measured[]> {
+async function measure(work: Work, peers: readonly PeerProcess[], options: Options, limits: ((peer: string) => Ceilings) | null): Promise<Measured[]> {
   const ready: { peer: PeerProcess; prepared: Prepared; ms: number[]; runs: number; peakBytes: number }[] = [];
   const left: Measured[] = [];
   let parameters: readonly ParameterSpec[] = [];
@@ -168,7 +174,7 @@ async function measure(work: Work, peers: readonly PeerProcess[], options: Optio
   for (const { peer } of ready) {
     if (limits !== null && work.kind === 'step' && peer.key.startsWith('sslc')) {
       const { classes: costs } = (await peer.ask({ op: 'profile' })) as unknown as { classes?: readonly ClassCost[] };
-      classes.set(peer, rooflines(costs ?? [], limits));
+      classes.set(peer, rooflines(costs ?? [], limits(peer.key)));
     }
     await peer.ask({ op: 'release' });
   }
@@ -202,11 +208,25 @@ function copyCeiling(): number {
   return (2 * 8 * 8e6) / best / 1e6;
 }
 
+/** What the device itself can do, measured in a process of its own; null for the CPU target and where it cannot be said. */
+function probeDevice(device: string): DeviceProbe | null {
+  if (device === 'cpu') return null;
+  const { stdout } = spawnSync(process.execPath, [join(here, 'probe', 'device-probe.mjs'), device], { encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'ignore'] });
+  const line = stdout.split('\n').find((l) => l.startsWith('{'));
+  const answer = line === undefined ? { error: 'the process ended' } : (JSON.parse(line) as DeviceProbe | { readonly error: string });
+  if (!('error' in answer)) return answer;
+  console.error(`${device} was not probed: ${answer.error}`);
+  return null;
+}
+
 const options = readOptions(process.argv.slice(2));
 if (options.install) spawnSync('npm', ['install', '--no-audit', '--no-fund', '--prefix', 'bench'], { stdio: 'inherit' });
-const devices = options.devices.map((device) => new PeerProcess(`sslc ${device}`, process.execPath, [join(here, 'peers', 'sslc.mjs'), device]));
+const own = (device: string, ...precision: readonly string[]): PeerProcess => new PeerProcess(['sslc', device, ...precision].join(' '), process.execPath, [join(here, 'peers', 'sslc.mjs'), device, ...precision]);
+const devices: PeerProcess[] = [];
 let gpu = false;
-for (const device of devices) {
+for (const choice of options.devices) {
+  const device = own(choice);
+  devices.push(device);
   const hello = await device.ask({ op: 'hello' });
   if (typeof hello['name'] !== 'string') {
     console.error(`${device.key}: ${String(hello['error'])}`);
@@ -215,6 +235,10 @@ for (const device of devices) {
   }
   device.name = hello['name'];
   gpu ||= hello['gpu'] === true;
+  if (hello['half'] !== true || (hello['gpu'] !== true && !options.half)) continue;
+  const half = own(choice, 'f16');
+  half.name = `${device.name}, precision f16`;
+  devices.push(half);
 }
 const others: PeerProcess[] = [];
 for (const peer of peersHere(options, gpu)) {
@@ -236,20 +260,27 @@ const results: { work: string; rows: readonly Measured[] }[] = [];
 async function measureCeilings(): Promise<Ceilings> {
   const best: number[] = [];
   for (const work of ceilings) {
-    const rows = await measure(work, peers.filter((p) => !/tf32|amp/.test(p.key)), options, null);
+    const rows = await measure(work, peers.filter((p) => !/tf32|amp|f16/.test(p.key)), options, null);
     show(work, rows);
     results.push({ work: work.name, rows });
     best.push(Math.max(...rows.map((r) => (work.kind === 'operation' && r.ms.length > 0 ? work.amount / Math.min(...r.ms) / 1e6 : 0))));
   }
   return { gigabytesPerSecond: best[0], gigaflopsPerSecond: best[1] };
 }
+const probes = options.probe ? options.devices.flatMap((device) => probeDevice(device) ?? []) : [];
+for (const probe of probes) for (const line of describeProbe(probe)) console.log(line);
 const limits = await measureCeilings();
 console.log(`\nthe most that was seen here: ${limits.gigabytesPerSecond.toFixed(1)} GB/s, ${limits.gigaflopsPerSecond.toFixed(1)} GFLOP/s`);
+/** The roof over a peer's kernels: in 16 bits products have another one, that of the best product the probe found. */
+function limitsOf(peer: string): Ceilings {
+  const products = / f16$/.test(peer) ? probes.flatMap((p) => p.products).filter((p) => p.element === 'f16' && p.problem === null) : [];
+  return { ...limits, gigaflopsPerSecond: Math.max(limits.gigaflopsPerSecond, ...products.map((p) => p.gigaflopsPerSecond)) };
+}
 for (const work of works) {
   if (options.words.length > 0 && !options.words.some((w) => work.name.includes(w))) continue;
-  const rows = await measure(work, peers, options, gpu || options.roofline ? limits : null);
+  const rows = await measure(work, peers, options, gpu || options.roofline ? limitsOf : null);
   show(work, rows);
   results.push({ work: work.name, rows });
 }
 for (const peer of peers) peer.close();
-if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ date: new Date().toISOString(), processor: cpus()[0]?.model, copyGigabytesPerSecond: ceiling, ceilings: limits, results }, null, 2)}\n`);
+if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ date: new Date().toISOString(), processor: cpus()[0]?.model, copyGigabytesPerSecond: ceiling, ceilings: limits, probes, results }, null, 2)}\n`);

@@ -41,6 +41,8 @@ export interface Peer {
   readonly name: string;
   /** It computes on a GPU. */
   readonly gpu?: boolean;
+  /** It has 16-bit floats. */
+  readonly half?: boolean;
   /** Null when the peer cannot do the work. */
   readonly prepare: (work: Work, parameters: readonly ParameterSpec[]) => Promise<Runnable | null>;
   readonly parameters?: (work: Work) => Promise<readonly ParameterSpec[]>;
@@ -51,7 +53,7 @@ export async function serve(peer: Peer): Promise<void> {
   let current: Runnable | null = null;
   const answer = async (request: Request): Promise<object> => {
     switch (request.op) {
-      case 'hello': return { name: peer.name, gpu: peer.gpu === true };
+      case 'hello': return { name: peer.name, gpu: peer.gpu === true, half: peer.half === true };
       case 'prepare': {
         await current?.close();
         const parameters = request.parameters.length === 0 && peer.parameters !== undefined ? await peer.parameters(request.work) : request.parameters;

@@ -1,4 +1,4 @@
-/** sslc as a peer: `node sslc.mjs cpu` or with a device that `sslc --device` takes. */
+/** sslc as a peer: `node sslc.mjs cpu` or with a device that `sslc --device` takes; `f16` after it: training steps in that precision, and nothing else. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LoadedProgram, Reader } from '../../compiler/api.js';
@@ -14,6 +14,7 @@ import type { ClassCost, Runnable } from './serve.js';
 import { serve } from './serve.js';
 
 const root = process.cwd();
+const [choice = 'cpu', precision = 'f32'] = process.argv.slice(2);
 const text = (path: string): string | null => (existsSync(path) ? readFileSync(path, 'utf8') : null);
 const reader: Reader = { read: text, resolve: () => null, library: (name) => join(root, 'models', `${name.replaceAll('.', '/')}.ssl`) };
 
@@ -25,7 +26,7 @@ function load(file: string): LoadedProgram {
 
 function compileStep(device: Device, work: Extract<Work, { kind: 'step' }>) {
   return compileTraining(load(work.file), {
-    model: null, set: { batch: `${work.batch}` }, steps: 100, resident: true, embedBatch: work.batch, target: targetOf(device),
+    model: null, set: { batch: `${work.batch}`, precision }, steps: 100, resident: true, embedBatch: work.batch, target: targetOf(device),
     data: { examples: work.batch, classes: null, inputs: ['a', 'b'].map((name) => ({ name, element: 'f32', shape: work.shape })) },
   });
 }
@@ -125,7 +126,7 @@ async function prepareOperation(device: Device, work: Extract<Work, { kind: 'ope
   return { prepared: { check, compileMs, launches: compiled.plan.entries['call'].launches.length }, run, close: () => session.close() };
 }
 
-const device = await openDevice(process.argv[2] ?? 'cpu').catch((error: unknown) => {
+const device = await openDevice(choice).catch((error: unknown) => {
   // Said as an answer, so that the benchmark can say it to whoever started it.
   process.stdout.write(`${JSON.stringify({ error: error instanceof Error ? error.message : String(error) })}\n`);
   return process.exit(3);
@@ -133,7 +134,8 @@ const device = await openDevice(process.argv[2] ?? 'cpu').catch((error: unknown)
 await serve({
   name: `sslc (${device.name})`,
   gpu: device.kind === 'gpu' && !device.limits.software,
+  half: device.limits.half === true,
   parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(compileStep(device, work).manifest.parameters.filter((p) => p.arena === 'parameters'))),
-  prepare: (work, parameters) => (work.kind === 'step' ? prepareStep(device, work, parameters) : prepareOperation(device, work)),
+  prepare: (work, parameters) => (work.kind === 'step' ? prepareStep(device, work, parameters) : precision === 'f32' ? prepareOperation(device, work) : Promise.resolve(null)),
 });
 await device.close();

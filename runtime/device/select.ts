@@ -5,6 +5,7 @@
 import type { Device } from './device.js';
 import { DeviceError } from './device.js';
 import type { AdapterFact } from './gpu/list-adapters.js';
+import type { GpuOptions } from './gpu/open-gpu-device.js';
 
 const backends = new Set(['vulkan', 'metal', 'd3d12', 'd3d11', 'opengles']);
 
@@ -13,23 +14,29 @@ const backends = new Set(['vulkan', 'metal', 'd3d12', 'd3d11', 'opengles']);
  * the processor) or an adapter by a part of its name (`llvmpipe`, `NVIDIA`).
  */
 export async function openDevice(choice: string): Promise<Device> {
+  const options = await gpuOptionsFor(choice);
+  return options === null ? openCpu() : openGpu(options);
+}
+
+/** Which adapter a choice names; null where it is the CPU target. */
+export async function gpuOptionsFor(choice: string): Promise<GpuOptions | null> {
   switch (choice) {
-    case 'cpu': return openCpu();
+    case 'cpu': return null;
     case 'gpu': {
       const facts = await lookForAdapters();
       if (facts.gpu === null) throw new DeviceError('unavailable', facts.why);
-      return openGpu({ backend: facts.gpu.backend });
+      return { backend: facts.gpu.backend };
     }
     case 'auto': {
       const { gpu } = await lookForAdapters();
-      return gpu === null ? openCpu() : openGpu({ backend: gpu.backend });
+      return gpu === null ? null : { backend: gpu.backend };
     }
     case 'software': {
       const emulated = (await lookForAdapters()).adapters.find((a) => a.software);
       if (emulated === undefined) throw new DeviceError('unavailable', 'no software adapter was found');
-      return openGpu({ backend: emulated.backend, software: true });
+      return { backend: emulated.backend, software: true };
     }
-    default: return openGpu(backends.has(choice) ? { backend: choice, software: true } : { adapter: choice, software: true });
+    default: return backends.has(choice) ? { backend: choice, software: true } : { adapter: choice, software: true };
   }
 }
 
@@ -45,7 +52,7 @@ async function lookForAdapters(): Promise<{ readonly adapters: readonly AdapterF
   return { adapters: facts.adapters, gpu: usableGpu(facts), why: whyNoGpu(facts) };
 }
 
-async function openGpu(options: { readonly adapter?: string; readonly backend?: string; readonly software?: boolean }): Promise<Device> {
+async function openGpu(options: GpuOptions): Promise<Device> {
   const { openGpuDevice } = await import('./gpu/open-gpu-device.js');
   return openGpuDevice(options);
 }
