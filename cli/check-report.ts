@@ -36,7 +36,7 @@ function costsOf({ manifest, plan }: CountedModel): Costs {
   const entries = Object.entries(counts).map(([entry, count]) => ({ ...plan.entries[entry], count }));
   const sum = (of: (l: (typeof entries)[number]['launches'][number]) => number): number => entries.reduce((total, e) => total + e.count * e.launches.reduce((t, l) => t + of(l), 0), 0);
   return {
-    parameters: manifest.parameters.filter((p) => p.arena === 'parameters').reduce((total, p) => total + p.shape.reduce((a, b) => a * b, 1), 0),
+    parameters: manifest.parameters.filter((p) => !p.arena.startsWith('target.')).reduce((total, p) => total + p.shape.reduce((a, b) => a * b, 1), 0),
     flops: sum((l) => l.cost.flops),
     bytes: sum((l) => l.cost.bytesRead + l.cost.bytesWritten),
     launches: sum(() => 1),
@@ -50,7 +50,7 @@ export function checkText({ counted, keptBytes, spread, verdict, description }: 
   const { manifest } = counted;
   const costs = costsOf(counted);
   const settings = Object.entries(manifest.settings).map(([name, value]) => `${name}=${value}`).join(' ');
-  const own = manifest.parameters.filter((p) => p.arena === 'parameters');
+  const own = manifest.parameters.filter((p) => !p.arena.startsWith('target.'));
   const embedding = costEmbedding(counted.programs['embed'], manifest.embedBatch);
   const rows = [
     ['model', `${manifest.model}${settings === '' ? '' : ` (${settings})`}`],

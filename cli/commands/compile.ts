@@ -91,7 +91,7 @@ function typesOf({ manifest }: CompiledModel): Shown {
     `model ${manifest.model}`,
     ...Object.entries(manifest.settings).map(([name, value]) => `setting ${name} = ${value}`),
     ...manifest.inputs.map((i) => `input ${i.name}: ${i.element}${shape(i.shape)}`),
-    ...manifest.parameters.map((p) => `${p.arena === 'parameters' ? 'param' : p.arena} ${p.path}: ${shape(p.shape)}`),
+    ...manifest.parameters.map((p) => `${p.arena.startsWith('target.') ? p.arena : 'param'} ${p.path}: ${shape(p.shape)}`),
     ...manifest.states.map((s) => `state ${s.name}: ${shape(s.shape)}`),
     ...manifest.objectives.map((o) => `${o.role} ${o.name}: []`),
     `represent: [${manifest.embeddingSize}]`,

@@ -6,7 +6,7 @@
 import type { Comprehension, Origin, Program, Routine, Source, Tensor } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visitReads } from '../tensor/scalar.js';
-import type { Kernel } from './kernel.js';
+import type { Kernel, Store } from './kernel.js';
 
 export interface Draft {
   readonly program: Program;
@@ -33,7 +33,7 @@ export interface FusePass {
 
 /** The scalars a kernel evaluates, in a fixed order (the order `mapScalars` rebuilds them in). */
 export function scalarsOf(kernel: Kernel): readonly Scalar[] {
-  return [...innerScalarsOf(kernel), ...kernel.stores.map((s) => s.value)];
+  return [...innerScalarsOf(kernel), ...kernel.stores.map((s) => s.value), ...kernel.stores.flatMap((s) => (s.row === undefined ? [] : [s.row]))];
 }
 
 /** The scalars evaluated inside the reduction: all but the stores' values. */
@@ -50,7 +50,7 @@ export function innerScalarsOf(kernel: Kernel): readonly Scalar[] {
 
 /** The kernel with every scalar replaced. */
 export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
-  const stores = kernel.stores.map((s) => ({ tensor: s.tensor, value: f(s.value) }));
+  const stores = kernel.stores.map((s): Store => ({ tensor: s.tensor, value: f(s.value), ...(s.row === undefined ? {} : { row: f(s.row) }) }));
   switch (kernel.kind) {
     case 'map': return { ...kernel, stores };
     case 'reduce': return { ...kernel, stores, reductions: kernel.reductions.map((r) => ({ op: r.op, body: f(r.body) })) };

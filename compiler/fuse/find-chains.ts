@@ -113,6 +113,8 @@ export interface ChainSearch {
 export function chainWith(program: Program, kernels: readonly Kernel[], at: number, { chains, writer, launchOf, mayFollow }: ChainSearch): Chain | null {
   const kernel = kernels[at];
   if (kernel.kind !== 'reduce' && kernel.kind !== 'map' && kernel.kind !== 'contract') return null;
+  // What is stored by row is nobody's point.
+  if (kernel.stores.some((s) => s.row !== undefined)) return null;
   const writers = new Set<number>();
   for (const id of tensorsRead(kernel)) {
     for (const b of basesOf(program, id)) {

@@ -4,7 +4,7 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { NumberArray } from '../tensor/interpret.js';
-import { interpret } from '../tensor/interpret.js';
+import { interpret, withRows } from '../tensor/interpret.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program } from '../tensor/program.js';
 import { routineRank, sizeOf } from '../tensor/program.js';
@@ -119,6 +119,11 @@ export function runKernel(program: Program, kernel: Kernel, valueOf: (id: Tensor
     const tensor = program.tensors[s.tensor];
     builder.output(`t${s.tensor}`, builder.comprehension(tensor.element, kernel.extents, null, finish(s.value), origin));
   });
+  const [row] = kernel.stores.map((s) => s.row);
+  if (row !== undefined) builder.output('row', builder.comprehension('i32', kernel.extents.slice(0, 1), null, here(row), origin));
   const { outputs } = interpret(builder.build(), inputs);
-  return new Map(kernel.stores.map((s) => [s.tensor, outputs.get(`t${s.tensor}`) ?? bug('store lost')]));
+  return new Map(kernel.stores.map((s) => {
+    const value = outputs.get(`t${s.tensor}`) ?? bug('store lost');
+    return [s.tensor, s.row === undefined ? value : withRows(valueOf(s.tensor), value, outputs.get('row') ?? bug('row lost'))];
+  }));
 }

@@ -13,6 +13,11 @@ import type { Scalar, TensorId } from '../tensor/scalar.js';
 export interface Store {
   readonly tensor: TensorId;
   readonly value: Scalar;
+  /**
+   * In maps: the row of the tensor's first axis that index 0 stands for, over that index alone; where it is no row nothing is written. No two
+   * points have the same one, and all stores of the kernel have this one.
+   */
+  readonly row?: Scalar;
 }
 
 interface KernelBase {
@@ -95,12 +100,14 @@ export interface OnlineKernel extends KernelBase {
  * whose keys are the point's indices on the keyed axes, in the order of the items, starting from 0. An item with a key
  * outside its axis adds nowhere. The items are the reduction axes, row-major; keys depend on them and on axes that are
  * not keyed (which stand apart from one another), `value` on all but the keyed axes. The only store is the accumulator.
+ * `sorted`: there is one key, which never falls from one item to the next.
  */
 export interface ScatterKernel extends KernelBase {
   readonly kind: 'scatter';
   readonly reduceExtents: readonly number[];
   readonly keys: readonly { readonly axis: number; readonly value: Scalar }[];
   readonly value: Scalar;
+  readonly sorted: boolean;
 }
 
 /**
@@ -120,7 +127,7 @@ export type Kernel = MapKernel | ReduceKernel | ContractKernel | OnlineKernel | 
 
 /** The own axes that operand number `operand` of a routine is over, in order. */
 export function operandAxes(op: RoutineOperator, operand: number): readonly number[] {
-  if (op === 'argsort') return [0];
+  if (op === 'argsort' || op === 'first_equal') return [0];
   return op === 'cholesky' || operand === 0 ? [0, 1] : [0, 2];
 }
 

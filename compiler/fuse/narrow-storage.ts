@@ -13,7 +13,7 @@
  * marked where units that multiply 16-bit numbers may be used (`ContractKernel.half`): where no operand may pass the largest f16 and
  * nothing comes after gradients of parameters.
  */
-import { sizeOf } from '../tensor/program.js';
+import { sizeOf, updateInputs } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { basesOf, innerScalarsOf, readersOf, tensorsIn, tensorsRead } from './draft.js';
@@ -67,7 +67,7 @@ function mayBeRounded(kernel: ContractKernel, growth: ReadonlyMap<TensorId, Grow
 
 /** What the host or the next step reads, what others are views of, and what routines take. */
 function keptWhole({ program, kernels }: Draft): ReadonlySet<TensorId> {
-  const kept = new Set<TensorId>([...program.outputs.map((o) => o.tensor), ...program.updates.map((u) => u.value)]);
+  const kept = new Set<TensorId>([...program.outputs.map((o) => o.tensor), ...program.updates.flatMap(updateInputs)]);
   for (const t of program.tensors) {
     if (t.kind === 'window') kept.add(t.of);
     if (t.kind === 'pack') t.parts.forEach((p) => kept.add(p));

@@ -6,6 +6,7 @@
 import type { Draft } from './draft.js';
 import type { ContractKernel, Kernel, ReduceKernel, ScatterKernel } from './kernel.js';
 import { holds } from '../tensor/holds.js';
+import type { Program } from '../tensor/program.js';
 import type { Scalar } from '../tensor/scalar.js';
 import { add, affineOf, binary, boolean, cast, float, index, indexVariables, int, mul, select, sub, substitute, unary } from '../tensor/scalar.js';
 
@@ -13,11 +14,11 @@ import { add, affineOf, binary, boolean, cast, float, index, indexVariables, int
 const leastRows = 4;
 
 export function scatterSegments(draft: Draft): Draft {
-  return { ...draft, kernels: draft.kernels.map((k) => scatterOf(k) ?? k) };
+  return { ...draft, kernels: draft.kernels.map((k) => scatterOf(draft.program, k) ?? k) };
 }
 
 /** The kernel as a segmented sum, or null when it is none. */
-function scatterOf(kernel: Kernel): ScatterKernel | null {
+function scatterOf(program: Program, kernel: Kernel): ScatterKernel | null {
   if (kernel.kind !== 'reduce' && kernel.kind !== 'contract') return null;
   const body = summandOf(kernel);
   if (body === null || kernel.stores.length !== 1 || kernel.stores[0].value.kind !== 'accumulator') return null;
@@ -44,7 +45,17 @@ function scatterOf(kernel: Kernel): ScatterKernel | null {
   }
   // An item that a guard leaves out has a key that is no index.
   const guarded = keys.map((k, i) => (i === 0 ? { axis: k.axis, value: select(hit, k.value, int(-1)) } : k));
-  return { kind: 'scatter', name: kernel.name, origins: kernel.origins, extents, stores: kernel.stores, reduceExtents: kernel.reduceExtents, keys: guarded, value };
+  return { kind: 'scatter', name: kernel.name, origins: kernel.origins, extents, stores: kernel.stores, reduceExtents: kernel.reduceExtents, keys: guarded, value, sorted: isSorted(program, guarded, extents.length, kernel.reduceExtents.length) };
+}
+
+/** Whether the items' keys are, one after the other, where runs of equal numbers begin. */
+function isSorted(program: Program, keys: ScatterKernel['keys'], rank: number, items: number): boolean {
+  if (keys.length !== 1 || items !== 1) return false;
+  const [{ value }] = keys;
+  if (value.kind !== 'read' || value.otherwise !== null || value.at.length !== 1) return false;
+  const [at] = value.at;
+  const tensor = program.tensors[value.tensor];
+  return tensor.kind === 'routine' && tensor.op === 'first_equal' && at.kind === 'index' && at.axis === rank;
 }
 
 /** What a kernel with one sum adds up. */

@@ -6,6 +6,7 @@
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { Program } from '../tensor/program.js';
 import { holds } from '../tensor/holds.js';
+import { updateInputs } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { accumulator, rewriteAccumulators, visitWhere } from '../tensor/scalar.js';
 import { basesOf, tensorsRead } from './draft.js';
@@ -53,7 +54,7 @@ export function orderKernels(program: Program, kernels: readonly Kernel[]): read
 /** The tensors that must exist when the program is done: outputs and the values of updates. */
 export function wantedTensors(program: Program): ReadonlySet<TensorId> {
   const wanted = new Set<TensorId>();
-  for (const id of [...program.outputs.map((o) => o.tensor), ...program.updates.map((u) => u.value)]) {
+  for (const id of [...program.outputs.map((o) => o.tensor), ...program.updates.flatMap(updateInputs)]) {
     for (const base of basesOf(program, id)) wanted.add(base.id);
   }
   return wanted;

@@ -93,7 +93,11 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
   for (const s of kernel.stores) {
     const tensor = program.tensors[s.tensor];
     if (tensor.kind !== 'source' && !isComputed(tensor)) fail(`it stores to a ${tensor.kind}`);
-    if (sizeOf(tensor.shape) !== points) fail(`it has ${points} points for the ${sizeOf(tensor.shape)} elements of ${tensor.origin.name}`);
+    if (s.row !== undefined) {
+      if (kernel.kind !== 'map' || kernel.stores.some((o) => o.row !== s.row)) fail('it stores some of its results by row');
+      if (kernel.extents.slice(1).join() !== tensor.shape.slice(1).join()) fail(`it stores rows [${kernel.extents.slice(1).join()}] of ${tensor.origin.name}`);
+      check('a row', s.row, (v) => v === 0, 0);
+    } else if (sizeOf(tensor.shape) !== points) fail(`it has ${points} points for the ${sizeOf(tensor.shape)} elements of ${tensor.origin.name}`);
     if (scalarTypeOf(tensor.element) !== s.value.type) fail(`it stores ${s.value.type} to ${tensor.origin.name}`);
     check('a store', s.value, parallel, limits.accumulators);
   }

@@ -51,7 +51,7 @@ export function buildCall(loaded: LoadedProgram, request: CallRequest): CallProg
   const init = session(loaded, new ProgramBuilder('init'), discovering, request);
   discovering.context = init.c;
   evaluateCallee(init, request);
-  const layout: Layout = discovering.layout(() => ({ group: null, decayed: true }));
+  const layout: Layout = discovering.layout(() => ({ group: null, decayed: true, lazy: false }));
   finishInit(init.c.builder, discovering, layout);
 
   const builder = new ProgramBuilder('call');

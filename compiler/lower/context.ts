@@ -34,6 +34,8 @@ export interface Store {
   parameter(info: ParameterInfo, target: TargetInfo | null, initial: () => TensorValue, span: Span): TensorValue;
   state(info: StateInfo, initial: () => TensorValue, span: Span): TensorValue;
   updateState(name: string, value: TensorValue, span: Span): void;
+  /** Sees what is read at an index, and may give the same from elsewhere. */
+  gathered?(value: TensorValue): TensorValue;
   /** Targets met, by name, in order. */
   target(info: TargetInfo): void;
 }

@@ -280,7 +280,7 @@ function evaluateIndex(c: Context, f: Frame, e: Extract<Expression, { kind: 'ind
   const rank = at.map((t) => t.axes.length);
   const element = whole.element;
   const fillType: ScalarType = element === 'u8' ? 'i32' : element;
-  return {
+  const found: TensorValue = {
     kind: 'tensor', element,
     axes: [...at.flatMap((t) => t.axes), ...whole.axes.slice(at.length)],
     free: mergeFree(stored.free, ...at.map((t) => t.free), ...(otherwise === null ? [] : [otherwise.free])),
@@ -291,6 +291,7 @@ function evaluateIndex(c: Context, f: Frame, e: Extract<Expression, { kind: 'ind
       return otherwise === null ? s : guardRead(s, convert(otherwise.at([]), otherwise.element, fillType));
     },
   };
+  return c.store.gathered?.(found) ?? found;
 }
 
 /** An index that can be shown to leave the axis is an error; one that comes from data is trusted (and clamped). */

@@ -20,13 +20,14 @@ import { fail } from './context.js';
 import { declaredNames, elaborateModel, rootFrame } from './model.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
-import { applyOptimizer } from './optimizer.js';
+import { applyOptimizer } from './apply-optimizer.js';
 import { stepNames } from './step-names.js';
 import { DiscoveringStore, PlacedStore } from './store.js';
 import type { Layout } from './store.js';
 import { reshape, tensorOfNode } from './tensor-value.js';
 import { finishEmbed } from './finish-embed.js';
 import { finishInit } from './finish-init.js';
+import { unreadRows } from './lazy-parameters.js';
 import { inputTensor } from './input-tensor.js';
 import { openProgram } from './session.js';
 import type { Session } from './session.js';
@@ -83,7 +84,7 @@ export function buildFineTuning(loaded: LoadedProgram, tuning: LoadedProgram, op
   const init = join('init', () => discovering, true, 'objectives');
   const overrides = overridesOf(init.head, top, { set });
   const optimizer = optimizerFor(init.head, top, overrides) ?? bug('the classifier has no optimizer');
-  const laid = discovering.layout((p) => ({ group: null, decayed: !optimizer.skips(p) }));
+  const laid = discovering.layout((p) => ({ group: null, decayed: !optimizer.skips(p), lazy: false }));
   discoverOptimizer(init.head, optimizer, laid);
   const layout: Layout = { ...laid, states: [...discovering.states.values()].map((x) => x.info) };
   finishInit(init.s.c.builder, discovering, layout);
@@ -110,10 +111,12 @@ export function buildFineTuning(loaded: LoadedProgram, tuning: LoadedProgram, op
     const gradients = differentiate(b, total, wrt);
     const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
     const own = optimizerFor(head, top, overridesOf(head, top, { set })) ?? bug('the classifier has no optimizer');
-    b.update(placed.flat(), applyOptimizer(s.c, head.root, own, layout, {
+    const next = applyOptimizer(s.c, head.root, own, layout, {
       flat: () => ({ w: tensorOfNode(s.c, placed.flat()), g: tensorOfNode(s.c, packed) }),
       part: (_, k) => ({ w: tensorOfNode(s.c, wrt[k]), g: tensorOfNode(s.c, gradients[k]) }),
-    }));
+      rows: (p) => unreadRows(s.c, p),
+    });
+    if (next !== null) b.update(placed.flat(), next);
     placed.commit((id) => id);
     b.output('reports', reportVector(b, reported.slice(0, 1), unstacked));
     return b.build();

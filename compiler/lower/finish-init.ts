@@ -16,6 +16,7 @@ export function finishInit(b: ProgramBuilder, store: DiscoveringStore, layout: L
     const flat = b.source('parameters', 'parameters', 'f32', [layout.size], origin('parameters'));
     b.update(flat, b.pack(layout.parameters.map((p) => initial(p.path)), origin('parameters'), layout.parameters.map((p) => p.offset)));
   }
+  for (const p of layout.lazy) b.update(b.source(p.source, 'parameters', 'f32', p.shape, origin(p.path)), initial(p.path));
   for (const t of layout.targets) {
     const flat = b.source(`target.${t.info.name}`, 'state', 'f32', [t.size], origin(t.info.name));
     b.update(flat, initialTarget(b, t, initial));

@@ -3,15 +3,17 @@
  * parameters, targets follow, states take their new values, and all that is reported goes into one vector.
  */
 import type { TargetOptions, TrainingSpec } from '../api.js';
-import { differentiate } from '../tensor/differentiate.js';
 import { tensorsRead } from '../tensor/renumber.js';
 import type { TensorId } from '../tensor/scalar.js';
+import { unstacked } from '../tensor/stack-twins.js';
+import { applyOptimizer } from './apply-optimizer.js';
 import type { OutputWatch } from './compared-outputs.js';
 import { gradientNorm } from './gradient-norm.js';
+import { differentiateRows, readRows } from './lazy-parameters.js';
+import type { Gradients } from './lazy-parameters.js';
 import { closeLossScale, guardBy, guarded, openLossScale, scaledLoss, unscaled } from './loss-scale.js';
 import type { Guard } from './loss-scale.js';
 import type { ElaboratedModel } from './model.js';
-import { applyOptimizer } from './optimizer.js';
 import type { Layout, PlacedStore } from './store.js';
 import { tensorOfNode } from './tensor-value.js';
 import type { Session } from './session.js';
@@ -26,30 +28,35 @@ export function finishStep(s: Session, model: ElaboratedModel, source: TrainingS
   const { c } = s;
   const b = c.builder;
   const { total, reported, compared } = lossOf(c, model, source, watch);
-  const stacked = stackObjectives(b, [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
+  // Rows that are read of lazy parameters are tensors by themselves, which must stay so.
+  const stacked = layout.lazy.length > 0 ? unstacked : stackObjectives(b, [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))], target);
   const loss = stacked.tensor(total);
 
   b.backward = true;
   const wrt = parameterWindows(b, layout, store);
   const optimizer = optimizerFor(s, source, overrides);
   const scale = precision === 'f16' ? openLossScale(c, source.model.name.span) : null;
-  const gradients = layout.parameters.length === 0 ? [] : differentiate(b, scale === null ? loss : scaledLoss(c, scale, loss), wrt);
+  const found = differentiateRows(b, store, layout, scale === null ? loss : scaledLoss(c, scale, loss), wrt, source.model.name.span);
   let guard: Guard | null = null;
   const all = [...reported];
-  if (optimizer !== null && layout.parameters.length > 0) {
-    const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
+  if (optimizer !== null && layout.parameters.length + layout.lazy.length > 0) {
     const whole = (id: TensorId): TensorId => (scale === null ? id : unscaled(c, scale, id));
-    const gradient = whole(packed);
-    const norm = gradientNorm(b, gradient);
+    const gradients: Gradients = { dense: found.dense, rows: new Map([...found.rows].map(([p, r]) => [p, { ...r, gradient: whole(r.gradient) }])) };
+    const packed = layout.parameters.length === 0 ? [] : [whole(b.pack(gradients.dense, origin('gradient'), layout.parameters.map((p) => p.offset)))];
+    const [gradient] = packed;
+    const norm = gradientNorm(b, [...packed, ...[...gradients.rows.values()].map((r) => r.gradient)]);
     guard = scale === null ? null : guardBy(c, norm);
     all.push({ name: 'gradient_norm', value: tensorOfNode(c, norm) });
     const next = applyOptimizer(c, s.root, optimizer, layout, {
       flat: () => ({ w: tensorOfNode(c, store.flat()), g: tensorOfNode(c, gradient) }),
-      part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, whole(gradients[k])) }),
+      part: (_, k) => ({ w: tensorOfNode(c, wrt[k]), g: tensorOfNode(c, whole(gradients.dense[k])) }),
+      rows: (p) => readRows(c, store, p, gradients),
     });
-    const arrived = guard === null ? next : guarded(c, guard, store.flat(), next);
-    b.update(store.flat(), arrived);
-    store.moveTargets(arrived, stacked.tensor);
+    if (next !== null) {
+      const arrived = guard === null ? next : guarded(c, guard, store.flat(), next);
+      b.update(store.flat(), arrived);
+      store.moveTargets(arrived, stacked.tensor);
+    }
     all.push(...ratesOf(c, optimizer, source));
   }
   store.commit(stacked.tensor);

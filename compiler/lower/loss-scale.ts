@@ -6,7 +6,7 @@
  * changes no digit of what it multiplies. The scale and its counters are states like any other, so a resumed run goes on with them.
  */
 import type { Span } from '../../grammar/span.js';
-import { add, binary, div, float, mul, select } from '../tensor/scalar.js';
+import { add, binary, div, float, index, mul, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Context } from './context.js';
 import { nodeOf } from './store.js';
@@ -57,11 +57,13 @@ export function guardBy(c: Context, norm: TensorId): Guard {
   return { finite: c.builder.comprehension('bool', [], null, body, origin('finite')), values: new Set() };
 }
 
-/** The new value of a source, or the old one. */
-export function guarded(c: Context, guard: Guard, source: TensorId, value: TensorId): TensorId {
+/** The new value of a source, or of rows of it, or the old one. */
+export function guarded(c: Context, guard: Guard, source: TensorId, value: TensorId, rows: TensorId | null = null): TensorId {
   const b = c.builder;
-  const { element, shape, origin: from } = b.tensor(source);
-  const made = b.comprehension(element, shape, null, select(b.read(guard.finite, []), b.identity(value), b.identity(source)), from);
+  const { element, origin: from } = b.tensor(source);
+  const { shape } = b.tensor(value);
+  const old = b.read(source, shape.map((_, d) => (d === 0 && rows !== null ? b.read(rows, [index(0)]) : index(d))));
+  const made = b.comprehension(element, shape, null, select(b.read(guard.finite, []), b.identity(value), old), from);
   guard.values.add(made);
   return made;
 }
@@ -72,7 +74,7 @@ export function guarded(c: Context, guard: Guard, source: TensorId, value: Tenso
  */
 export function closeLossScale(c: Context, s: LossScale, guard: Guard): readonly { readonly name: string; readonly value: TensorValue }[] {
   const b = c.builder;
-  for (const { source, value } of b.updates.splice(0)) b.update(source, guard.values.has(value) ? value : guarded(c, guard, source, value));
+  for (const { source, value, rows } of b.updates.splice(0)) b.update(source, guard.values.has(value) ? value : guarded(c, guard, source, value, rows), rows);
   const isGood = b.read(guard.finite, []);
   const [scale, good, skipped] = [s.scale.at([]), s.good.at([]), s.skipped.at([])];
   const enough = binary('ge', add(good, float(1)), float(scaleRule.patience));

@@ -17,10 +17,12 @@ export interface ParameterGroup {
   readonly settings: ReadonlyMap<string, Value>;
   /** A number or a scalar; while it is 0 the parameters stay as they are. Null when nothing is said. */
   readonly trainable: Value | null;
+  /** Each row is a parameter of its own, which moves, states and all, in the steps that read it. */
+  readonly lazy: boolean;
 }
 
 /** Entries of a group that are not settings of the optimizer. */
-export const ownEntries = ['schedule', 'trainable'] as const;
+export const ownEntries = ['schedule', 'trainable', 'lazy'] as const;
 
 export function groupsOf(train: TrainDeclaration | null): readonly GroupItem[] {
   return train?.items.filter((i) => i.kind === 'group') ?? [];

@@ -173,7 +173,13 @@ function buildPass(request: StageRequest, pass: Pass): Program {
 }
 
 /** The value a stage gives to a parameter of the model, in memory. */
+function refuseLazy(c: Context, layout: Layout, name: Identifier): void {
+  const lazy = layout.lazy.find((p) => p.path === name.text || p.path.startsWith(`${name.text}.`));
+  if (lazy !== undefined) fail(c, 'SSL4001', name.span, { feature: `a stage that writes \`${lazy.path}\`, whose rows are updated lazily,`, help: 'take it out of the group that says `lazy true`' });
+}
+
 function newParameter(c: Context, layout: Layout, name: Identifier, value: TensorValue, span: Span): TensorId {
+  refuseLazy(c, layout, name);
   const p = layout.parameters.find((x) => x.path === name.text);
   if (p === undefined) return fail(c, 'SSL3002', name.span, { role: `\`${name.text}\``, problem: 'is not a table, memory, state or param', help: 'only these can be assigned in a stage' });
   if (value.free.size > 0 || value.axes.map((a) => a.size).join() !== p.shape.join()) {
@@ -192,6 +198,7 @@ function resetAll(request: StageRequest, m: Elaborated, store: PlacedStore, name
   const parameters: PlacedParameter[] = [];
   for (const name of names) {
     const state = m.model.frame.scope.get(`${name.text} state`);
+    refuseLazy(m.c, layout, name);
     const within = (path: string): boolean => path === name.text || path.startsWith(`${name.text}.`);
     const mine = layout.parameters.filter((p) => within(p.path));
     const states = layout.states.filter((x) => (state?.kind === 'string' ? x.name === state.value : x.name.startsWith('state.') && within(x.name.slice('state.'.length))));

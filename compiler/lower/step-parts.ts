@@ -10,16 +10,18 @@ import { binary, float, index, int, select } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { stackTwins, unstacked } from '../tensor/stack-twins.js';
 import type { Stacked } from '../tensor/stack-twins.js';
+import { applyOptimizer } from './apply-optimizer.js';
 import type { OutputWatch } from './compared-outputs.js';
 import { fail } from './context.js';
 import type { Context } from './context.js';
 import { rootFrame } from './model.js';
 import type { ElaboratedModel } from './model.js';
-import { applyOptimizer, optimizerOf } from './optimizer.js';
+import { optimizerOf } from './optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import { groupName } from './parameter-groups.js';
 import type { Session } from './session.js';
 import type { Lengths } from './step-names.js';
+import { unreadRows } from './lazy-parameters.js';
 import { nodeOf } from './store.js';
 import type { Layout, PlacedStore } from './store.js';
 import { constantTensor, materialize, sumOf, tensorOfNode } from './tensor-value.js';
@@ -68,6 +70,7 @@ export function discoverOptimizer(s: Session, optimizer: Optimizer, layout: Layo
   applyOptimizer(s.c, s.root, optimizer, layout, {
     flat: () => ({ w: zero([layout.size]), g: zero([layout.size]) }),
     part: (p) => ({ w: zero(p.shape), g: zero(p.shape) }),
+    rows: (p) => unreadRows(s.c, p),
   });
 }
 

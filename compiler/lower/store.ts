@@ -11,6 +11,7 @@ import { index } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, StateInfo, Store } from './context.js';
 import { fail } from './context.js';
 import { convertTensor, ensureWhole, tensorOfNode } from './tensor-value.js';
+import { RowReads } from './row-reads.js';
 import { followedState, movedState, movedTarget } from './targets.js';
 import type { TargetInfo, TensorValue } from './value.js';
 import type { Span } from '../../grammar/span.js';
@@ -20,14 +21,21 @@ export interface PlacedParameter extends ParameterInfo {
   readonly offset: number;
 }
 
-/** How an optimizer treats a parameter: the group it lies in, if any, and whether `skip` spares it. */
+/** How an optimizer treats a parameter: the group it lies in, if any, whether `skip` spares it, and whether its rows move only when they are read. */
 export interface Treatment {
   readonly group: number | null;
   readonly decayed: boolean;
+  readonly lazy: boolean;
+}
+
+/** A parameter with a source of its own, whose rows move only when they are read. */
+export interface LazyParameter extends ParameterInfo {
+  readonly source: string;
+  readonly treatment: Treatment;
 }
 
 /** A range of the flat arena, in elements. */
-export interface Segment extends Treatment {
+export interface Segment extends Omit<Treatment, 'lazy'> {
   readonly from: number;
   readonly to: number;
 }
@@ -44,6 +52,8 @@ export interface Layout {
   /** Elements of the flat arena, and its ranges whose parameters an optimizer treats alike. */
   readonly size: number;
   readonly segments: readonly Segment[];
+  /** Those that lie in no arena. */
+  readonly lazy: readonly LazyParameter[];
   readonly targets: readonly PlacedTarget[];
   readonly states: readonly StateInfo[];
 }
@@ -105,7 +115,7 @@ export class DiscoveringStore implements Store {
   /** Decayed parameters first, then by group, so that few comparisons separate them; otherwise in order of discovery. */
   layout(treatment: (info: ParameterInfo) => Treatment): Layout {
     const all = [...this.parameters.values()].map((p) => ({ info: p.info, ...treatment(p.info) }));
-    const ordered = [...all].sort((a, b) => Number(b.decayed) - Number(a.decayed) || (a.group ?? -1) - (b.group ?? -1));
+    const ordered = all.filter((p) => !p.lazy).sort((a, b) => Number(b.decayed) - Number(a.decayed) || (a.group ?? -1) - (b.group ?? -1));
     const parameters = place(ordered.map((p) => p.info));
     const size = extent(parameters);
     const segments: Segment[] = [];
@@ -117,6 +127,7 @@ export class DiscoveringStore implements Store {
     });
     return {
       parameters, size, segments,
+      lazy: all.filter((p) => p.lazy).map(({ info, ...own }) => ({ ...info, source: `parameters.${info.path}`, treatment: own })),
       targets: [...this.targets.values()].map((info) => placeTarget(info, parameters, size)),
       states: [...this.states.values()].map((s) => s.info),
     };
@@ -176,6 +187,8 @@ export class PlacedStore implements Store {
     const known = this.windows.get(key);
     if (known !== undefined) return tensorOfNode(c, known);
     const path = target === null ? key : followedPath(key, target);
+    const lazy = this.layout.lazy.find((p) => p.path === path);
+    if (lazy !== undefined) return this.lazyParameter(lazy, info, target, span);
     const arena = target === null ? null : this.layout.targets.find((t) => t.info.name === target.name);
     const placed = (arena === null ? this.layout.parameters : arena?.parameters)?.find((p) => p.path === path);
     if (placed === undefined) return bug(`parameter ${path} was not discovered`);
@@ -184,6 +197,26 @@ export class PlacedStore implements Store {
     const id = this.builder.window(flat, placed.offset, placed.shape, { span, name: key });
     this.windows.set(key, id);
     return tensorOfNode(c, id);
+  }
+
+  private lazyParameter(lazy: LazyParameter, info: ParameterInfo, target: TargetInfo | null, span: Span): TensorValue {
+    const c = this.context ?? bug('store without a context');
+    if (target !== null) return fail(c, 'SSL4001', span, { feature: `a target of \`${lazy.path}\`, whose rows are updated lazily,`, help: 'take it out of the group that says `lazy true`' });
+    if (lazy.shape.join() !== info.shape.join()) return fail(c, 'SSL2003', span, { name: lazy.path, expected: `[${lazy.shape.join(', ')}] as in its first use`, found: `[${info.shape.join(', ')}]` });
+    return tensorOfNode(c, this.source(lazy.source, lazy.shape, 'parameters'));
+  }
+
+  gathered(value: TensorValue): TensorValue {
+    return this.updating && this.context !== null ? this.reads.gathered(this.context, value, (id) => this.layout.lazy.find((p) => this.sources.get(p.source) === id) ?? null) : value;
+  }
+
+  /** The rows of each lazy parameter that were read. */
+  readonly reads = new RowReads();
+
+  /** Rows of a source take new values. */
+  updateRows(name: string, value: TensorId, rows: TensorId): void {
+    const source = this.sources.get(name) ?? bug(`${name} has no source`);
+    this.builder.update(source, value, rows);
   }
 
   state(info: StateInfo, _initial: () => TensorValue): TensorValue {

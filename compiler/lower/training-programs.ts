@@ -16,6 +16,7 @@ import { finishStep } from './finish-step.js';
 import { inputTensor } from './input-tensor.js';
 import { openLossScale } from './loss-scale.js';
 import { elaborateModel, rootFrame } from './model.js';
+import { treatmentOf } from './optimizer.js';
 import { assignGroups, groupsOf } from './parameter-groups.js';
 import { absentInputs, elaboratePlan, planOf } from './plan-program.js';
 import { openProgram, reopen, sessionOf } from './session.js';
@@ -66,7 +67,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   discover(init, options.resident ? 'resident' : 'batch');
   const optimizer = source.train === null ? null : optimizerFor(init, source, overrides);
   const group = assignGroups(groupsOf(source.train), [...discovering.parameters.values()].map((p) => p.info));
-  const layout = discovering.layout((p) => ({ group: group.get(p.path) ?? null, decayed: !(optimizer?.skips(p) ?? false) }));
+  const layout = discovering.layout((p) => treatmentOf(optimizer, group.get(p.path) ?? null, p));
   if (optimizer !== null) discoverOptimizer(init, optimizer, layout);
   if (spec.precision === 'f16') openLossScale(init.c, source.model.name.span);
   const full: Layout = { ...layout, states: [...discovering.states.values()].map((s) => s.info) };
@@ -126,6 +127,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
     model: spec.model, settings: spec.settings, inputs: options.data.inputs, batch, chunk: Math.min(spec.chunk, batch), embedBatch: options.embedBatch, embeddingSize, steps: options.steps,
     parameters: [
       ...full.parameters.map((p) => ({ path: p.path, arena: 'parameters', offset: p.offset, shape: p.shape })),
+      ...full.lazy.map((p) => ({ path: p.path, arena: p.source, offset: 0, shape: p.shape })),
       ...full.targets.flatMap((t) => t.parameters.map((p) => ({ path: t.info.name + p.path.slice(t.info.of.length), arena: `target.${t.info.name}`, offset: p.offset, shape: p.shape }))),
     ],
     targets: full.targets.map(({ info }) => ({ name: info.name, of: info.of, when: info.when, buffers: info.buffers })),

@@ -24,9 +24,10 @@ import { OutputWatch } from './compared-outputs.js';
 import type { Context } from './context.js';
 import { fail } from './context.js';
 import { gradientNorm } from './gradient-norm.js';
+import { unreadRows } from './lazy-parameters.js';
 import { elaborateModel } from './model.js';
 import type { ElaboratedModel } from './model.js';
-import { applyOptimizer } from './optimizer.js';
+import { applyOptimizer } from './apply-optimizer.js';
 import { nodeOf, PlacedStore } from './store.js';
 import { close, constantTensor, ensureRead, tensorOfNode } from './tensor-value.js';
 import { openProgram } from './session.js';
@@ -62,6 +63,7 @@ export function buildVirtualStep(parts: StepParts): BuiltStep {
   for (const { info } of layout.targets) {
     if (info.when === 'before' && info.buffers !== 'own') return fail(null, 'SSL4001', source.model.name.span, { feature: `target \`${info.name}\` with \`when: "before"\` and running statistics that follow, under a virtual batch,`, help: 'use `when: "after"`, or `buffers: "own"`' });
   }
+  if (layout.lazy.length > 0) return fail(null, 'SSL4001', source.model.name.span, { feature: `\`lazy true\` for \`${layout.lazy[0].path}\` under a virtual batch`, help: 'leave out `lazy`, or `virtual_batch`' });
   const whole = buildCoupled(parts);
   const encode = buildEncode(parts, whole);
   const update = buildUpdate(parts, whole, spec.chunk);
@@ -248,14 +250,17 @@ function buildUpdate(parts: StepParts, whole: Coupled, chunk: number): { readonl
   const optimizer = optimizerFor(s, source, parts.overrides);
   if (optimizer !== null && layout.parameters.length > 0) {
     const gradient = gradientSource(b, layout.size);
-    reported.push({ name: 'gradient_norm', value: tensorOfNode(s.c, gradientNorm(b, gradient)) });
+    reported.push({ name: 'gradient_norm', value: tensorOfNode(s.c, gradientNorm(b, [gradient])) });
     const wrt = parameterWindows(b, layout, store);
     const next = applyOptimizer(s.c, s.root, optimizer, layout, {
       flat: () => ({ w: tensorOfNode(s.c, store.flat()), g: tensorOfNode(s.c, gradient) }),
       part: (p, k) => ({ w: tensorOfNode(s.c, wrt[k]), g: tensorOfNode(s.c, b.window(gradient, p.offset, p.shape, origin(`grad ${p.path}`))) }),
+      rows: (p) => unreadRows(s.c, p),
     });
-    b.update(store.flat(), next);
-    store.moveTargets(next, (id) => id);
+    if (next !== null) {
+      b.update(store.flat(), next);
+      store.moveTargets(next, (id) => id);
+    }
     reported.push(...ratesOf(s.c, optimizer, source));
   }
   store.commit((id) => id);

@@ -94,7 +94,7 @@ function flopsOf(kernel: Kernel): number {
 /** Comparisons count as operations. */
 function routineFlops(kernel: RoutineKernel): number {
   const [n, , columns = 1] = kernel.ownExtents;
-  const each = kernel.op === 'argsort' ? n * Math.ceil(Math.log2(Math.max(2, n))) : kernel.op === 'cholesky' ? n ** 3 / 3 : n * n * columns;
+  const each = kernel.op === 'first_equal' ? n : kernel.op === 'argsort' ? n * Math.ceil(Math.log2(Math.max(2, n))) : kernel.op === 'cholesky' ? n ** 3 / 3 : n * n * columns;
   return Math.round(sizeOf(kernel.extents.slice(0, kernel.extents.length - routineRank(kernel.op))) * each);
 }
 

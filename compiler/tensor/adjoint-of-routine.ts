@@ -17,7 +17,7 @@ import type { Scalar, TensorId } from './scalar.js';
 /** The gradients that `gradient` of the routine's result gives its inputs; an input may occur more than once. */
 export function adjointOfRoutine(builder: ProgramBuilder, routine: Routine, gradient: TensorId, origin: Origin): readonly { readonly to: TensorId; readonly gradient: TensorId }[] {
   switch (routine.op) {
-    case 'argsort': return [];
+    case 'argsort': case 'first_equal': return [];
     case 'cholesky': return [{ to: routine.inputs[0], gradient: adjointOfCholesky(builder, routine, gradient, origin) }];
     case 'solve': case 'solve_transposed': {
       const [l, right] = routine.inputs;

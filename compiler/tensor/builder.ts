@@ -1,6 +1,6 @@
 /** Grows a tensor program. The only mutable thing in the middle of the compiler; `build` freezes it. */
 import type { Run } from './runs.js';
-import type { Comprehension, Origin, Program, RoutineOperator, Source, Tensor } from './program.js';
+import type { Comprehension, Origin, Program, RoutineOperator, Source, Tensor, Update } from './program.js';
 import { sizeOf } from './program.js';
 import type { ElementType, Scalar, TensorId } from './scalar.js';
 import { index, read, scalarTypeOf } from './scalar.js';
@@ -8,7 +8,7 @@ import { index, read, scalarTypeOf } from './scalar.js';
 export class ProgramBuilder {
   readonly tensors: Tensor[] = [];
   readonly outputs: { name: string; tensor: TensorId }[] = [];
-  readonly updates: { source: TensorId; value: TensorId }[] = [];
+  readonly updates: Update[] = [];
   /** What is computed from now on belongs to the backward pass. */
   backward = false;
 
@@ -49,7 +49,7 @@ export class ProgramBuilder {
   /** The result has the shape of the last input. */
   routine(op: RoutineOperator, inputs: readonly TensorId[], origin: Origin): TensorId {
     const id = this.nextId;
-    this.tensors.push({ kind: 'routine', id, op, inputs, element: op === 'argsort' ? 'i32' : 'f32', shape: this.tensor(inputs[inputs.length - 1]).shape, origin, ...(this.backward ? { phase: 'backward' as const } : {}) });
+    this.tensors.push({ kind: 'routine', id, op, inputs, element: op === 'argsort' || op === 'first_equal' ? 'i32' : 'f32', shape: this.tensor(inputs[inputs.length - 1]).shape, origin, ...(this.backward ? { phase: 'backward' as const } : {}) });
     return id;
   }
 
@@ -82,8 +82,9 @@ export class ProgramBuilder {
     this.outputs.push({ name, tensor });
   }
 
-  update(source: TensorId, value: TensorId): void {
-    this.updates.push({ source, value });
+  /** All of the source, or the rows of it that `rows` names. */
+  update(source: TensorId, value: TensorId, rows: TensorId | null = null): void {
+    this.updates.push({ source, value, rows });
   }
 
   build(): Program {

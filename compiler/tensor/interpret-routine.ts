@@ -1,4 +1,4 @@
-/** Sorting and triangular factors in float64, by their textbook definitions. */
+/** Sorting, runs of equal elements and triangular factors in float64, by their textbook definitions. */
 import type { Routine } from './program.js';
 import { sizeOf } from './program.js';
 
@@ -10,6 +10,11 @@ export function evaluateRoutine(routine: Routine, inputs: readonly Float64Array[
   if (out.length === 0) return out;
   if (op === 'argsort') {
     for (let at = 0; at < out.length; at += columns) out.set(argsort(inputs[0].subarray(at, at + columns)), at);
+    return out;
+  }
+  if (op === 'first_equal') {
+    const [sorted] = inputs;
+    out.forEach((_, at) => { out[at] = at % columns > 0 && sorted[at] === sorted[at - 1] ? out[at - 1] : at % columns; });
     return out;
   }
   const n = shape[shape.length - 2];

@@ -39,11 +39,19 @@ export function interpret(program: Program, inputs: Readonly<Record<string, Numb
   for (const update of program.updates) {
     const source = program.tensors[update.source];
     if (source.kind !== 'source') return bug(`update of %${update.source}, which is not a source`);
-    sources.set(source.name, valueOf(update.value));
+    sources.set(source.name, update.rows === null ? valueOf(update.value) : withRows(valueOf(update.source), valueOf(update.value), valueOf(update.rows)));
   }
   const kept = new Map<TensorId, Float64Array>();
   if (options.values === true) for (const tensor of program.tensors) kept.set(tensor.id, valueOf(tensor.id));
   return { outputs, sources, values: kept };
+}
+
+/** A copy of `whole` with some rows replaced; a row's number that is none writes nothing. */
+export function withRows(whole: Float64Array, rows: Float64Array, numbers: Float64Array): Float64Array {
+  const result = Float64Array.from(whole);
+  const size = numbers.length === 0 ? 0 : rows.length / numbers.length;
+  numbers.forEach((n, r) => { if (n >= 0 && (n + 1) * size <= whole.length) result.set(rows.subarray(r * size, (r + 1) * size), n * size); });
+  return result;
 }
 
 function evaluate(tensor: Tensor, program: Program, inputs: Readonly<Record<string, NumberArray>>, valueOf: (id: TensorId) => Float64Array): Float64Array {

@@ -18,7 +18,7 @@ export function printProgram(program: Program, options: PrintOptions = {}): stri
   const lines = [`program ${program.name}`];
   for (const tensor of program.tensors) lines.push(...printTensor(tensor, options));
   for (const o of program.outputs) lines.push(`output ${o.name} = %${o.tensor}`);
-  for (const u of program.updates) lines.push(`update %${u.source} <- %${u.value}`);
+  for (const u of program.updates) lines.push(`update %${u.source}${u.rows === null ? '' : ` rows %${u.rows}`} <- %${u.value}`);
   return lines.join('\n') + '\n';
 }
 

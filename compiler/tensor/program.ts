@@ -59,6 +59,7 @@ export interface Comprehension extends TensorBase {
 }
 
 /**
+ * - `first_equal`: x i32 [*S, N], each row sorted upwards, to i32 [*S, N], the position of the first of the elements equal to each;
  * - `argsort`: x [*S, N] to i32 [*S, N], the permutation that sorts each row upwards; equal elements keep their order,
  *   -0 equals 0, NaN comes last;
  * - `cholesky`: a [*S, N, N] to the lower factor L of its symmetric part, L L' = (a + a') / 2, with zeros above the
@@ -66,7 +67,7 @@ export interface Comprehension extends TensorBase {
  * - `solve` and `solve_transposed`: l [*S, N, N] and b [*S, N, M] to x [*S, N, M] with L x = b or L' x = b, where L is the
  *   lower triangle of l, whatever lies above it.
  */
-export type RoutineOperator = 'argsort' | 'cholesky' | 'solve' | 'solve_transposed';
+export type RoutineOperator = 'argsort' | 'first_equal' | 'cholesky' | 'solve' | 'solve_transposed';
 
 /** What no comprehension computes in reasonable time, because its elements depend on one another; one after the other for every index of the leading axes. */
 export interface Routine extends TensorBase {
@@ -95,14 +96,24 @@ export interface Pack extends TensorBase {
 export type Tensor = Source | Comprehension | Routine | Window | Pack;
 
 /**
- * A program: tensors, what the host may read by name, and which sources take a new value once everything has
- * been computed (all updates read the values from before).
+ * A source takes a new value once everything has been computed (all updates read the values from before): the whole of it, or with
+ * `rows`, i32 [R], rows of its first axis: row r of `value` becomes row `rows[r]`, where that is one. No row is named twice.
  */
+export interface Update {
+  readonly source: TensorId;
+  readonly value: TensorId;
+  readonly rows: TensorId | null;
+}
+
+/** The tensors an update is made from. */
+export const updateInputs = (u: Update): readonly TensorId[] => (u.rows === null ? [u.value] : [u.value, u.rows]);
+
+/** A program: tensors, what the host may read by name, and which sources take new values. */
 export interface Program {
   readonly name: string;
   readonly tensors: readonly Tensor[];
   readonly outputs: readonly { readonly name: string; readonly tensor: TensorId }[];
-  readonly updates: readonly { readonly source: TensorId; readonly value: TensorId }[];
+  readonly updates: readonly Update[];
 }
 
 /** Elements of a shape: the product of its sizes; 1 for a scalar. */
@@ -127,7 +138,7 @@ export function isComputed(tensor: Tensor): tensor is Comprehension | Routine {
 
 /** Trailing axes of a routine's result that it computes together; those before them are independent of one another. */
 export function routineRank(op: RoutineOperator): 1 | 2 {
-  return op === 'argsort' ? 1 : 2;
+  return op === 'argsort' || op === 'first_equal' ? 1 : 2;
 }
 
 /** Whether a position on `axis` of input number `input` reaches only the same position of a routine's result. */

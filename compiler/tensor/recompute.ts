@@ -8,8 +8,8 @@
  * included, so every result stays the same.
  */
 import type { Program, Tensor } from './program.js';
-import { bytesOf, isComputed, sizeOf } from './program.js';
-import { dependencies, renameTensor } from './renumber.js';
+import { bytesOf, isComputed, sizeOf, updateInputs } from './program.js';
+import { dependencies, renameTensor, renameUpdate } from './renumber.js';
 import type { TensorId } from './scalar.js';
 
 /** Saved tensors smaller than this part of the largest are kept: statistics of a batch cost a pass to compute again. */
@@ -54,7 +54,7 @@ function livenessOf(program: Program): Liveness {
     for (const d of dependencies(tensor)) for (const owner of ownersOf(d)) if (readers[owner][readers[owner].length - 1] !== tensor.id) readers[owner].push(tensor.id);
   }
   // What the host reads and what updates write lives to the end.
-  for (const id of [...program.outputs.map((o) => o.tensor), ...program.updates.map((u) => u.value)]) for (const owner of ownersOf(id)) readers[owner].push(tensors.length);
+  for (const id of [...program.outputs.map((o) => o.tensor), ...program.updates.flatMap(updateInputs)]) for (const owner of ownersOf(id)) readers[owner].push(tensors.length);
   return {
     bytes: tensors.map((t) => sizeOf(t.shape) * bytesOf(t.element)),
     owned: tensors.map(isComputed),
@@ -171,6 +171,6 @@ function withCopies(program: Program, pivot: number, isKept: (id: number) => boo
   return {
     name: program.name, tensors,
     outputs: program.outputs.map((o) => ({ name: o.name, tensor: original(o.tensor) })),
-    updates: program.updates.map((u) => ({ source: original(u.source), value: original(u.value) })),
+    updates: program.updates.map((u) => renameUpdate(u, original)),
   };
 }

@@ -1,5 +1,6 @@
 /** Changing which tensor an id names: substitution of tensors in scalars and programs, and dense numbering. */
-import type { Program, Tensor } from './program.js';
+import type { Program, Tensor, Update } from './program.js';
+import { updateInputs } from './program.js';
 import type { Scalar, TensorId } from './scalar.js';
 import { rewriteReads, visitReads } from './scalar.js';
 
@@ -42,10 +43,15 @@ export function renameTensor(tensor: Tensor, id: TensorId, map: (id: TensorId) =
   }
 }
 
+/** The update of the tensors' new names. */
+export function renameUpdate(u: Update, map: (id: TensorId) => TensorId): Update {
+  return { source: map(u.source), value: map(u.value), rows: u.rows === null ? null : map(u.rows) };
+}
+
 /** What outputs and updates need, directly or not. */
 export function neededTensors(program: Program): ReadonlySet<TensorId> {
   const needed = new Set<TensorId>();
-  const pending = [...program.outputs.map((o) => o.tensor), ...program.updates.flatMap((u) => [u.source, u.value])];
+  const pending = [...program.outputs.map((o) => o.tensor), ...program.updates.flatMap((u) => [u.source, ...updateInputs(u)])];
   for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
     if (needed.has(id)) continue;
     needed.add(id);
@@ -69,6 +75,6 @@ export function renumber(program: Program, keep: (id: TensorId) => boolean): Pro
     name: program.name,
     tensors,
     outputs: program.outputs.map((o) => ({ name: o.name, tensor: map(o.tensor) })),
-    updates: program.updates.map((u) => ({ source: map(u.source), value: map(u.value) })),
+    updates: program.updates.map((u) => renameUpdate(u, map)),
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { Comprehension, Program, Tensor } from './program.js';
 import { sizeOf } from './program.js';
-import { renameTensor, tensorsRead } from './renumber.js';
+import { renameTensor, renameUpdate, tensorsRead } from './renumber.js';
 import type { TensorId } from './scalar.js';
 import { index, read, substitute } from './scalar.js';
 
@@ -50,7 +50,7 @@ export function sharePartialSums(program: Program): Program {
   return {
     name: program.name, tensors,
     outputs: program.outputs.map((o) => ({ name: o.name, tensor: map(o.tensor) })),
-    updates: program.updates.map((u) => ({ source: map(u.source), value: map(u.value) })),
+    updates: program.updates.map((u) => renameUpdate(u, map)),
   };
 }
 

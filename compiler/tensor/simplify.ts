@@ -14,7 +14,7 @@ import { foldRanges } from './index-algebra.js';
 import { holds } from './holds.js';
 import { inlineTrivial } from './inline-trivial.js';
 import type { Comprehension, Program, Tensor } from './program.js';
-import { neededTensors, renameTensor, renumber } from './renumber.js';
+import { neededTensors, renameTensor, renameUpdate, renumber } from './renumber.js';
 import type { Scalar, TensorId } from './scalar.js';
 import { index, int, rewriteWhere, substitute } from './scalar.js';
 import type { Interner } from './structure.js';
@@ -112,7 +112,7 @@ function shareEqual(program: Program): Program {
     ...program,
     tensors,
     outputs: program.outputs.map((o) => ({ ...o, tensor: map(o.tensor) })),
-    updates: program.updates.map((u) => ({ ...u, value: map(u.value) })),
+    updates: program.updates.map((u) => ({ ...renameUpdate(u, map), source: u.source })),
   };
 }
 

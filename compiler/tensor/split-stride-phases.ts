@@ -12,7 +12,7 @@ import { bug } from '../../grammar/diagnostics/report.js';
 import { foldRanges, linearOf } from './index-algebra.js';
 import type { Comprehension, Program, Tensor } from './program.js';
 import { rangeOf } from './ranges.js';
-import { renameReads, renameTensor } from './renumber.js';
+import { renameReads, renameTensor, renameUpdate } from './renumber.js';
 import type { Scalar, TensorId } from './scalar.js';
 import { add, binary, boolean, float, index, int, mul, read, rewrite, select, substitute, visit } from './scalar.js';
 import type { Interner } from './structure.js';
@@ -73,7 +73,7 @@ export function splitStridePhases(program: Program, mostPhases = worthwhilePhase
     name: program.name,
     tensors,
     outputs: program.outputs.map((o) => ({ name: o.name, tensor: map(o.tensor) })),
-    updates: program.updates.map((u) => ({ source: map(u.source), value: map(u.value) })),
+    updates: program.updates.map((u) => renameUpdate(u, map)),
   };
 }
 

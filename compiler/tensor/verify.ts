@@ -81,6 +81,11 @@ function verifyRoutine(program: Program, tensor: Routine, fail: Fail): void {
   const expect = (holds: boolean, what: string): void => { if (!holds) fail(`is ${tensor.op}, which ${what}`); };
   const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
   const [first] = inputs;
+  if (tensor.op === 'first_equal') {
+    expect(inputs.length === 1 && first.element === 'i32' && tensor.element === 'i32', 'takes and gives i32');
+    expect(first.shape.length >= 1 && same(first.shape, tensor.shape), 'keeps the shape of a tensor with an axis');
+    return;
+  }
   if (tensor.op === 'argsort') {
     expect(inputs.length === 1 && (first.element === 'f32' || first.element === 'i32') && tensor.element === 'i32', 'takes f32 or i32 and gives i32');
     expect(first.shape.length >= 1 && same(first.shape, tensor.shape), 'keeps the shape of a tensor with an axis');
@@ -178,5 +183,11 @@ function verifyUpdate(program: Program, update: Program['updates'][number]): voi
   const fail = failing(program, source);
   if (source.kind !== 'source') fail('is updated but is no source');
   if (value.element !== source.element) fail(`is updated with ${value.element} %${value.id}`);
+  if (update.rows !== null) {
+    const rows = program.tensors[update.rows];
+    if (rows === undefined || rows.element !== 'i32' || rows.shape.length !== 1) fail('is updated at rows that are no i32 vector');
+    if (value.shape.join() !== [rows.shape[0], ...source.shape.slice(1)].join()) fail(`is updated at ${rows.shape[0]} rows with %${value.id} of shape [${value.shape.join(',')}]`);
+    return;
+  }
   if (value.shape.length !== source.shape.length || value.shape.some((n, i) => n !== source.shape[i])) fail(`is updated with %${value.id} of shape [${value.shape.join(',')}]`);
 }

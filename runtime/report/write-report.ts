@@ -132,7 +132,7 @@ function collapseNote(metrics: readonly MetricsLine[]): string {
 }
 
 function settingsTable({ manifest, data, seed, facts }: ReportOptions): string {
-  const parameters = manifest.parameters.filter((p) => p.arena === 'parameters').reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0);
+  const parameters = manifest.parameters.filter((p) => !p.arena.startsWith('target.')).reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0);
   const entries: [string, string][] = [
     ...Object.entries(manifest.settings).map(([k, v]): [string, string] => [k, String(v)]),
     ['batch', String(manifest.batch)], ['steps', formatNumber(manifest.steps)], ['seed', String(seed)],

@@ -26,7 +26,7 @@ export async function readState(session: Session, manifest: Manifest): Promise<M
   const tensors = new Map<string, NamedTensor>();
   for (const name of stateSources(session.plan)) {
     const data = await session.readSource(name);
-    const entries = name === 'parameters' ? manifest.parameters.filter((p) => p.arena === name) : [];
+    const entries = session.plan.sources[name].role === 'parameters' ? manifest.parameters.filter((p) => p.arena === name) : [];
     if (entries.length === 0) {
       tensors.set(name, { shape: session.plan.sources[name].shape, data: data.slice() });
       continue;
@@ -42,7 +42,7 @@ export async function readState(session: Session, manifest: Manifest): Promise<M
 export function writeState(session: Session, manifest: Manifest, tensors: ReadonlyMap<string, NamedTensor>, shown: string): void {
   for (const name of stateSources(session.plan)) {
     const slot = session.plan.sources[name];
-    const entries = name === 'parameters' ? manifest.parameters.filter((p) => p.arena === name) : [];
+    const entries = slot.role === 'parameters' ? manifest.parameters.filter((p) => p.arena === name) : [];
     if (entries.length === 0) {
       session.write(name, tensorOf(tensors, name, slot.shape, slot.element, shown).data);
       continue;

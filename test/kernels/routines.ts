@@ -86,3 +86,21 @@ export function gather(rows: number, width: number, items: number): KernelProgra
     return { gradient: differentiate(b, loss, [table])[0] };
   });
 }
+
+/** Integers sorted, where the runs of equal ones begin, and sums over the runs, which a segmented sum of sorted keys takes. */
+export function runs(rows: number, n: number, columns: readonly number[]): KernelProgram {
+  return program('runs', (b) => {
+    const x = b.source('x', 'data', 'i32', [rows, n], origin('x'));
+    const sorted = b.comprehension('i32', [rows, n], null, b.read(x, [index(0), b.identity(b.routine('argsort', [x], origin('order')))]), origin('sorted'));
+    const first = b.routine('first_equal', [sorted], origin('first'));
+    if (rows > 1) return { first };
+    const flat = b.window(first, 0, [n], origin('first'));
+    const own = b.routine('first_equal', [b.window(sorted, 0, [n], origin('sorted'))], origin('first'));
+    const values = b.source('values', 'data', 'f32', [n, ...columns], origin('values'));
+    const item = index(1 + columns.length);
+    const mine = binary('eq', b.read(own, [item]), index(0));
+    const value = b.read(values, [item, ...columns.map((_, d) => index(1 + d))]);
+    const sums = b.comprehension('f32', [n, ...columns], { op: 'sum', extents: [n] }, select(mine, mul(value, float(0.5)), float(0)), origin('sums'));
+    return { first: b.comprehension('i32', [n], null, b.identity(flat), origin('flat')), sums };
+  });
+}

@@ -88,7 +88,7 @@ const cases: readonly Case[] = [
 const elsewhere: ReadonlySet<string> = new Set([
   // distributions, schedules and what they are made of, optimizers (conformance.test.ts)
   'he_normal', 'he_uniform', 'lecun_normal', 'xavier_normal', 'xavier_uniform', 'constant', 'linear', 'polynomial', 'cosine', 'milestones', 'warmup', 'after', 'counted', 'warmed',
-  'sgd', 'adam', 'adamw', 'lars', 'lamb', 'adagrad',
+  'sgd', 'adam', 'adamw', 'lars', 'lamb', 'adagrad', 'rowwise_adagrad',
   // no gradient passes, or not to every input (conformance.test.ts)
   'nearest', 'self_distillation',
   // for stages, or with a stop inside (clustering.test.ts)

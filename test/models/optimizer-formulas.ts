@@ -86,4 +86,13 @@ export const optimizers: readonly OptimizerFormula[] = [
       return { w: w.map((x, i) => x - 0.1 * d[i] / (Math.sqrt(v[i]) + 1e-10)), state: { ...s, v } };
     },
   },
+  {
+    // One accumulator of the mean of squares
+    name: 'rowwise_adagrad', set: { rate: '0.1', decay: '0.05', initial: '0.5' }, start: () => ({ m: [], v: [0.5] }),
+    step: (w, g, _t, s) => {
+      const d = g.map((x, i) => x + decay * w[i]);
+      const v = s.v[0] + d.reduce((n, x) => n + x * x, 0) / d.length;
+      return { w: w.map((x, i) => x - 0.1 * d[i] / (Math.sqrt(v) + 1e-8)), state: { ...s, v: [v] } };
+    },
+  },
 ];

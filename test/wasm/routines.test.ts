@@ -1,7 +1,7 @@
 /** Routines and segmented sums on the CPU target, against the float64 interpreter. */
 import { expect, it } from 'vitest';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
-import { gather, segments, sorting, triangular } from '../kernels/routines.js';
+import { gather, runs, segments, sorting, triangular } from '../kernels/routines.js';
 import { numbers } from '../kernels/tools.js';
 import { expectAgreement } from './harness.js';
 
@@ -10,6 +10,10 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['one long row sorted', () => sorting([1000])],
   ['integers sorted', () => sorting([4, 129], 'i32')],
   ['rows of one element', () => sorting([6, 1])],
+  ['runs of rows', () => runs(5, 23, [])],
+  ['sums over runs', () => runs(1, 40, [6])],
+  ['sums of numbers over runs', () => runs(1, 700, [])],
+  ['sums over runs of wide rows', () => runs(1, 300, [4, 33])],
   ['triangular systems', () => triangular(3, 9, 5)],
   ['one right side', () => triangular(2, 21, 1)],
   ['a larger system in pieces', () => triangular(1, 40, 130)],

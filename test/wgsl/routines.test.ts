@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { Device } from '../../runtime/device/device.js';
-import { gather, segments, sorting, triangular } from '../kernels/routines.js';
+import { gather, runs, segments, sorting, triangular } from '../kernels/routines.js';
 import { numbers } from '../kernels/tools.js';
 import { expectAgreement, gpuOptions, openTestDevice, softwareOptions } from './harness.js';
 
@@ -13,6 +13,9 @@ let device: Device;
 const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['rows sorted', () => sorting([3, 5, 37])],
   ['integers sorted', () => sorting([4, 129], 'i32')],
+  ['runs of rows', () => runs(5, 23, [])],
+  ['sums over runs', () => runs(1, 40, [6])],
+  ['sums of numbers over runs', () => runs(1, 300, [])],
   ['triangular systems', () => triangular(3, 9, 5)],
   ['a matrix of more rows than threads', () => triangular(1, 70, 1)],
   ['segments', () => segments({ items: [50], rows: [5], columns: [7] })],

@@ -1,6 +1,7 @@
 /** Elementwise kernels: loops over the points, four at a time along the axis that suits memory best. */
 import type { MapKernel } from '../../fuse/kernel.js';
 import { bytesOf } from '../../tensor/program.js';
+import { op } from './binary.js';
 import type { ElementType } from '../../tensor/scalar.js';
 import type { Context } from './context.js';
 import { taskFunction } from './context.js';
@@ -50,11 +51,13 @@ export function planCut(cut: Cut, groups: readonly Group[], extents: readonly nu
 
 export function emitMap(context: Context, name: string, kernel: MapKernel, cut: Cut | null = null): number {
   const { extents, stores } = kernel;
+  const [{ row }] = stores;
   const lowerStores = (graph: Graph, axes: readonly Node[]): { address: Node; value: Node; element: ElementType }[] => {
     const environment: Environment = { axes, accumulators: [] };
     const memo = new Map();
+    const place = row === undefined ? axes : [lowerScalar(graph, context.memory, environment, row, memo), ...axes.slice(1)];
     return stores.map((s) => ({
-      address: storeAddress(graph, context.memory, s.tensor, extents, axes),
+      address: storeAddress(graph, context.memory, s.tensor, extents, place),
       value: lowerScalar(graph, context.memory, environment, s.value, memo),
       element: slotOf(context.memory, s.tensor).element,
     }));
@@ -65,17 +68,24 @@ export function emitMap(context: Context, name: string, kernel: MapKernel, cut: 
     const items = lowerStores(graph, axes);
     return { variables, roots: items.map((s) => s.value), addresses: items.map((s) => ({ node: s.address, bytes: bytesOf(s.element) })) };
   };
-  const first: Group[] = cut === null ? [] : [cutAxes(cut)];
+  // Rows are written as wholes: one test says whether a point of the first axis is one.
+  const first: Group[] = row !== undefined ? [[0]] : cut === null ? [] : [cutAxes(cut)];
   const groups = [...first, ...mergeGroups(ownAxes(extents).filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g]), first.length)];
   const lowered = lower(groups);
   const lanes = chooseLanes(groups, extents, lowered);
-  const plan = cut === null ? planPoints(groups, extents, lanes, reachable(lowered.roots).size) : planCut(cut, groups, extents, lanes);
+  const plan = cut === null ? planPoints(groups, extents, row !== undefined && lanes === 0 ? null : lanes, reachable(lowered.roots).size) : planCut(cut, groups, extents, lanes);
   taskFunction(context, name, ({ f, task }) => {
     const graph = new Graph();
     const e = new Expressions(f, graph, context.math);
     const { variables, axes } = axesOf(graph, plan.groups, extents);
     const items = lowerStores(graph, axes);
-    emitPoints(e, plan, variables, () => f.get(task), 1, () => items.flatMap((s) => [s.value, s.address]), () => e.store(items));
+    const rowNode = row === undefined ? null : lowerScalar(graph, context.memory, { axes, accumulators: [] }, row);
+    const rows = slotOf(context.memory, stores[0].tensor).shape[0];
+    emitPoints(e, plan, variables, () => f.get(task), 1, () => items.flatMap((s) => [s.value, s.address]), () => {
+      if (rowNode === null) { e.store(items); return; }
+      e.scalar(rowNode);
+      f.i32(rows).op(op.i32ltU).if(() => e.scope(() => e.store(items)));
+    });
   });
   return plan.tasks;
 }

@@ -1,5 +1,5 @@
 /**
- * Routines on the CPU: a task sorts rows (a merge sort of key and position in the worker's own memory), factors matrices
+ * Routines on the CPU: a task sorts rows (a merge sort of key and position in the worker's own memory), walks along sorted rows, factors matrices
  * (Cholesky and Banachiewicz, row by row), or solves for a range of right sides (substitution, four columns at a time).
  */
 import type { RoutineKernel } from '../../fuse/kernel.js';
@@ -18,6 +18,7 @@ import { decodeGroup, emitPoints, planPoints, product } from './nest.js';
 export function emitRoutine(context: Context, name: string, kernel: RoutineKernel): number {
   switch (kernel.op) {
     case 'argsort': return emitArgsort(context, name, kernel);
+    case 'first_equal': return emitFirstEqual(context, name, kernel);
     case 'cholesky': return emitCholesky(context, name, kernel);
     case 'solve': case 'solve_transposed': return emitSolve(context, name, kernel);
   }
@@ -63,7 +64,7 @@ function forBatches(context: Context, name: string, kernel: RoutineKernel, piece
     const b: Batches = {
       graph, e, batch, address,
       operand: (k, own) => lowerScalar(graph, memory, { axes: [...leadingAxes, ...padding, ...own], accumulators: [] }, kernel.operands[k]),
-      result: (trailing) => graph.load(kernel.op === 'argsort' ? 'i32' : 'f32', address(trailing), null),
+      result: (trailing) => graph.load(kernel.op === 'argsort' || kernel.op === 'first_equal' ? 'i32' : 'f32', address(trailing), null),
     };
     const local = f.local(I32);
     const end = f.local(I32);
@@ -102,6 +103,23 @@ function emitArgsort(context: Context, name: string, kernel: RoutineKernel): num
     loopFrom(b, f, i, () => f.i32(0), () => f.i32(n), [], (local) => {
       b.e.scalar(b.address([i]));
       f.get(sorted).get(local).i32(3).op(op.i32shl).op(op.i32add).loadI32(4).storeI32();
+    });
+  });
+}
+
+function emitFirstEqual(context: Context, name: string, kernel: RoutineKernel): number {
+  const [n] = kernel.ownExtents;
+  return forBatches(context, name, kernel, 1, n * 4, ({ f }, b) => {
+    const i = b.graph.variable('i32', 0, n - 1);
+    const operand = b.operand(0, [i]);
+    const [key, before, first] = [f.local(I32), f.local(I32), f.local(I32)];
+    loopFrom(b, f, i, () => f.i32(0), () => f.i32(n), [operand], (local) => {
+      b.e.scalar(operand);
+      // A new run begins at the first element and wherever the key is another one.
+      f.tee(key).get(before).op(op.i32ne).get(local).op(op.i32eqz).op(op.i32or).if(() => { f.get(local).set(first); });
+      f.get(key).set(before);
+      b.e.scalar(b.address([i]));
+      f.get(first).storeI32();
     });
   });
 }

@@ -35,7 +35,15 @@ export const emitMap: Emitter<MapKernel> = (kernel, writer, limits) => {
     const frame = writer.frame(body, { name: 'point', axes, extents: kernel.extents });
     frame.block.items.push(`let point = group * ${threads} + thread;`, `if (point >= ${points}) { return; }`);
     writer.bindDecoded(frame, 'point', axes, kernel.extents, 'i');
-    writeStores(kernel.stores, writer, writer.environment(frame), frame.body, 'point');
+    const [{ row, tensor }] = kernel.stores;
+    const environment = writer.environment(frame);
+    if (row === undefined) writeStores(kernel.stores, writer, environment, frame.body, 'point');
+    else {
+      const length = sizeOf(kernel.extents.slice(1));
+      const name = writer.variable(row, environment, 'row');
+      const there = writer.nested(frame.body, `if (${name} >= 0 && ${name} < ${writer.shapeOf(tensor)[0]})`);
+      writeStores(kernel.stores, writer, writer.environment(frame, there), there.body, `${name} * ${length} + point % ${length}`);
+    }
   }
   return { threads, groups: Math.ceil(work / threads), shared: [], builtins: [], features: [] };
 };

@@ -1,5 +1,5 @@
 /**
- * Routines on GPUs. Sorting counts, a thread an element, how many come before it. A factorisation is a workgroup a matrix,
+ * Routines on GPUs. Sorting counts, a thread an element, how many come before it; in a sorted row a thread searches for the first equal element. A factorisation is a workgroup a matrix,
  * column by column; substitution a thread a right side.
  */
 import type { RoutineKernel } from '../../fuse/kernel.js';
@@ -10,6 +10,7 @@ import type { Block, Frame, KernelWriter } from './writer.js';
 export const emitRoutine: Emitter<RoutineKernel> = (kernel, writer, limits) => {
   switch (kernel.op) {
     case 'argsort': return emitArgsort(kernel, writer, limits);
+    case 'first_equal': return emitFirstEqual(kernel, writer, limits);
     case 'cholesky': return emitCholesky(kernel, writer, limits);
     case 'solve': case 'solve_transposed': return emitSolve(kernel, writer, limits);
   }
@@ -50,6 +51,24 @@ const emitArgsort: Emitter<RoutineKernel> = (kernel, writer, limits) => {
     'rank += select(0, 1, other_key < key || (other_key == key && other < place));',
   );
   writer.store(body, kernel.stores[0].tensor, `batch * ${n} + rank`, 'place', 'i32');
+  return { threads, groups: Math.ceil(points / threads), shared: [], builtins: [], features: [] };
+};
+
+const emitFirstEqual: Emitter<RoutineKernel> = (kernel, writer, limits) => {
+  const [n] = kernel.ownExtents;
+  const [operand] = kernel.operands;
+  const points = sizeOf(kernel.extents);
+  const threads = limits.software ? 64 : 256;
+  const body = writer.root.body;
+  body.items.push(`let point = group * ${threads} + thread;`, `if (point >= ${points}) { return; }`, `let batch = point / ${n};`, `let place = point % ${n};`);
+  const batch = batchFrame(kernel, writer, body);
+  const own = ownFrame(kernel, writer, body, ['place']);
+  body.items.push(`let key = ${writer.value(operand, writer.environment(batch, own))};`, 'var first = 0;', 'var end = place;');
+  const search = writer.nested(body, 'while (first < end)');
+  search.body.items.push('let middle = (first + end) / 2;');
+  const there = ownFrame(kernel, writer, search.body, ['middle']);
+  search.body.items.push(`if (${writer.value(operand, writer.environment(batch, search, there))} < key) { first = middle + 1; } else { end = middle; }`);
+  writer.store(body, kernel.stores[0].tensor, 'point', 'first', 'i32');
   return { threads, groups: Math.ceil(points / threads), shared: [], builtins: [], features: [] };
 };
 

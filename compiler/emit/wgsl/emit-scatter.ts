@@ -1,7 +1,7 @@
 /**
  * Segmented sums: a thread owns one index of the axes without keys and a range of rows, goes through the items in order and
  * adds those whose keys lie in its range. Nobody else writes its elements, so nothing is atomic and the sums are always in
- * the same order.
+ * the same order. Where keys are sorted, a thread owns one element and searches for the first of its items.
  */
 import type { ScatterKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
@@ -11,6 +11,7 @@ import { scatterThreads } from './schedule.js';
 import type { Block, Frame } from './writer.js';
 
 export const emitScatter: Emitter<ScatterKernel> = (kernel, writer, limits) => {
+  if (kernel.sorted) return emitSorted(kernel, writer, limits);
   const { extents, keys, value } = kernel;
   const { tensor } = kernel.stores[0];
   const keyed = keys.map((k) => k.axis);
@@ -76,4 +77,36 @@ export const emitScatter: Emitter<ScatterKernel> = (kernel, writer, limits) => {
     writer.store(body, tensor, writer.value(point, writer.environment(column, own)), 'total', value.type);
   }
   return { threads, groups: Math.ceil((columns * ranges) / threads), shared: [], builtins: [], features: [] };
+};
+
+const emitSorted: Emitter<ScatterKernel> = (kernel, writer, limits) => {
+  const { extents, reduceExtents: [items], keys: [key], value } = kernel;
+  const free = extents.flatMap((_, axis) => (axis === key.axis ? [] : [axis]));
+  const freeExtents = free.map((axis) => extents[axis]);
+  const columns = sizeOf(freeExtents);
+  const points = sizeOf(extents);
+  const threads = limits.software ? 8 : 64;
+  const body = writer.root.body;
+  body.items.push(`let strip = group * ${threads} + thread;`, `if (strip >= ${points}) { return; }`);
+  const column = writer.frame(body, { name: 'column', axes: free, extents: freeExtents });
+  column.block.items.push(`let column = strip % ${columns};`, `let row = strip / ${columns};`);
+  writer.bindDecoded(column, 'column', free, freeExtents, 'i');
+  body.items.push(`var total = ${value.type === 'f32' ? '0.0' : '0'};`, 'var item = 0;', `var end = ${items};`);
+  const keyIn = (block: Block, at: string, ...outer: readonly Frame[]): string => {
+    const frame = writer.frame(block);
+    frame.axes.set(extents.length, at);
+    return writer.value(key.value, writer.environment(column, ...outer, frame));
+  };
+  const search = writer.nested(body, 'while (item < end)');
+  search.body.items.push('let middle = (item + end) / 2;');
+  search.body.items.push(`if (${keyIn(search.body, 'middle', search)} < row) { item = middle + 1; } else { end = middle; }`);
+  const run = writer.nested(body, `for (; item < ${items}; item++)`);
+  run.body.items.push(`if (${keyIn(run.body, 'item', run)} != row) { break; }`);
+  const last = writer.frame(run.body);
+  last.axes.set(extents.length, 'item');
+  run.body.items.push(`total += ${writer.value(value, writer.environment(column, run, last))};`);
+  const own = writer.frame(body);
+  own.axes.set(key.axis, 'row');
+  writer.store(body, kernel.stores[0].tensor, writer.value(pointOf(extents), writer.environment(column, own)), 'total', value.type);
+  return { threads, groups: Math.ceil(points / threads), shared: [], builtins: [], features: [] };
 };

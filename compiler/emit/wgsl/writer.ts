@@ -380,6 +380,9 @@ export class KernelWriter {
     block.items.push(storeWordText(this.accessOf(tensor), word, value));
   }
 
+  /** The sizes of a tensor's axes. */
+  readonly shapeOf = (tensor: TensorId): readonly number[] => this.accessOf(tensor).shape;
+
   /** The element type a tensor is stored with. */
   readonly elementOf = (tensor: TensorId): TensorAccess['element'] => this.accessOf(tensor).element;
 }

@@ -41,6 +41,12 @@ export const meaningCodes = {
     label: () => 'declared here',
     help: () => 'use it in what the model minimizes, or take it out',
   }),
+  SSL3023: entry<{ parameter: string; problem: 'whole' | 'scalar' }>({
+    severity: 'error',
+    title: (a) => (a.problem === 'whole' ? `\`${a.parameter}\` is updated lazily, and is not only read by rows` : `\`${a.parameter}\` is updated lazily, and has no rows`),
+    label: (a) => (a.problem === 'whole' ? 'every row gets a gradient from here' : 'its parameters'),
+    help: (a) => `read rows, as in \`${a.parameter.split('.').pop() ?? a.parameter}[word]\`, or leave out \`lazy true\``,
+  }),
   SSL3005: entry<{ model: string }>({
     severity: 'warning',
     title: (a) => `nothing keeps the embeddings of \`${a.model}\` from collapsing onto few dimensions`,

@@ -44,6 +44,12 @@ export const meaningPages: Readonly<Record<string, PageText>> = {
     wrong: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  net g = linear(4)\n  minimize contrast: nt_xent(f(x), f(2 * x))\n  represent f(x)\n}\n',
     right: 'use std.layers { linear }\nuse std.energies { nt_xent }\nmodel m {\n  input x: [D]\n  net f = linear(8)\n  net g = linear(4)\n  minimize contrast: nt_xent(g(f(x)), g(f(2 * x)))\n  represent f(x)\n}\n',
   },
+  SSL3023: {
+    title: 'a lazy parameter that is not only read by rows',
+    explanation: 'In a group with `lazy true` every row of a parameter is one of its own, and only rows that a step reads, as `table[word]` does, are updated. Where what is minimized reads all rows, each has a gradient in every step, and there is nothing to be lazy about. A number has no rows.',
+    wrong: 'use std.optimizers { adagrad }\nmodel m() {\n  input word: int, context: int\n  param inside: [100, 8] ~ uniform(-0.5, 0.5)\n  param outside: [100, 8] = 0\n  let noise ~ int_uniform(100)\n  energy pair(w: int, c: int) = -sum[d](inside[w, d] * outside[c, d])\n  minimize attract: softplus(pair(word, context))\n  minimize repel: softplus(-pair(word, noise))\n  minimize small: 0.001 * mean(inside^2)\n  represent inside[word]\n}\ntrain m {\n  batch 16\n  optimizer adagrad()\n  group inside, outside { lazy true }\n}\n',
+    right: 'use std.optimizers { adagrad }\nmodel m() {\n  input word: int, context: int\n  param inside: [100, 8] ~ uniform(-0.5, 0.5)\n  param outside: [100, 8] = 0\n  let noise ~ int_uniform(100)\n  energy pair(w: int, c: int) = -sum[d](inside[w, d] * outside[c, d])\n  minimize attract: softplus(pair(word, context))\n  minimize repel: softplus(-pair(word, noise))\n  minimize small: 0.001 * mean(inside[word]^2)\n  represent inside[word]\n}\ntrain m {\n  batch 16\n  optimizer adagrad()\n  group inside, outside { lazy true }\n}\n',
+  },
   SSL3005: {
     title: 'embeddings may collapse onto few dimensions',
     explanation: 'The objective keeps embeddings apart, but is as content with embeddings on one line as with embeddings that use every direction. Training then tends to repeat one feature in every dimension.',

@@ -64,7 +64,7 @@ export const namePages: Readonly<Record<string, PageText>> = {
   },
   SSL1022: {
     title: 'a group that changes nothing',
-    explanation: 'A group says what the optimizer does otherwise with its parameters: a setting of the optimizer, `schedule` or `trainable`.',
+    explanation: 'A group says what the optimizer does otherwise with its parameters: a setting of the optimizer, `schedule`, `trainable` or `lazy`.',
     wrong: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { }\n}\n',
     right: 'use std.layers { linear }\nuse std.optimizers { sgd }\nmodel m() {\n  input x: [D]\n  net f = linear(4)\n  net predict = linear(D)\n  minimize recover: mean((predict(f(x)) - x)^2)\n  represent f(x)\n}\ntrain m {\n  optimizer sgd()\n  group predict { rate 0.01 }\n}\n',
   },
