@@ -87,13 +87,15 @@ export class FunctionBuilder {
   i32(value: number): this { this.bytes.push(0x41); putSigned(this.bytes, value); return this; }
   f32(value: number): this {
     float32[0] = value;
-    this.bytes.push(0x43, ...float32Bytes);
+    this.bytes.push(0x43);
+    this.float();
     return this;
   }
+  private float(): void { this.bytes.push(float32Bytes[0], float32Bytes[1], float32Bytes[2], float32Bytes[3]); }
   f32x4(value: number): this {
     float32[0] = value;
     this.bytes.push(0xfd, simd.const);
-    for (let i = 0; i < 4; i++) this.bytes.push(...float32Bytes);
+    for (let i = 0; i < 4; i++) this.float();
     return this;
   }
   i32x4(values: readonly number[]): this {

@@ -143,7 +143,15 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
     const s = setUp();
     s.e.bind(s.chunkVariable, chunk);
     const copies = (pass: Pass): number => (pass.lanes ? pass.step / 4 : 1);
-    const bodiesOf = (pass: Pass): { bodies: Node[]; axes: Node[] }[] => Array.from({ length: copies(pass) }, (_, k) => { const axes = s.axesAt(k * 4); return { axes, bodies: lowerBodies(s.graph, axes) }; });
+    const unrolled: { readonly bodies: readonly Node[]; readonly axes: readonly Node[] }[] = [];
+    /** The bodies of each unrolled copy; those of fewer copies are the first of them. */
+    const bodiesOf = (pass: Pass): typeof unrolled => {
+      while (unrolled.length < copies(pass)) {
+        const axes = s.axesAt(unrolled.length * 4);
+        unrolled.push({ axes, bodies: lowerBodies(s.graph, axes) });
+      }
+      return unrolled.slice(0, copies(pass));
+    };
     emitPoints(s.e, plan, s.variables, pushPointTask, unroll, (pass) => bodiesOf(pass).flatMap((b) => b.bodies), (pass) => {
       const parts = bodiesOf(pass);
       const make = (l: boolean, joined = false): State[][] => parts.map(() => held.map((r) => makeState(f, r.op, r.body.type, l, joined)));

@@ -18,6 +18,11 @@ interface Scope {
   readonly words: Map<string, readonly Local[]>;
 }
 
+interface Split {
+  readonly inner: Node;
+  readonly terms: readonly (readonly [Node, number])[];
+}
+
 const freshScope = (): Scope => ({ scalars: new Map(), vectors: new Map(), words: new Map() });
 
 export class Expressions {
@@ -27,6 +32,7 @@ export class Expressions {
   private varying = 0;
   private strides = new Strides(null, 0);
   private scopes: Scope[] = [freshScope()];
+  private readonly splits = new Map<Node, Split>();
 
   constructor(readonly f: FunctionBuilder, readonly graph: Graph, readonly math: MathFunctions) {}
 
@@ -117,7 +123,15 @@ export class Expressions {
   }
 
   /** A sum as the part that outer loops know and the terms of the innermost variable. */
-  private split(node: Node): { inner: Node; terms: (readonly [Node, number])[] } {
+  private split(node: Node): Split {
+    const known = this.splits.get(node);
+    if (known !== undefined) return known;
+    const made = this.splitAnew(node);
+    this.splits.set(node, made);
+    return made;
+  }
+
+  private splitAnew(node: Node): Split {
     const rank = (n: Node): number => 32 - Math.clz32(n.variables);
     const top = Math.max(...node.args.map(rank));
     const terms = node.args.map((a, i) => [a, node.coefficients[i]] as const);

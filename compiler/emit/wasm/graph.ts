@@ -101,41 +101,55 @@ export class Graph {
 
   /** constant + sum of coefficient * term, in normal form. */
   linear(terms: readonly (readonly [Node, number])[], constant = 0): Node {
-    const sum = new Map<Node, number>();
+    // Sums are short and there are many: lists are faster than maps.
+    const nodes: Node[] = [];
+    const factors: number[] = [];
     const put = (node: Node, k: number): void => {
       if (node.op === 'const') constant += node.value * k;
       else if (node.op === 'linear') {
         constant += node.value * k;
-        node.args.forEach((a, i) => put(a, node.coefficients[i] * k));
-      } else sum.set(node, (sum.get(node) ?? 0) + k);
+        for (let i = 0; i < node.args.length; i++) put(node.args[i], node.coefficients[i] * k);
+      } else {
+        const at = nodes.indexOf(node);
+        if (at >= 0) factors[at] += k;
+        else {
+          nodes.push(node);
+          factors.push(k);
+        }
+      }
+    };
+    const remove = (at: number): void => {
+      nodes.splice(at, 1);
+      factors.splice(at, 1);
     };
     for (const [node, k] of terms) put(node, k);
     // (x idiv d) * d * k + (x mod d) * k = x * k
-    for (let again = true; again;) {
-      again = false;
-      for (const [m, k] of sum) {
-        if (k === 0 || m.op !== 'mod' || m.args[1].op !== 'const') continue;
-        const d = m.args[1].value;
-        const q = this.binary('idiv', 'i32', m.args[0], m.args[1]);
-        if (q.op === 'linear' || q.op === 'const' || sum.get(q) !== d * k) continue;
-        sum.delete(m);
-        sum.delete(q);
-        put(m.args[0], k);
-        again = true;
-        break;
-      }
+    for (let at = 0; at < nodes.length; at++) {
+      const [m, k] = [nodes[at], factors[at]];
+      if (k === 0 || m.op !== 'mod' || m.args[1].op !== 'const') continue;
+      const d = m.args[1].value;
+      const q = this.binary('idiv', 'i32', m.args[0], m.args[1]);
+      if (q.op === 'linear' || q.op === 'const' || factors[nodes.indexOf(q)] !== d * k) continue;
+      remove(at);
+      remove(nodes.indexOf(q));
+      put(m.args[0], k);
+      // What is left is looked at again.
+      at = -1;
     }
-    const list = [...sum].filter(([, k]) => k !== 0);
-    if (list.length === 0) return this.int(constant);
-    if (list.length === 1 && constant === 0 && list[0][1] === 1) return list[0][0];
-    if (list.length > 1) list.sort((a, b) => a[0].id - b[0].id);
+    const order = nodes.map((_, at) => at).filter((at) => factors[at] !== 0);
+    if (order.length === 0) return this.int(constant);
+    if (order.length === 1 && constant === 0 && factors[order[0]] === 1) return nodes[order[0]];
+    if (order.length > 1) order.sort((a, b) => nodes[a].id - nodes[b].id);
+    const args = order.map((at) => nodes[at]);
+    const coefficients = order.map((at) => factors[at]);
     let low = constant;
     let high = constant;
-    for (const [n, k] of list) {
+    for (let i = 0; i < args.length; i++) {
+      const [n, k] = [args[i], coefficients[i]];
       low += k > 0 ? n.low * k : n.high * k;
       high += k > 0 ? n.high * k : n.low * k;
     }
-    return this.node('linear', 'i32', { args: list.map((t) => t[0]), coefficients: list.map((t) => t[1]), value: constant, low, high });
+    return this.node('linear', 'i32', { args, coefficients, value: constant, low, high });
   }
 
   add(a: Node, b: Node): Node {

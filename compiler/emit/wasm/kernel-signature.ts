@@ -4,7 +4,8 @@
  */
 import type { Kernel } from '../../fuse/kernel.js';
 import type { Slot } from '../../plan/plan.js';
-import type { TensorId } from '../../tensor/scalar.js';
+import type { Scalar, TensorId } from '../../tensor/scalar.js';
+import { operands } from '../../tensor/scalar.js';
 import { slotOf } from './lower-scalar.js';
 
 export interface Signature {
@@ -13,6 +14,8 @@ export interface Signature {
   /** The tensors the kernel touches, in the order in which equal kernels name theirs. */
   readonly tensors: readonly TensorId[];
 }
+
+const isScalar = (value: object): value is Scalar => 'holds' in value;
 
 /** Everything about a kernel but its name and origins, with tensors numbered in the order they occur. */
 export function signatureOf(kernel: Kernel, placements: ReadonlyMap<TensorId, Slot>): Signature {
@@ -30,11 +33,31 @@ export function signatureOf(kernel: Kernel, placements: ReadonlyMap<TensorId, Sl
     }
     parts.push(`%${number}`);
   };
-  const walk = (value: unknown): void => {
-    if (typeof value !== 'object' || value === null) { parts.push(Object.is(value, -0) ? '-0' : String(value)); return; }
-    const known = seen.get(value);
+  const scalar = (s: Scalar): void => {
+    const known = seen.get(s);
     if (known !== undefined) { parts.push(`#${known}`); return; }
-    seen.set(value, seen.size);
+    seen.set(s, seen.size);
+    parts.push(s.kind, s.type);
+    switch (s.kind) {
+      case 'const': parts.push(Object.is(s.value, -0) ? '-0' : String(s.value)); return;
+      case 'index': parts.push(String(s.axis)); return;
+      case 'accumulator': parts.push(String(s.slot)); return;
+      case 'read':
+        tensor(s.tensor);
+        s.at.forEach(scalar);
+        if (s.otherwise !== null) { parts.push('else'); scalar(s.otherwise); }
+        return;
+      case 'unary': parts.push(s.op); scalar(s.x); return;
+      case 'cast': scalar(s.x); return;
+      case 'binary': parts.push(s.op); scalar(s.a); scalar(s.b); return;
+      case 'select': case 'draw':
+        if (s.kind === 'draw') parts.push(String(s.lane));
+        operands(s).forEach(scalar);
+    }
+  };
+  const walk = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) { parts.push(String(value)); return; }
+    if (isScalar(value)) { scalar(value); return; }
     if (Array.isArray(value)) {
       parts.push('[');
       value.forEach(walk);
@@ -42,8 +65,7 @@ export function signatureOf(kernel: Kernel, placements: ReadonlyMap<TensorId, Sl
       return;
     }
     for (const [name, field] of Object.entries(value)) {
-      // What a scalar holds follows from what it is.
-      if (name === 'holds' || (value === kernel && (name === 'name' || name === 'origins'))) continue;
+      if (value === kernel && (name === 'name' || name === 'origins')) continue;
       parts.push(name);
       if (name === 'tensor') tensor(field as TensorId); else walk(field);
     }
