@@ -8,14 +8,20 @@ import type { MatrixUnit } from '../../compiler/api.js';
 import { candidateLabels, shapeKey } from '../../compiler/emit/wgsl/choose-schedule.js';
 import type { WgslOptions } from '../../compiler/emit/wgsl/emit-wgsl.js';
 import { scheduleContract } from '../../compiler/emit/wgsl/schedule.js';
+import { fuse } from '../../compiler/fuse/fuse.js';
+import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';
+import { ProgramBuilder } from '../../compiler/tensor/builder.js';
+import { differentiate } from '../../compiler/tensor/differentiate.js';
+import type { TensorId } from '../../compiler/tensor/scalar.js';
+import { binary, float, index, mul } from '../../compiler/tensor/scalar.js';
 import type { Device } from '../../runtime/device/device.js';
 import { openDawn, requestAdapter } from '../../runtime/device/gpu/dawn.js';
 import { matrixFeature } from '../../runtime/device/gpu/matrix-units.js';
 import { halved } from '../kernels/half.js';
-import { numbers } from '../kernels/tools.js';
+import { numbers, origin } from '../kernels/tools.js';
 import { sharedBytes } from '../pipeline/null-device.js';
-import { expectAgreement, gpuOptions, openTestDevice, planOf } from './harness.js';
+import { expectAgreement, gpuOptions, openTestDevice, planOf, runOn } from './harness.js';
 import { convolution, product } from './kernels.js';
 
 const unit = (element: 'f16' | 'f32', rows: number, columns: number, depth: number): MatrixUnit => ({ element, rows, columns, depth });
@@ -130,6 +136,31 @@ describe.skipIf(units === undefined)(`on an adapter with matrix units${reason}`,
     const program = rounded(product(1, 64, 70, 130, 'nt'));
     await expectAgreement(device, program, numbers(program.program, 3), scheduled(program, options, small(program, 1)), 4e-3);
   });
+
+  it('a network and its gradients in mixed precision', async () => {
+    const b = new ProgramBuilder('network');
+    const source = (name: string, role: 'data' | 'parameters', ...shape: number[]) => b.source(name, role, 'f32', shape, origin(name));
+    const [x, first, second] = [source('x', 'data', 96, 64), source('first', 'parameters', 80, 64), source('second', 'parameters', 48, 80)];
+    const layer = (input: TensorId, weights: TensorId, rows: number, columns: number, inner: number, name: string) =>
+      b.comprehension('f32', [rows, columns], { op: 'sum', extents: [inner] }, mul(b.read(input, [index(0), index(2)]), b.read(weights, [index(1), index(2)])), origin(name));
+    const hidden = b.comprehension('f32', [96, 80], null, binary('max', b.identity(layer(x, first, 96, 80, 64, 'hidden')), float(0)), origin('relu'));
+    const y = layer(hidden, second, 96, 48, 80, 'y');
+    const loss = b.comprehension('f32', [], { op: 'sum', extents: [96, 48] }, mul(float(1e-3), mul(b.read(y, [index(0), index(1)]), b.read(y, [index(0), index(1)]))), origin('loss'));
+    differentiate(b, loss, [first, second]).forEach((g, i) => b.output(`gradient ${i}`, g));
+    b.output('loss', loss);
+    const program = fuse(b.build(), { disabled: [], maxBindings: 8, target: 'wgsl', half: true, manyCores: true });
+    expect(program.kernels.filter((k) => k.kind === 'contract' && k.half === true).length).toBeGreaterThanOrEqual(4);
+    const { code } = planOf(program, options);
+    if (code.target !== 'wgsl') throw new Error('not WGSL');
+    expect(Object.values(code.modules).filter((m) => m.includes('subgroupMatrixMultiplyAccumulate')).length).toBeGreaterThanOrEqual(3);
+    // As a whole: rounding may turn a unit of the hidden layer on or off, which moves single elements.
+    const inputs = numbers(program.program, 11);
+    const found = await runOn(device, program, inputs, options);
+    for (const [name, expected] of interpretKernels(program, inputs).outputs) {
+      const length = (of: (e: number, i: number) => number): number => Math.sqrt([...expected].reduce((n, e, i) => n + of(e, i) ** 2, 0));
+      expect(length((e, i) => (found.get(name)?.[i] ?? NaN) - e), name).toBeLessThan(0.01 * length((e) => e));
+    }
+  }, 240_000);
 
   it('generated products', async () => {
     const sizes = fc.record({ batch: fc.integer({ min: 1, max: 3 }), rows: fc.integer({ min: 1, max: 150 }), columns: fc.integer({ min: 1, max: 150 }), steps: fc.integer({ min: 1, max: 300 }) });
