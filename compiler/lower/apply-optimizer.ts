@@ -15,6 +15,7 @@ import { fail } from './context.js';
 import { forEachChild, statementExpressions } from './free-names.js';
 import type { RowOperands } from './lazy-parameters.js';
 import { rootFrame } from './model.js';
+import { numbersOfEach } from './numbers-of-each.js';
 import { defaultOf } from './optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import { groupName } from './parameter-groups.js';
@@ -68,7 +69,7 @@ export function applyOptimizer(c: Context, root: Scope, optimizer: Optimizer, la
     if (worksOnAll(fn)) {
       const { w, g } = operands.flat();
       const reducesSome = anyExpression(fn.declaration, fn.scope, new Set(), reduces);
-      return whole(run(c.store, w, g, (value) => bySegment(layout, value, reducesSome ? (i) => parameterAt(c.builder, layout, i) : null), flatPath));
+      return whole(run(reducesSome ? numbersOfEach(c, layout) : c.store, w, g, (value) => bySegment(layout, value, reducesSome ? (i) => parameterAt(c.builder, layout, i) : null), flatPath));
     }
     const parts = layout.parameters.map((p, k) => {
       const { w, g } = operands.part(p, k);
@@ -153,10 +154,10 @@ function freezing(c: Context, store: Store, trains: TensorValue): Store {
 /** Does the optimizer, or a function it names, mention this name? */
 const mentionsAnywhere = (fn: FunctionValue, name: string): boolean => anyExpression(fn.declaration, fn.scope, new Set(), (e) => e.kind === 'name' && e.name === name);
 
-/** Whether the body can be run once for all parameters: what it reduces it reduces whole, and then has no state of another shape. */
+/** Whether the body can be run once for all parameters: what it reduces it reduces whole, and then its states are like the parameter or numbers. */
 function worksOnAll(fn: FunctionValue): boolean {
   const has = (test: (e: Expression, scope: Scope) => boolean): boolean => anyExpression(fn.declaration, fn.scope, new Set(), test);
-  const whole = fn.declaration.body.statements.every((s) => s.kind !== 'own' || (s.type.kind === 'tensorType' && s.type.dimensions.every((d) => d.kind === 'rest') && s.type.dimensions.length > 0));
+  const whole = fn.declaration.body.statements.every((s) => s.kind !== 'own' || (s.type.kind === 'tensorType' && s.type.dimensions.every((d) => d.kind === 'rest')));
   return !has((e, scope) => reducesPart(e, scope) || (!whole && reduces(e, scope)));
 }
 

@@ -98,7 +98,7 @@ function reducePieces(c: Context, span: Span, name: string, op: ReduceOperator, 
  * An element with what maps along the axis give written out. What is reduced reads weights, gradients and moments, which lie in memory; the
  * update needs the same maps once more, and to keep them would take an arena and a pass over it for each.
  */
-function recomputed(b: ProgramBuilder, s: Scalar, size: number): Scalar {
+export function recomputed(b: ProgramBuilder, s: Scalar, size: number): Scalar {
   return rewrite(s, (n) => {
     if (n.kind !== 'read' || n.otherwise !== null) return n;
     const made = b.tensor(n.tensor);

@@ -213,7 +213,16 @@ function resetAll(request: StageRequest, m: Elaborated, store: PlacedStore, name
   for (const x of layout.states) {
     if (!x.name.startsWith('state.optimizer.')) continue;
     if (parameters.some((p) => x.name.startsWith(`state.optimizer.${p.path}.`))) setState(m.c, store, fresh, x.name, names[0].span);
-    else if (sizeOf(x.shape) === layout.size && x.shape.length === 1) {
+    else if (x.shape.length === 1 && x.shape[0] === layout.parameters.length) {
+      // A number for each parameter: those of these parameters start over.
+      const before = store.state(x, () => tensorOfNode(m.c, store.flat()));
+      const initial = tensorOfNode(m.c, fresh.states.get(x.name)?.initial ?? store.flat());
+      const start = (k: number): boolean => parameters.includes(layout.parameters[k]);
+      store.updateState(x.name, {
+        ...before, free: new Map(),
+        at: (i) => layout.parameters.reduce((rest, _, k) => (start(k) ? select(binary('eq', i[0] ?? index(0), int(k)), initial.at(i), rest) : rest), before.at(i)),
+      }, names[0].span);
+    } else if (sizeOf(x.shape) === layout.size && x.shape.length === 1) {
       // One state for the whole arena: the parts of these parameters start over.
       const before = store.state(x, () => tensorOfNode(m.c, store.flat()));
       const initial = tensorOfNode(m.c, fresh.states.get(x.name)?.initial ?? store.flat());

@@ -145,5 +145,6 @@ function own(c: Context, f: Frame, s: Extract<Statement, { kind: 'own' }>): void
   const info: StateInfo = { name: s.ownership === 'state' ? stateName(f, name) : `${s.ownership}.${fullName(f, name)}`, shape, element };
   const value = c.store.state(info, initial, s.span);
   f.scope.set(`${name} state`, { kind: 'string', value: info.name });
-  f.scope.set(name, { ...value, axes });
+  // A number that stands for one of each parameter has their axis.
+  f.scope.set(name, value.axes.length === axes.length ? { ...value, axes } : value);
 }

@@ -51,7 +51,7 @@ function check(trained: ReturnType<typeof train>, rule: (name: keyof typeof size
 }
 
 const settings = (o: OptimizerFormula): string => Object.entries(o.set).map(([k, v]) => `${k}: ${k === 'variant' ? `"${v}"` : v}`).join(', ');
-const whole = optimizers.filter((o) => o.name === 'lars' || o.name === 'lamb');
+const whole = optimizers.filter((o) => o.name === 'lars' || o.name === 'lamb' || o.name === 'rowwise_adagrad');
 const plain = (rate: number): Rule => (w, g) => w.map((x, i) => x - rate * g[i]);
 
 describe('an optimizer that takes norms of parameters', () => {
@@ -95,6 +95,35 @@ fn cosine_of(x: [*S]) -> [*S] = cos(0.01 * x)`;
         const added = Math.min(...g) + size * Math.sqrt(squares / n) + (g.some((x) => x > 0.99) ? 1 : 0) + before.reduce((x, y) => x + y, 0) * (n > 1 ? squares / (n - 1) : 0);
         const most = Math.max(...g.map(Math.abs));
         return w.map((x, i) => x - 1e-3 * (g[i] * most + added));
+      };
+    });
+  });
+
+  it('keeps numbers of each parameter, which move with what moments need of them', () => {
+    // Ginsburg et al., 2019, arXiv:1905.11286: second moments by layer.
+    const own = `
+optimizer novograd(rate: float = 0.1, beta1: float = 0.9, beta2: float = 0.5)(w: [*S], g: [*S]) -> [*S] {
+  state m: [*S] = 0
+  state v: [] = 1
+  state seen: [] = 0
+  let second = beta2 * v + (1 - beta2) * sum[*S](g^2)
+  let moved = beta1 * m + g / sqrt(second)
+  update m <- moved
+  update v <- second
+  update seen <- seen + 1
+  w - rate * moved / (1 + 0 * seen)
+}`;
+    const trained = train(text('optimizer novograd(rate: 0.01)\ngroup b { trainable after(1 steps) }', 'sgd', own).replace('use std.optimizers { sgd }', 'use std.schedules { after }'), { x: rows, steps: rows.length });
+    // Parameters of a group come after the others.
+    expect(Array.from(trained.states[rows.length]['state.optimizer.seen'])).toEqual([3, 3, 3, 2]);
+    expect(trained.built.manifest.states.map((s) => [s.name, s.shape])).toEqual([['state.optimizer.m', [13440]], ['state.optimizer.v', [4]], ['state.optimizer.seen', [4]]]);
+    check(trained, (name) => {
+      let [m, v] = [new Array<number>(sizes[name]).fill(0), 1];
+      return (w, g, step) => {
+        if (name === 'b' && step === 0) return [...w];
+        v = 0.5 * v + 0.5 * g.reduce((n, x) => n + x * x, 0);
+        m = m.map((x, i) => 0.9 * x + g[i] / Math.sqrt(v));
+        return w.map((x, i) => x - 0.01 * m[i]);
       };
     });
   });

@@ -12,7 +12,7 @@ import { batch, expectSameSteps } from './steps.js';
 /** One parameter of more than a piece, others of less than a block. */
 const text = (optimizer: string, others = ''): string => `
 use std.layers { linear }
-use std.optimizers { lars, lamb }
+use std.optimizers { lars, lamb, rowwise_adagrad }
 use std.schedules { cosine }
 model m() {
   input x: u8[D]
@@ -29,6 +29,7 @@ const cases = [
   ['lars(rate: 0.3, decay: 1e-3, variant: "clip", skip: [])', 'schedule cosine(); group bias { rate 0.05 }'],
   ['lamb(rate: 0.05, skip: [linear1])', `virtual_batch ${2 * batch}`],
   ['lars(rate: 0.3)', 'precision "f16"'],
+  ['rowwise_adagrad(rate: 0.3)', ''],
 ] as const;
 
 function compile(optimizer: string, others: string, target: TargetOptions): CompiledModel {

@@ -26,7 +26,7 @@ function step(net: keyof typeof nets, { optimizer, others = '', follows = false 
   const loaded = loadProgram('main.ssl', memoryReader({ 'main.ssl': `
 use std.vision { resnet18 }
 use std.layers { linear, global_average }
-use std.optimizers { sgd, adamw, lars, lamb }
+use std.optimizers { sgd, adamw, lars, lamb, rowwise_adagrad }
 use std.schedules { cosine }
 model m() {
   input x: u8[H, W, C]
@@ -69,6 +69,14 @@ describe.each([['CPU', cpu], ['GPU', gpu]] as const)('on a %s', (_, target) => {
     expect(rest).toEqual({ kernels: 3, updates: 1 });
     // Norms of few parameters may be taken at the end of the launch they need.
     expect(launches).toBeLessThanOrEqual(3);
+  }, 60_000);
+
+  it('numbers of all parameters, and scales made of them: one kernel more', () => {
+    const c = { optimizer: 'rowwise_adagrad(rate: 0.1)' };
+    const [many, few] = [optimizerOf(step('resnet18', c, target)), optimizerOf(step('small', c, target))];
+    expect(many.kernels).toBe(4);
+    expect(few.kernels).toBe(4);
+    expect(many.launches).toBeLessThanOrEqual(4);
   }, 60_000);
 
   it.each(['sgd(rate: 0.1, decay: 1e-4)', 'adamw(rate: 0.1)'])('%s and a target: one update', (optimizer) => {
