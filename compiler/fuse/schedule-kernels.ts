@@ -36,7 +36,8 @@ export function topologicalOrder(before: readonly ReadonlySet<number>[]): readon
     if (state[i] === 2) return true;
     if (state[i] === 1) return false;
     state[i] = 1;
-    for (const j of [...before[i]].sort((a, b) => a - b)) if (!visitKernel(j)) return false;
+    // Those with one need, as most have, need no order.
+    for (const j of before[i].size < 2 ? before[i] : [...before[i]].sort((a, b) => a - b)) if (!visitKernel(j)) return false;
     state[i] = 2;
     order.push(i);
     return true;

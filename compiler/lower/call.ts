@@ -18,7 +18,7 @@ import { gradientCall } from './gradient.js';
 import { isValueOfEach } from './reduce-parameters.js';
 import { Scope } from './scope.js';
 import { evaluateBlock } from './statements.js';
-import { asTensor, close, convertTensor, isCheap, materialize, mergeFree, open } from './tensor-value.js';
+import { asTensor, close, convertTensor, ensureMaterialized, mergeFree, open } from './tensor-value.js';
 import type { Axis, FunctionValue, IndexVariable, NetValue, TensorValue, Value } from './value.js';
 import { describe, showShape } from './value.js';
 
@@ -232,7 +232,7 @@ function argumentTensor(c: Context, d: FunctionDeclaration, input: Input, a: Sup
   if (t === null) return fail(c, 'SSL2001', a.span, { expected: `a tensor for \`${input.name.text}\` of \`${d.name.text}\``, found: describe(a.value) });
   if (type.element === 'int' && t.element === 'f32') return fail(c, 'SSL2001', a.span, { expected: `an int tensor for \`${input.name.text}\``, found: describe(t) });
   const typed = type.element === 'f32' ? convertTensor(t, 'f32') : type.element === 'bool' ? convertTensor(t, 'bool') : type.element === 'int' && t.element !== 'u8' ? convertTensor(t, 'i32') : t;
-  return isCheap(typed) ? typed : materialize(c, typed, input.name.text, a.span);
+  return ensureMaterialized(c, typed, input.name.text, a.span);
 }
 
 /** Fresh implicit variables for the extra leading axes; arguments align at the innermost one. */

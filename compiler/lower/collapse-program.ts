@@ -16,7 +16,7 @@ import { DiscoveringStore, nodeOf } from './store.js';
 import { inputTensor } from './input-tensor.js';
 import { openProgram } from './session.js';
 import { entryOf, modelSettings, selectModel, settingNames, sortOverrides } from './training-spec.js';
-import { ensureMaterialized, ensureRead } from './tensor-value.js';
+import { elementOf, ensureMaterialized, ensureRead } from './tensor-value.js';
 import { axisOf } from './value.js';
 import type { Axis, IndexVariable, NetValue, TensorValue, Value } from './value.js';
 
@@ -202,6 +202,6 @@ function viewsIn(v: Value): number {
 /** Every tensor an argument reads. */
 function readTensors(v: TensorValue): TensorId[] {
   const found: TensorId[] = [];
-  visit(v.at(v.axes.map((_, k) => index(2_000_000 + k))), (s) => { if (s.kind === 'read') found.push(s.tensor); });
+  visit(elementOf(v), (s) => { if (s.kind === 'read') found.push(s.tensor); });
   return found;
 }

@@ -56,6 +56,22 @@ export function statementExpressions(statements: readonly Statement[]): Expressi
 /** Does `e` mention `name` freely (not rebound by a bracket inside)? */
 export function mentions(e: Expression, name: string): boolean {
   if (e.kind === 'name') return e.name === name;
+  let known = mentioned.get(e);
+  if (known === undefined) {
+    known = new Map();
+    mentioned.set(e, known);
+  }
+  const before = known.get(name);
+  if (before !== undefined) return before;
+  const answer = mentionsInside(e, name);
+  known.set(name, answer);
+  return answer;
+}
+
+/** Expressions never change, and are asked for the same names at every call of the function they stand in. */
+const mentioned = new WeakMap<Expression, Map<string, boolean>>();
+
+function mentionsInside(e: Expression, name: string): boolean {
   let found = false;
   forEachChild(e, (child, binders) => {
     if (!found && !binders.some((b) => b.name.text === name && mentionsAsIndex(e, name)) && mentions(child, name)) found = true;

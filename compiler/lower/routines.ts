@@ -6,7 +6,7 @@ import type { TensorId } from '../tensor/scalar.js';
 import type { Supplied } from './arguments.js';
 import type { Context } from './context.js';
 import { fail, newVariable } from './context.js';
-import { close, convertTensor, materialize, mergeFree, needTensor, open, orderedFree } from './tensor-value.js';
+import { close, convertTensor, elementOf, materialize, mergeFree, needTensor, open, orderedFree } from './tensor-value.js';
 import type { IndexVariable, TensorValue } from './value.js';
 import { describe } from './value.js';
 
@@ -48,7 +48,7 @@ export function solveTriangular(c: Context, args: readonly Supplied[], span: Spa
 /** A matrix and right sides [N] or [N, M]. Axes that only the right sides vary over are further columns. */
 function solve(c: Context, span: Span, l: TensorValue, b: TensorValue, transposed: boolean): TensorValue {
   const matrix = inMemory(c, l, 'triangular matrix', span);
-  const occurring = indexVariables(b.at(b.axes.map((_, k) => index(2_000_000 + k))));
+  const occurring = indexVariables(elementOf(b));
   const columns = orderedFree(b).filter((v) => occurring.has(v.id) && !matrix.leading.includes(v));
   const outer = [...matrix.leading, ...columns];
   const lead = matrix.leading.length;
@@ -81,7 +81,7 @@ const isSquare = (v: TensorValue): boolean => v.axes.length >= 2 && v.axes[v.axe
 /** The value as a tensor of the program whose leading axes are the variables it is mapped over. */
 function inMemory(c: Context, v: TensorValue, name: string, span: Span): { readonly id: TensorId; readonly leading: readonly IndexVariable[] } {
   const stored = materialize(c, v, name, span);
-  const s = stored.at(stored.axes.map((_, k) => index(2_000_000 + k)));
+  const s = elementOf(stored);
   return s.kind === 'read' ? { id: s.tensor, leading: orderedFree(stored) } : bug('a materialized tensor is a read');
 }
 

@@ -7,7 +7,7 @@ import { drawTensor } from './draws.js';
 import { evaluate, needInteger } from './evaluate.js';
 import { inferLatent } from './latent.js';
 import { Scope } from './scope.js';
-import { close, convertTensor, isCheap, materialize, needTensor } from './tensor-value.js';
+import { close, convertTensor, ensureMaterialized, isCheap, materialize, needTensor } from './tensor-value.js';
 import type { Axis, TensorValue, Value } from './value.js';
 import { axisOf, describe, showShape } from './value.js';
 import type { Span } from '../../grammar/span.js';
@@ -72,8 +72,9 @@ function repeat(c: Context, f: Frame, s: Extract<Statement, { kind: 'repeat' }>)
 
 /** Gives a computed value its name and its memory: a `let` is where sharing is written down. */
 export function named(c: Context, v: Value, name: string, span: Span, f: Frame): Value {
-  if (v.kind === 'tensor') return isCheap(v) ? v : { ...materialize(c, keepPixels(v), fullName(f, name), span) };
-  return v;
+  if (v.kind !== 'tensor') return v;
+  if (v.element !== 'u8') return ensureMaterialized(c, v, fullName(f, name), span);
+  return isCheap(v) ? v : materialize(c, keepPixels(v), fullName(f, name), span);
 }
 
 const keepPixels = (v: TensorValue): TensorValue => (v.element === 'u8' ? convertTensor(v, 'f32') : v);

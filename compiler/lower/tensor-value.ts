@@ -121,7 +121,13 @@ export function open(v: TensorValue, variables: readonly IndexVariable[]): Tenso
   };
 }
 
-const elementOf = (t: ScalarType): TensorElement => t;
+/** Stand for a tensor's own axes where it is looked at by itself: far from every variable. */
+const ownAxis = (k: number): number => 2_000_000 + k;
+const usualIndices: readonly Scalar[] = Array.from({ length: 16 }, (_, k) => index(ownAxis(k)));
+export const ownIndices = (v: TensorValue): readonly Scalar[] => v.axes.map((_, k) => usualIndices[k] ?? index(ownAxis(k)));
+
+/** The element at `ownIndices`. */
+export const elementOf = (v: TensorValue): Scalar => v.at(ownIndices(v));
 
 /** Free variables in the order of their creation: the batch first. */
 export const orderedFree = (v: TensorValue): IndexVariable[] => [...v.free.values()].sort((a, b) => a.id - b.id);
@@ -131,8 +137,12 @@ export const orderedFree = (v: TensorValue): IndexVariable[] => [...v.free.value
  * `reduce` adds reduction variables, closed over in the body.
  */
 export function materialize(c: Context, v: TensorValue, name: string, span: Span, reduce: { op: ReduceOperator; variables: readonly IndexVariable[] } | null = null): TensorValue {
-  const own = v.axes.map((_, k) => index(2_000_000 + k));
-  const body = v.at(own);
+  return materializeElement(c, v, elementOf(v), name, span, reduce);
+}
+
+/** As `materialize`, with the element at `ownIndices` made before. */
+function materializeElement(c: Context, v: TensorValue, body: Scalar, name: string, span: Span, reduce: { op: ReduceOperator; variables: readonly IndexVariable[] } | null): TensorValue {
+  const own = ownIndices(v);
   const used = indexVariables(body);
   const bound = new Set(reduce?.variables.map((x) => x.id) ?? []);
   const outer = orderedFree(v).filter((x) => used.has(x.id) && !bound.has(x.id));
@@ -144,7 +154,7 @@ export function materialize(c: Context, v: TensorValue, name: string, span: Span
     const k = position.get(axis);
     return k === undefined ? bug(`index variable ${axis} escapes in ${name}`) : index(k);
   });
-  const element: TensorElement = reduce?.op === 'argmax' ? 'i32' : elementOf(scalarTypeOf(v.element));
+  const element: TensorElement = reduce?.op === 'argmax' ? 'i32' : scalarTypeOf(v.element);
   const id = c.builder.comprehension(
     element,
     [...outer.map((x) => x.axis.size), ...v.axes.map((a) => a.size)],
@@ -162,13 +172,17 @@ export function materialize(c: Context, v: TensorValue, name: string, span: Span
 
 /** Is reading this as cheap as reading memory? A read at plain indices, a constant or an index. */
 export function isCheap(v: TensorValue): boolean {
-  const s = v.at(v.axes.map((_, k) => index(2_000_000 + k)));
+  return isCheapElement(elementOf(v));
+}
+
+function isCheapElement(s: Scalar): boolean {
   if (s.kind === 'const' || s.kind === 'index') return true;
   return s.kind === 'read' && s.otherwise === null && s.at.every((i) => i.kind === 'index' || i.kind === 'const');
 }
 
 export function ensureMaterialized(c: Context, v: TensorValue, name: string, span: Span): TensorValue {
-  return isCheap(v) ? v : materialize(c, v, name, span);
+  const element = elementOf(v);
+  return isCheapElement(element) ? v : materializeElement(c, v, element, name, span, null);
 }
 
 /** Reduces over index variables with an optional guard (a bool tensor). `mean` divides by the number of elements that count. */
@@ -259,16 +273,16 @@ export function firstView(v: TensorValue): TensorValue {
 
 /** Like `ensureMaterialized`, but constants become memory too, so that a read can carry a guard. */
 export function ensureRead(c: Context, v: TensorValue, name: string, span: Span): TensorValue {
-  const s = v.at(v.axes.map((_, k) => index(2_000_000 + k)));
-  return s.kind === 'read' && isCheap(v) ? v : materialize(c, v, name, span);
+  const s = elementOf(v);
+  return s.kind === 'read' && isCheapElement(s) ? v : materializeElement(c, v, s, name, span, null);
 }
 
 /** Like `ensureRead`, but the tensor that is read holds the value and nothing else, in the order of its own axes. */
 export function ensureWhole(c: Context, v: TensorValue, name: string, span: Span): TensorValue {
-  const s = v.at(v.axes.map((_, k) => index(2_000_000 + k)));
+  const s = elementOf(v);
   const whole = s.kind === 'read' && s.otherwise === null && s.at.length === v.axes.length && s.type === v.element
-    && s.at.every((i, k) => i.kind === 'index' && i.axis === 2_000_000 + k && c.builder.tensor(s.tensor).shape[k] === v.axes[k].size);
-  return whole ? v : materialize(c, v, name, span);
+    && s.at.every((i, k) => i.kind === 'index' && i.axis === ownAxis(k) && c.builder.tensor(s.tensor).shape[k] === v.axes[k].size);
+  return whole ? v : materializeElement(c, v, s, name, span, null);
 }
 
 /** The same read with a value for what lies outside. */
@@ -283,7 +297,7 @@ export function reshape(c: Context, span: Span, v: TensorValue, sizes: readonly 
     fail(c, 'SSL2004', span, { left: showShape(v.axes), right: `[${sizes.join(', ')}]` });
   }
   const stored = materialize(c, v, 'reshape', span);
-  const s = stored.at(stored.axes.map((_, k) => index(2_000_000 + k)));
+  const s = elementOf(stored);
   if (s.kind !== 'read') return bug('a materialized tensor is a read');
   const leading = s.at.slice(0, s.at.length - v.axes.length);
   const outer = c.builder.tensor(s.tensor).shape.slice(0, leading.length);

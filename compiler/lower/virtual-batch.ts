@@ -29,7 +29,7 @@ import { elaborateModel } from './model.js';
 import type { ElaboratedModel } from './model.js';
 import { applyOptimizer } from './apply-optimizer.js';
 import { nodeOf, PlacedStore } from './store.js';
-import { close, constantTensor, ensureRead, tensorOfNode } from './tensor-value.js';
+import { close, constantTensor, elementOf, ensureRead, tensorOfNode } from './tensor-value.js';
 import { openProgram } from './session.js';
 import type { Session } from './session.js';
 import { lossOf, optimizerFor, parameterWindows, ratesOf, reportVector, stackObjectives } from './step-parts.js';
@@ -101,7 +101,7 @@ function buildCoupled(parts: StepParts): Coupled {
     const batch = opened.c.batch ?? bug('a step without a batch');
     // `independent`: of the batch; else whether every row is the work of one example.
     const kindOf = (v: TensorValue): 'independent' | 'rows' | 'coupled' => {
-      const found = coupling.scalar(v.at(v.axes.map((_, k) => index(2_000_000 + k))));
+      const found = coupling.scalar(elementOf(v));
       return found.kind === 'rows' && found.axis !== batch.variable.id ? 'coupled' : found.kind;
     };
     const inputs = args.flatMap((a) => (a.kind === 'tensor' ? [kindOf(a)] : []));

@@ -13,7 +13,7 @@ import { bytesOf, sizeOf } from './program.js';
 import { renameReads, renameTensor, tensorsRead } from './renumber.js';
 import type { Scalar, TensorId } from './scalar.js';
 import { draw, int, operands, rewriteWhere, visitReads } from './scalar.js';
-import { createInterner, labelOf } from './structure.js';
+import { createInterner } from './structure.js';
 
 /**
  * Tensors that can be computed as one, in the order in which they will lie side by side. Windows are reshapes: they cover
@@ -165,14 +165,15 @@ function zipReads(members: readonly Tensor[]): readonly (readonly TensorId[])[] 
  */
 export function zipScalars(roots: readonly Scalar[], merge: (nodes: readonly Scalar[], operandsOf: readonly Scalar[]) => Scalar): Scalar | null {
   const interner = createInterner();
-  const memo = new Map<string, Scalar | null>();
+  const memo = new Map<string | number, Scalar | null>();
+  // There are fewer than 2^26 structures, so that two of them make one exact number.
+  const keyOf = (nodes: readonly Scalar[]): string | number => (nodes.length === 2 ? interner.id(nodes[0]) * 2 ** 26 + interner.id(nodes[1]) : nodes.map((n) => interner.id(n)).join());
   const walk = (nodes: readonly Scalar[]): Scalar | null => {
-    const key = nodes.map((n) => interner.id(n)).join();
+    const key = keyOf(nodes);
     const known = memo.get(key);
     if (known !== undefined) return known;
     let result: Scalar | null = null;
-    const label = looseLabel(nodes[0]);
-    if (nodes.every((n) => looseLabel(n) === label)) {
+    if (nodes.every((n) => alike(nodes[0], n))) {
       const columns = nodes.map(operands);
       const merged: Scalar[] = [];
       for (let i = 0; i < columns[0].length; i++) {
@@ -190,9 +191,20 @@ export function zipScalars(roots: readonly Scalar[], merge: (nodes: readonly Sca
   return walk(roots);
 }
 
-/** What the nodes at one place must have in common. */
-function looseLabel(s: Scalar): string {
-  return s.kind === 'read' ? `r ${s.type} ${s.at.length} ${s.otherwise === null ? '' : 'else'}` : labelOf(s);
+/** Whether two nodes can stand at one place, whatever their operands and the tensors they read. */
+function alike(a: Scalar, b: Scalar): boolean {
+  if (a === b) return true;
+  if (a.type !== b.type) return false;
+  switch (a.kind) {
+    case 'const': return b.kind === 'const' && Object.is(a.value, b.value);
+    case 'index': return b.kind === 'index' && a.axis === b.axis;
+    case 'read': return b.kind === 'read' && a.at.length === b.at.length && (a.otherwise === null) === (b.otherwise === null);
+    case 'unary': return b.kind === 'unary' && a.op === b.op;
+    case 'binary': return b.kind === 'binary' && a.op === b.op;
+    case 'draw': return b.kind === 'draw' && a.lane === b.lane;
+    case 'accumulator': return b.kind === 'accumulator' && a.slot === b.slot;
+    case 'select': case 'cast': return a.kind === b.kind;
+  }
 }
 
 /**

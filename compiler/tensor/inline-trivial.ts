@@ -28,7 +28,7 @@ export function inlineTrivial(program: Program): Program {
       const map = trivial.get(s.tensor);
       return map === undefined ? s : (through(s, map, program, extents) ?? s);
     });
-    const inlined: Comprehension = { ...tensor, body };
+    const inlined: Comprehension = body === tensor.body ? tensor : { ...tensor, body };
     tensors.push(inlined);
     if (isTrivial(inlined)) trivial.set(inlined.id, inlined);
   }

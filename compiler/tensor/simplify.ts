@@ -37,10 +37,11 @@ export function simplify(program: Program, options: SimplifyOptions = {}): Progr
   if (on('stop')) result = mapComprehensions(result, (t) => ({ ...t, body: withoutStop(t.body) }));
   // What can become dead is dropped first: the other passes then have less to do.
   if (on('dead')) result = dropDead(result);
-  if (on('fold')) result = foldProgram(result);
+  const settled = new Set<Comprehension>();
+  if (on('fold')) result = foldProgram(result, settled);
   if (on('inline')) {
     result = inlineTrivial(result);
-    if (on('fold')) result = foldProgram(result);
+    if (on('fold')) result = foldProgram(result, settled);
   }
   if (on('share')) result = shareEqual(result);
   if (on('dead')) result = dropDead(result);
@@ -61,20 +62,27 @@ export function dropDead(program: Program): Program {
   return renumber(program, (id) => needed.has(id));
 }
 
-function foldProgram(program: Program): Program {
+/** Leaves the tensors that are `settled` as they are, folded before and not changed since, and adds to them. */
+function foldProgram(program: Program, settled: Set<Comprehension>): Program {
   const shapeOf = (id: TensorId): readonly number[] => program.tensors[id].shape;
   return mapComprehensions(program, (t) => {
+    if (settled.has(t)) return t;
     const tensor = withoutSmallAxes(t);
     const extents = [...tensor.shape, ...(tensor.reduce?.extents ?? [])];
     const interner = createInterner();
     let body = interner.intern(tensor.body);
     // Each round only shrinks the body, or leaves it as it is.
-    for (let round = 0; round < 4; round++) {
-      const next = interner.intern(foldScalar(interner.intern(foldRanges(body, (v) => extents[v], shapeOf, interner))));
-      if (next === body) break;
+    let final = false;
+    for (let round = 0; round < 4 && !final; round++) {
+      const ranged = foldRanges(body, (v) => extents[v], shapeOf, interner);
+      const folded = foldScalar(ranged === body ? body : interner.intern(ranged));
+      const next = folded === body ? body : interner.intern(folded);
+      final = next === body;
       body = next;
     }
-    return { ...tensor, body };
+    const result: Comprehension = { ...tensor, body };
+    if (final) settled.add(result);
+    return result;
   });
 }
 
