@@ -12,7 +12,6 @@ const rounds = 5;
 
 /** The target, with what was measured on this device before. */
 export function withSchedules(context: Context, device: Device, target: TargetOptions): TargetOptions {
-  if (device.target !== 'wgsl') return target;
   const cache = scheduleCache(context.terminal.environment, packageJson.version);
   return { ...target, schedules: readSchedules(cache, device.name, (problem) => context.terminal.stderr(`warning: ${problem}\n`)) };
 }

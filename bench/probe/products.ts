@@ -3,7 +3,8 @@
  * matrix units where there are any. Each result is checked at some places before it is timed.
  */
 import type { TargetOptions } from '../../compiler/api.js';
-import { candidateLabels, shapeKey } from '../../compiler/emit/wgsl/choose-schedule.js';
+import { shapeKey } from '../../compiler/emit/measured-schedule.js';
+import { candidateLabels } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { emitWgsl } from '../../compiler/emit/wgsl/emit-wgsl.js';
 import { fuse } from '../../compiler/fuse/fuse.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';

@@ -3,16 +3,19 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { shapeKey, isTunable } from '../../compiler/emit/wgsl/choose-schedule.js';
+import { shapeKey } from '../../compiler/emit/measured-schedule.js';
+import { isTunable } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { tunables, type Tunable } from '../../compiler/plan/tuning.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { ElementType } from '../../compiler/tensor/scalar.js';
 import { DeviceError, type Device, type Session } from '../../runtime/device/device.js';
 import { readSchedules, scheduleCache, writeSchedules } from '../../runtime/tune/schedule-cache.js';
-import { tuneKernels, type Tuned, type TuneOptions } from '../../runtime/tune/tune-kernels.js';
-import { numbers } from '../kernels/tools.js';
+import { measureByClock, tuneKernels, type Tuned, type TuneOptions } from '../../runtime/tune/tune-kernels.js';
+import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
+import { expectClose, numbers } from '../kernels/tools.js';
+import { exactOptions, planOf as cpuPlan, runOn, testDevice as cpuDevice } from '../wasm/harness.js';
 import { expectAgreement, gpuOptions, lanesOptions, openTestDevice, planOf, softwareOptions, subgroupOptions } from '../wgsl/harness.js';
-import { product, reduction, similarity } from '../wgsl/kernels.js';
+import { convolution, product, reduction, similarity } from '../wgsl/kernels.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'sslc-tune-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -131,6 +134,49 @@ describe('the cache of schedules', () => {
     await writeSchedules(cache, 'x', { a: 'one' });
     expect(JSON.parse(readFileSync(cache.path, 'utf8'))).toMatchObject({ devices: { x: { a: 'one' } } });
   });
+});
+
+describe('schedules of the CPU target', () => {
+  const small = { product: product(2, 37, 21, 300, 'nt'), convolution: convolution(2, 12, 32, 32, 3, 1, 1), reduced: similarity('reduce', 150, 20), weighing: similarity('contract', 150, 20) };
+  const found = tunables(small, exactOptions);
+  const entriesOf = (what: keyof typeof small): readonly string[] => Object.keys(tunables({ kernels: small[what] }, exactOptions)[0].entries);
+
+  it('are entries of one plan, the cost model\'s first, and what is chosen is emitted', () => {
+    expect(found).toHaveLength(4);
+    for (const { entries, plan } of found) {
+      expect(Object.keys(entries).length).toBeGreaterThan(3);
+      expect(Object.values(entries)).toEqual(Object.keys(plan.entries));
+    }
+    expect(entriesOf('convolution')[0]).toBe('{"kind":"filter","tiles":32}');
+    expect(entriesOf('convolution').filter((l) => l.includes('panels'))).toHaveLength(1);
+    const [{ key, entries }] = tunables({ kernels: small.product }, exactOptions);
+    const [own, other] = Object.keys(entries);
+    const code = (label: string): unknown => cpuPlan(small.product, { ...exactOptions, schedules: { [key]: label } }).code;
+    expect(code(own)).toEqual(cpuPlan(small.product).code);
+    expect(code(other)).not.toEqual(code(own));
+    expect(code(other)).toEqual(code(other));
+    for (const label of ['', '{"kind":"panels"}', 'nonsense']) expect(code(label)).toEqual(code(own));
+  });
+
+  it('do without minimal filtering where it is switched off', () => {
+    const [{ entries }] = tunables({ kernels: small.convolution }, { ...exactOptions, disabled: ['filters'] });
+    expect(Object.keys(entries).some((l) => l.includes('filter'))).toBe(false);
+  });
+
+  it.each(Object.keys(small) as (keyof typeof small)[])('all agree with the interpreter: %s', async (what) => {
+    const kernels = small[what];
+    const expected = interpretKernels(kernels, numbers(kernels.program, 7));
+    const [{ key, entries }] = tunables({ kernels }, exactOptions);
+    for (const label of Object.keys(entries)) {
+      const outputs = await runOn(await cpuDevice(), kernels, numbers(kernels.program, 7), { ...exactOptions, schedules: { [key]: label } });
+      for (const [name, values] of expected.outputs) expectClose(outputs.get(name), values, 1e-4, `${label} ${name}`);
+    }
+  }, 60_000);
+
+  it('can be measured on the device', async () => {
+    const results = await tuneKernels(await cpuDevice(), found, { rounds: 1, measure: measureByClock, signal: new AbortController().signal, found: () => Promise.resolve() });
+    expect(results.map((r) => Object.keys(r.tunable.entries).includes(r.winner))).toEqual([true, true, true, true]);
+  }, 60_000);
 });
 
 const opened = await openTestDevice();

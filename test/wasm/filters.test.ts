@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { findFilter } from '../../compiler/emit/wasm/minimal-filter.js';
+import { scheduleContract } from '../../compiler/emit/wasm/schedule.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
@@ -59,9 +60,10 @@ function stencil(kind: 'forward' | 'input' | 'weights', { pictures, height, widt
   return handMade(b.build(), [kernel]);
 }
 
+/** The filter of the only kernel, where it is taken. */
 const filterOf = (kernels: KernelProgram): ReturnType<typeof findFilter> => {
   const [kernel] = kernels.kernels;
-  return kernel.kind === 'contract' ? findFilter(kernel) : null;
+  return kernel.kind === 'contract' && scheduleContract(kernel, true).kind === 'filter' ? findFilter(kernel) : null;
 };
 
 const device = await openCpuDevice({ threads: 2 });
@@ -91,19 +93,17 @@ describe('minimal filtering', () => {
     ['pictures of one tile', { pictures: 17, height: 4, width: 4, input: 20, output: 32, padding: 1 }],
     ['a large picture in bands', { pictures: 1, height: 32, width: 24, input: 16, output: 16, padding: 1 }],
     ['ragged pictures', { pictures: 3, height: 14, width: 11, input: 20, output: 36, padding: 1 }],
-    ['pictures without a border', { pictures: 1, height: 18, width: 18, input: 20, output: 28, padding: 0 }],
+    ['pictures without a border', { pictures: 2, height: 18, width: 18, input: 16, output: 20, padding: 0 }],
     ['many channels', { pictures: 10, height: 4, width: 4, input: 520, output: 32, padding: 1 }],
   ];
   it.each(shapes.flatMap(([name, shape]) => (['forward', 'input', 'weights'] as const).map((kind) => [kind, name, shape] as const)))('%s: %s', async (kind, _name, shape) => {
-    for (const outFirst of kind === 'weights' ? [false, true] : [shape.padding === 0]) {
-      const kernels = stencil(kind, shape, outFirst);
-      expect(filterOf(kernels)?.stencil.kind).toBe(kind === 'weights' ? 'gradient' : 'filter');
-      const { filtered, direct } = await errors(kernels);
-      expect(filtered).toBeLessThan(bound);
-      // Another computation, and one that can be switched off.
-      expect(filtered).not.toBe(direct);
-      expect(direct).toBeLessThan(bound);
-    }
+    const kernels = stencil(kind, shape, shape.pictures % 2 === 0);
+    expect(filterOf(kernels)?.stencil.kind).toBe(kind === 'weights' ? 'gradient' : 'filter');
+    const { filtered, direct } = await errors(kernels);
+    expect(filtered).toBeLessThan(bound);
+    // Another computation, and one that can be switched off.
+    expect(filtered).not.toBe(direct);
+    expect(direct).toBeLessThan(bound);
   }, 60_000);
 
   it('is right wherever it is taken', async () => {

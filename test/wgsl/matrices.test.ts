@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import type { MatrixUnit } from '../../compiler/api.js';
-import { candidateLabels, shapeKey } from '../../compiler/emit/wgsl/choose-schedule.js';
+import { shapeKey } from '../../compiler/emit/measured-schedule.js';
+import { candidateLabels } from '../../compiler/emit/wgsl/choose-schedule.js';
 import type { WgslOptions } from '../../compiler/emit/wgsl/emit-wgsl.js';
 import { scheduleContract } from '../../compiler/emit/wgsl/schedule.js';
 import { fuse } from '../../compiler/fuse/fuse.js';

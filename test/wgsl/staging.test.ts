@@ -1,6 +1,7 @@
 /** Tiles in workgroup memory, with one buffer and with two, on an adapter. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { candidateLabels, shapeKey } from '../../compiler/emit/wgsl/choose-schedule.js';
+import { shapeKey } from '../../compiler/emit/measured-schedule.js';
+import { candidateLabels } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { scheduleContract } from '../../compiler/emit/wgsl/schedule.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { Device } from '../../runtime/device/device.js';

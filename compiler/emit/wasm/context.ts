@@ -2,17 +2,16 @@
 import type { Module } from './binary.js';
 import { FunctionBuilder, I32, op } from './binary.js';
 import type { Local } from './binary.js';
+import type { ScheduleChoice } from './choose-schedule.js';
 import type { Memory } from './lower-scalar.js';
 import type { MathFunctions } from './math.js';
 
-export interface Context {
+export interface Context extends ScheduleChoice {
   readonly module: Module;
   readonly math: MathFunctions;
   readonly memory: Memory;
   /** Fused multiply-add may be used where the machine has it. */
   readonly relaxed: boolean;
-  /** Stencils may be computed by minimal filtering. */
-  readonly filters: boolean;
   /** Shared memory behind the arenas: `counterBytes` of counters, which are zero between launches, and partial results. */
   readonly countersBase: number;
   readonly partialsBase: number;

@@ -7,13 +7,12 @@ import { sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
 import type { SlicesCut } from './nest.js';
 import type { Tile } from './panels.js';
-import { chooseTile, roundUp } from './panels.js';
+import { roundUp } from './panels.js';
+import type { PanelSchedule } from './schedule.js';
+import { inMemoryOrder, rowsOfCut, schedulePanels } from './schedule.js';
 
 /** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
 export const depthBlock = 256;
-/** Rows of a block where there are many, and where they are one block: the packed block stays in the second cache. */
-const usualRows = 96;
-const mostRows = 144;
 /** Rounds rows of the packed left operand off powers of two. */
 const leftPadding = 4;
 
@@ -49,28 +48,26 @@ export interface ContractBlocks {
 }
 
 /** `cut`: how a product of a chain is cut; a task of the chain then does all columns of its rows. */
-export function contractBlocks(kernel: ContractKernel, cut: SlicesCut | null): ContractBlocks {
+export function contractBlocks(kernel: ContractKernel, cut: SlicesCut | null, schedule: PanelSchedule = schedulePanels(kernel, cut)): ContractBlocks {
   const { extents } = kernel;
   const own = (axes: readonly number[]): number[] => axes.filter((a) => extents[a] > 1).sort((a, b) => a - b);
   const batch = own([...kernel.batch, ...(cut?.lead ?? [])]);
-  // Columns should hold the axis that neighbours in memory: it has the lanes.
-  const last = Math.max(-1, ...own([...kernel.rows, ...kernel.columns]));
-  const swapped = kernel.rows.includes(last);
-  const rows = own(swapped ? kernel.columns : kernel.rows).filter((a) => cut === null || !cut.lead.includes(a));
-  const columns = own(swapped ? kernel.rows : kernel.columns);
-  const [left, right] = swapped ? [kernel.right, kernel.left] : [kernel.left, kernel.right];
+  const [first, second] = inMemoryOrder(kernel);
+  const rows = own(first).filter((a) => cut === null || !cut.lead.includes(a));
+  const columns = own(second);
+  const [left, right] = first === kernel.rows ? [kernel.left, kernel.right] : [kernel.right, kernel.left];
   const [B, M, N] = [batch, rows, columns].map((axes) => sizeAlong(axes, extents));
   const K = sizeOf(kernel.reduceExtents);
 
-  const span = cut === null ? M : Math.min(M, cut.block * M / sizeAlong(cut.slices, extents));
-  const tile = chooseTile(span, N);
+  const span = rowsOfCut(kernel, cut);
+  const { tile } = schedule;
   // Smaller blocks when there would be too few tasks to share.
   const blocksFor = (m: number, n: number): number => B * Math.ceil(M / m) * Math.ceil(N / n);
   const rowUnit = tile.rows * 4 / gcd(tile.rows, 4);
   /** Blocks of about equal size, at most `most`. */
   const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
-  let rowBlock = span <= mostRows ? roundUp(span, rowUnit) : even(span, usualRows, rowUnit);
-  let columnBlock = cut === null ? even(N, 256, tile.columns) : roundUp(N, tile.columns);
+  let rowBlock = span <= 1.5 * schedule.rows ? roundUp(span, rowUnit) : even(span, schedule.rows, rowUnit);
+  let columnBlock = cut === null ? even(N, schedule.columns, tile.columns) : roundUp(N, tile.columns);
   const depthBlocks = Math.ceil(K / depthBlock);
   /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
   const partsFor = (blocks: number): number => (blocks < 8 && cut === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);

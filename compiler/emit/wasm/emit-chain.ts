@@ -15,10 +15,10 @@ import { emitContract } from './emit-contract.js';
 import { emitMap } from './emit-map.js';
 import { emitReduce } from './emit-reduce.js';
 import { slotOf } from './lower-scalar.js';
-import { filterIn, slicesOfPicture } from './emit-filter.js';
 import type { Cut, Shares } from './nest.js';
 import { tasksOf } from './nest.js';
 import { roundUp } from './panels.js';
+import { planContract, slicesOfPicture } from './plan-contract.js';
 
 /** Tasks of a chain that can be cut anywhere. */
 const targetTasks = 48;
@@ -136,10 +136,8 @@ function emitLink({ context, kernel, name }: Link, cut: Cut): Omit<Part, 'keep'>
 /** Slices of a task, which tear no picture apart that is filtered. */
 function slicesBlock(links: readonly Link[]): number {
   const [{ kernel: { extents }, member, context }] = links;
-  const pictures = links.map(({ kernel, member: { outer, inner } }) => {
-    const filter = kernel.kind === 'contract' && context.filters ? filterIn(kernel, { kind: 'slices', lead: outer, slices: inner, block: 1 }) : null;
-    return kernel.kind === 'contract' && filter !== null ? slicesOfPicture(kernel, filter, inner) : 1;
-  });
+  const pictures = links.map(({ kernel, member: { outer, inner } }) =>
+    (kernel.kind === 'contract' ? slicesOfPicture(planContract(context, kernel, { kind: 'slices', lead: outer, slices: inner, block: 1 }), kernel, inner) : 1));
   const unit = Math.max(...pictures);
   const wanted = slicesOfTask(links, (id) => bytesOf(slotOf(context.memory, id).element));
   return Math.min(sizeAlong(member.inner, extents), roundUp(wanted, unit % 4 === 0 ? unit : unit * 4));

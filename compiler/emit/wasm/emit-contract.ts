@@ -14,31 +14,30 @@ import { keepBytes, taskFunction } from './context.js';
 import { contractBlocks, depthBlock } from './contract-blocks.js';
 import { emitEpilogue } from './emit-epilogue.js';
 import { emitFilterGradient } from './emit-filter-gradient.js';
-import { emitFilter, filterIn } from './emit-filter.js';
+import { emitFilter } from './emit-filter.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar } from './lower-scalar.js';
-import { findFilter } from './minimal-filter.js';
 import type { Shares, SlicesCut } from './nest.js';
 import { decodeGroup, product, reachable } from './nest.js';
 import type { PackTables } from './panels.js';
 import { emitPanelProduct, pack, tableBytes } from './panels.js';
+import { planContract } from './plan-contract.js';
 import { Strides } from './strides.js';
 
 /** Emits the product, or its part of a chain that is cut so, and says how its tasks are shared among those of the chain. */
 export function emitContract(context: Context, name: string, kernel: ContractKernel, cut: SlicesCut | null = null): Shares {
-  const filter = context.filters ? filterIn(kernel, cut) : null;
-  if (filter !== null) return emitFilter(context, name, kernel, filter, cut);
-  const gradient = context.filters && cut === null ? findFilter(kernel) : null;
-  if (gradient !== null) {
-    const tasks = emitFilterGradient(context, name, kernel, gradient);
+  const plan = planContract(context, kernel, cut);
+  if (plan.kind === 'filter') {
+    if (plan.filter.stencil.kind === 'filter') return emitFilter(context, name, kernel, plan.filter, plan.schedule, cut);
+    const tasks = emitFilterGradient(context, name, kernel, plan.filter, plan.schedule);
     return { tasks, ahead: 0, each: tasks, last: tasks, spans: 1 };
   }
   const { extents, reduceExtents } = kernel;
   const {
     batch, rows, columns, left, right, tile, rowBlock, columnBlock, span, spans, rowBlocks, columnBlocks, blocks, splits, partBlocks, depth, resident, leftStride, leftBytes, rightBytes, resultBytes,
-  } = contractBlocks(kernel, cut);
+  } = contractBlocks(kernel, cut, plan.schedule);
   const all = [...extents, ...reduceExtents];
   const sums = neighboursLast(context, left, all, reduceExtents.map((_, i) => extents.length + i).filter((a) => all[a] > 1));
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));

@@ -22,12 +22,12 @@ import { inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } f
 import { decodeGroup } from './nest.js';
 import { chooseTile, emitPanelProduct, roundUp } from './panels.js';
 import { addParts } from './add-parts.js';
+import type { FilterSchedule } from './schedule.js';
 import type { Band, PointLayout } from './tile-data.js';
 import { bandBytes, bandOf, copyBand, cutPieces, findPiece, mapTiles, unevenStride } from './tile-data.js';
 
-/** Channels of a block, and tiles multiplied at a time: sums and points stay in the second cache. */
+/** Channels of a block: its sums stay in the second cache. */
 const usualChannels = 64;
-const usualTiles = 32;
 const tapCount = kernelMap[0].length ** 2;
 
 /** What is particular to an operand: its channels, and how its tiles become points. */
@@ -39,7 +39,7 @@ interface Side {
   readonly shifted: boolean;
 }
 
-export function emitFilterGradient(context: Context, name: string, kernel: ContractKernel, filter: Filter): number {
+export function emitFilterGradient(context: Context, name: string, kernel: ContractKernel, filter: Filter, schedule: FilterSchedule): number {
   const { stencil, pictureAxes, tiles: [tilesDown, tilesAcross], positions } = filter;
   const all = [...kernel.extents, ...kernel.reduceExtents];
   const sizeOf = (axes: readonly number[]): number => sizeAlong(axes, all);
@@ -56,7 +56,7 @@ export function emitFilterGradient(context: Context, name: string, kernel: Contr
   const rowBlocks = Math.ceil(M / rowBlock);
   const columnBlocks = Math.ceil(N / columnBlock);
   const blocks = rowBlocks * columnBlocks;
-  const cut = cutPieces(filter, pictures, usualTiles);
+  const cut = cutPieces(filter, pictures, schedule.tiles);
   const partsWanted = blocks < 8 ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(cut.count / 2))) : 1;
   const partPieces = Math.ceil(cut.count / partsWanted);
   const parts = Math.ceil(cut.count / partPieces);

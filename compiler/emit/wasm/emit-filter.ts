@@ -16,15 +16,14 @@ import type { Node } from './graph.js';
 import { LinearMaps } from './linear-maps.js';
 import { lowerScalar } from './lower-scalar.js';
 import type { Filter } from './minimal-filter.js';
-import { findFilter, inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
+import { inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
 import type { Shares, SlicesCut } from './nest.js';
 import { decodeGroup } from './nest.js';
 import { chooseTile, emitPanelProduct, roundUp } from './panels.js';
+import type { FilterSchedule } from './schedule.js';
 import { bandBytes, bandOf, copyBand, cutPieces, findPiece, mapTiles, unevenStride } from './tile-data.js';
 
-/** Tiles of a task, where there are so many: their points, and products for so many columns at a time, stay in the second cache. */
-const usualTiles = 32;
-const fewestTiles = 16;
+/** Columns of products that are mapped back at a time: they stay in the second cache with the points of the data. */
 const usualColumns = 128;
 const depthBlock = 512;
 /** Columns of weights that one of the first tasks maps. */
@@ -34,18 +33,7 @@ const packColumns = 32;
 const packedCounter = 0;
 const doneCounter = 1;
 
-/** The filter of a product as a chain cuts it: it must not tear pictures apart. */
-export function filterIn(kernel: ContractKernel, cut: SlicesCut | null): Filter | null {
-  const filter = findFilter(kernel);
-  if (filter === null || filter.stencil.kind !== 'filter') return null;
-  return cut !== null && filter.stencil.reaches.some((r) => cut.lead.includes(r.position)) ? null : filter;
-}
-
-/** How many slices tasks must be multiples of, to have whole pictures. */
-export const slicesOfPicture = (kernel: ContractKernel, filter: Filter, slices: readonly number[]): number =>
-  sizeAlong(slices.filter((a) => filter.stencil.reaches.some((r) => r.position === a)), kernel.extents);
-
-export function emitFilter(context: Context, name: string, kernel: ContractKernel, filter: Filter, cut: SlicesCut | null): Shares {
+export function emitFilter(context: Context, name: string, kernel: ContractKernel, filter: Filter, schedule: FilterSchedule, cut: SlicesCut | null): Shares {
   const { stencil, positions: [height, width], tiles: [tilesDown, tilesAcross] } = filter;
   const [down, across] = stencil.reaches;
   const all = [...kernel.extents, ...kernel.reduceExtents];
@@ -56,11 +44,12 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
   const [B, pictures, N, K] = [sizeOf(lead), sizeOf(pictureAxes), sizeOf(filter.otherChannels), sizeOf(filter.dataChannels)];
   const M = pictures * height * width;
 
-  const few = B * pictures * tilesDown * tilesAcross * Math.ceil(N / usualColumns) < 8 * usualTiles;
+  // Smaller tasks where there would be too few to share.
+  const few = B * pictures * tilesDown * tilesAcross * Math.ceil(N / usualColumns) < 8 * schedule.tiles;
   // A task of a chain has some pictures, each of our tasks a piece of them.
   const span = cut === null ? pictures : Math.min(pictures, cut.block * M / sizeOf(cut.slices) / (height * width));
   const spans = Math.ceil(pictures / span);
-  const pieces = cutPieces(filter, span, few ? fewestTiles : usualTiles);
+  const pieces = cutPieces(filter, span, few ? schedule.tiles / 2 : schedule.tiles);
   const rowsOfTask = pieces.bands > 1 ? pieces.height * width : pieces.pictures * height * width;
   const rowTasks = pieces.count;
   const leftOver = pictures - (spans - 1) * span;

@@ -9,6 +9,7 @@ import type { State } from './accumulators.js';
 import { finishState, finishedLocal, isReal, makeState, mergeLanes, resetState, resultType, takeElement } from './accumulators.js';
 import { F32, I32, V128, op } from './binary.js';
 import type { Local } from './binary.js';
+import { chooseOnline } from './choose-schedule.js';
 import type { Context } from './context.js';
 import { taskFunction } from './context.js';
 import { Expressions } from './expressions.js';
@@ -27,7 +28,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const p = extents.length;
   const q = p + streamedExtents.length;
   const all = [...extents, ...streamedExtents, ...innerExtents];
-  const { batch, rows, columns, streamed, tile, rowBlock, rowBlocks, streamBlock } = onlineBlocks(kernel);
+  const { batch, rows, columns, streamed, tile, rowBlock, rowBlocks, streamBlock } = onlineBlocks(kernel, chooseOnline(kernel, context, (t) => slotOf(context.memory, t).element));
   const sizeOf = (axes: readonly number[]): number => product(axes.map((a) => all[a]));
   const [B, M, N, J] = [sizeOf(batch), sizeOf(rows), sizeOf(columns), sizeOf(streamed)];
   const outTile = chooseTile(tile.rows === 1 ? 1 : rowBlock, N);

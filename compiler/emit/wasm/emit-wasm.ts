@@ -9,6 +9,7 @@ import { chainOfKernel } from '../../fuse/kernel.js';
 import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import { FunctionBuilder, I32, Module, base64, op } from './binary.js';
+import { choiceOf } from './choose-schedule.js';
 import type { Context } from './context.js';
 import { addressParameters, counterBytes } from './context.js';
 import { emitChain } from './emit-chain.js';
@@ -26,6 +27,8 @@ import { MathFunctions } from './math.js';
 export interface WasmEntry {
   readonly kernels: KernelProgram;
   readonly placements: ReadonlyMap<TensorId, Slot>;
+  /** Measured schedules, where they are not the target's. */
+  readonly schedules?: Readonly<Record<string, string>>;
 }
 
 export interface WasmModule {
@@ -58,21 +61,22 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
   const counts = new Map<string, number>();
   for (const { kernels } of entries) for (const k of kernels.kernels) counts.set(k.name, (counts.get(k.name) ?? 0) + 1);
   const shared = new Map<string, Shared>();
+  const entrySchedules = entries.map((entry) => entry.schedules ?? options.schedules);
   const chains = entries.map(({ kernels }) => chainOfKernel(kernels));
   const tails = entries.map(({ kernels }) => new Set(kernels.tails));
-  const launches = entries.map(({ kernels, placements }, e) => kernels.launches.map((launch) => {
+  const launches = entries.map(({ kernels, placements, schedules = options.schedules }, e) => kernels.launches.map((launch) => {
     // Kernels that run together keep their partial results apart.
     let partials = partialsBase;
     const parts = unitsOf(chains[e], launch).map(({ chain, members }): Part & { readonly tail: boolean } => {
       const own = members.map((m) => kernels.kernels[m.kernel]);
       const signatures = own.map((kernel) => signatureOf(kernel, placements));
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
-      const key = `${chain?.cut ?? ''} ${chain?.own.map((t) => tensors.indexOf(t)).join() ?? ''} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
+      const key = `${entrySchedules.indexOf(schedules)} ${chain?.cut ?? ''} ${chain?.own.map((t) => tensors.indexOf(t)).join() ?? ''} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
       // Where partial results lie, and what counts who has made them, is written into the code of those who keep some.
       const placed = `${partials} ${members.map((m) => launch.indexOf(m.kernel)).join()} ${key}`;
       const known = shared.get(key) ?? shared.get(placed);
       const code = known ?? emitShared(chain, members.map((member, i) => ({ member, kernel: own[i], countersBase: countersBase + launch.indexOf(member.kernel) * counterBytes })), tensors, shared.size, {
-        module, math, placements, relaxed: options.relaxedSimd, filters: !options.disabled.includes('filters'), partialsBase: partials,
+        module, math, placements, relaxed: options.relaxedSimd, ...choiceOf({ disabled: options.disabled, ...(schedules === undefined ? {} : { schedules }) }), partialsBase: partials,
       });
       if (known === undefined) shared.set(code.needs.partials === 0 ? key : placed, code);
       const name = `${kernels.name}.${own[0].name}`;

@@ -61,12 +61,12 @@ export interface Filter {
 
 /** Bytes of a kernel's weights in all points beyond which they are not kept. */
 const mostWeightBytes = 1 << 26;
-/** Channels below which a tile costs more than it saves. */
+/** Channels below which maps of tiles take longer than the products. */
 const fewestChannels = 16;
 /** How much faster it must be, in counted operations, than summing directly. */
 const margin = 0.8;
 
-/** The filter of a product, where that takes clearly fewer operations; null elsewhere. */
+/** The filter that a product is; null where it is none that can be computed so. */
 export function findFilter(kernel: ContractKernel): Filter | null {
   const all = [...kernel.extents, ...kernel.reduceExtents];
   const sizeOf = (axes: readonly number[]): number => sizeAlong(axes, all);
@@ -80,15 +80,23 @@ export function findFilter(kernel: ContractKernel): Filter | null {
   const [dataChannels, otherChannels, pictureAxes] = filter ? [rest(sums), rest(stencil.otherAxes), rest(stencil.dataAxes)] : [rest(stencil.dataAxes), rest(stencil.otherAxes), rest(sums)];
   const [down, across] = stencil.reaches.map((r) => all[r.position]);
   const tiles = [Math.ceil(down / tileResults), Math.ceil(across / tileResults)] as const;
-  const [C, O, pictures] = [sizeOf(dataChannels), sizeOf(otherChannels), sizeOf(pictureAxes)];
+  const [C, O] = [sizeOf(dataChannels), sizeOf(otherChannels)];
   if (C % 4 !== 0 || O % 4 !== 0 || C < fewestChannels || O < fewestChannels) return null;
   // Tiles are ranges of positions, pictures first: the last two axes of whatever they are among.
   const before = filter ? pictureAxes : [];
   if (before.some((a) => a > stencil.reaches[0].position)) return null;
   if (filter && tilePoints * C * roundUp(O, 16) * 4 > mostWeightBytes) return null;
+  return { stencil, positions: [down, across], tiles, pictureAxes, dataChannels, otherChannels };
+}
+
+/** Whether filtering takes clearly fewer operations than summing directly. */
+export function savesOperations(kernel: ContractKernel, { stencil, positions, tiles, pictureAxes, dataChannels, otherChannels }: Filter): boolean {
+  const all = [...kernel.extents, ...kernel.reduceExtents];
+  const [pictures, C, O] = [pictureAxes, dataChannels, otherChannels].map((axes) => sizeAlong(axes, all));
   const T = pictures * tiles[0] * tiles[1];
+  // A gradient's blocks of channels each map their tiles again.
+  const again = (channels: number): number => (stencil.kind === 'filter' ? 1 : Math.ceil(channels / 64));
   // Multiply-adds and the like: products, then maps of the data, of the results or the other operand, and of the weights.
-  const again = (channels: number): number => (filter ? 1 : Math.ceil(channels / 64));
   const minimal = tilePoints * T * C * O * 1.15 + T * C * 480 * again(O) + T * O * 300 * again(C) + C * O * 300;
-  return minimal < margin * pictures * down * across * C * O * 9 ? { stencil, positions: [down, across], tiles, pictureAxes, dataChannels, otherChannels } : null;
+  return minimal < margin * pictures * positions[0] * positions[1] * C * O * 9;
 }

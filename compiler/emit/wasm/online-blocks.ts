@@ -3,7 +3,9 @@ import { loopExtents } from '../../fuse/inline-maps.js';
 import type { OnlineKernel } from '../../fuse/kernel.js';
 import { sizeAlong } from '../../tensor/program.js';
 import type { Tile } from './panels.js';
-import { chooseTile, roundUp } from './panels.js';
+import { roundUp } from './panels.js';
+import type { OnlineSchedule } from './schedule.js';
+import { scheduleOnline } from './schedule.js';
 
 export interface OnlineBlocks {
   /** Axes with more than one index, in order. */
@@ -17,14 +19,13 @@ export interface OnlineBlocks {
   readonly streamBlock: number;
 }
 
-export function onlineBlocks(kernel: OnlineKernel): OnlineBlocks {
+export function onlineBlocks(kernel: OnlineKernel, { tile, rows: most, streamed: streamedAtOnce }: OnlineSchedule = scheduleOnline(kernel)): OnlineBlocks {
   const all = loopExtents(kernel);
   const wide = (axes: readonly number[]): number[] => axes.filter((a) => all[a] > 1).sort((a, b) => a - b);
   const [batch, rows, columns] = [kernel.batch, kernel.rows, kernel.columns].map(wide);
   const streamed = wide(kernel.streamedExtents.map((_, i) => kernel.extents.length + i));
   const [B, M, J] = [batch, rows, streamed].map((axes) => sizeAlong(axes, all));
-  const tile = chooseTile(Math.min(M, 48), J);
   const unit = tile.rows % 4 === 0 ? tile.rows : tile.rows % 2 === 0 ? tile.rows * 2 : tile.rows * 4;
-  const rowBlock = roundUp(Math.max(1, Math.min(96, M, Math.ceil(M * B / 8))), unit);
-  return { batch, rows, columns, streamed, tile, rowBlock, rowBlocks: Math.ceil(M / rowBlock), streamBlock: roundUp(Math.min(J, 128), tile.columns) };
+  const rowBlock = roundUp(Math.max(1, Math.min(most, M, Math.ceil(M * B / 8))), unit);
+  return { batch, rows, columns, streamed, tile, rowBlock, rowBlocks: Math.ceil(M / rowBlock), streamBlock: roundUp(Math.min(J, streamedAtOnce), tile.columns) };
 }

@@ -19,7 +19,7 @@ export interface Tile {
  * Tiles and what a multiply-add costs in them, measured against the best. Sums, a row of the right operand and an element of the
  * left must fit the 15 registers that V8 gives to vectors: with one more, or with the loop unrolled, a tile takes 1.6 times as long.
  */
-const tiles: readonly (Tile & { readonly cost: number })[] = [
+export const tiles: readonly (Tile & { readonly cost: number })[] = [
   { rows: 3, columns: 12, cost: 1 }, { rows: 4, columns: 8, cost: 1.03 }, { rows: 2, columns: 16, cost: 1.03 },
   { rows: 7, columns: 4, cost: 1.2 }, { rows: 3, columns: 8, cost: 1.25 }, { rows: 6, columns: 4, cost: 1.3 }, { rows: 1, columns: 16, cost: 1.8 },
 ];
@@ -28,13 +28,13 @@ export const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) 
 
 /** The tile that wastes least on a rows x columns product. */
 export function chooseTile(rows: number, columns: number): Tile {
-  let best = tiles[0];
+  let best: Tile = tiles[0];
   let least = Infinity;
   for (const t of tiles) {
     const cost = roundUp(rows, t.rows) * roundUp(columns, t.columns) * t.cost;
     if (cost < least) { least = cost; best = t; }
   }
-  return best;
+  return { rows: best.rows, columns: best.columns };
 }
 
 /** Room in a worker's memory for what only the inner loop of a packing decides, worked out once for all outer rounds. */

@@ -3,54 +3,36 @@
  * the cost model says. What may be measured is listed here; a name that is not in a kernel's list is passed over, so measured
  * schedules from anywhere cannot do harm.
  */
-import { sha256 } from '../../spec/sha256.js';
 import type { ContractKernel, Kernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
-import { scalarsOf } from '../../fuse/draft.js';
 import { sizeOf } from '../../tensor/program.js';
-import type { ElementType, Scalar, TensorId } from '../../tensor/scalar.js';
-import { operands } from '../../tensor/scalar.js';
-import { labelOf as nodeLabel } from '../../tensor/structure.js';
+import type { ElementOf, TunableKernel } from '../measured-schedule.js';
+import { labelsOf, measuredSchedule } from '../measured-schedule.js';
 import { accumulatorRule } from './accumulators.js';
 import type { ContractSchedule, OnlineSchedule, ReduceSchedule, ScheduleLimits } from './schedule.js';
 import { matricesCandidates } from './schedule-matrices.js';
 import { scheduleContract, scheduleOnline, scheduleReduce } from './schedule.js';
-
-export type TunableKernel = ReduceKernel | ContractKernel | OnlineKernel;
-
-/** The type a tensor is stored with. */
-export type ElementOf = (tensor: TensorId) => ElementType;
-
-const labelOf = (schedule: ReduceSchedule | ContractSchedule | OnlineSchedule): string => JSON.stringify(schedule);
 
 export function isTunable(kernel: Kernel): kernel is TunableKernel {
   return kernel.kind === 'reduce' || kernel.kind === 'contract' || kernel.kind === 'online';
 }
 
 export const chooseContract = (kernel: ContractKernel, limits: ScheduleLimits, elementOf: ElementOf): ContractSchedule =>
-  measured(kernel, limits, elementOf, contractCandidates) ?? scheduleContract(kernel, limits);
+  measuredSchedule(kernel, limits, elementOf, () => contractCandidates(kernel, limits)) ?? scheduleContract(kernel, limits);
 
 export const chooseReduce = (kernel: ReduceKernel, limits: ScheduleLimits, elementOf: ElementOf): ReduceSchedule =>
-  measured(kernel, limits, elementOf, reduceCandidates) ?? scheduleReduce(kernel, accumulatorBytes(kernel), limits);
+  measuredSchedule(kernel, limits, elementOf, () => reduceCandidates(kernel, limits)) ?? scheduleReduce(kernel, accumulatorBytes(kernel), limits);
 
 export const chooseOnline = (kernel: OnlineKernel, limits: ScheduleLimits, elementOf: ElementOf): OnlineSchedule =>
-  measured(kernel, limits, elementOf, onlineCandidates) ?? scheduleOnline(kernel, limits);
-
-function measured<K extends TunableKernel, S extends ReduceSchedule | ContractSchedule | OnlineSchedule>(kernel: K, limits: ScheduleLimits, elementOf: ElementOf, candidates: (kernel: K, limits: ScheduleLimits) => readonly S[]): S | null {
-  if (limits.schedules === undefined || Object.keys(limits.schedules).length === 0) return null;
-  const label = limits.schedules[shapeKey(kernel, elementOf)];
-  return label === undefined ? null : candidates(kernel, limits).find((s) => labelOf(s) === label) ?? null;
-}
+  measuredSchedule(kernel, limits, elementOf, () => onlineCandidates(kernel, limits)) ?? scheduleOnline(kernel, limits);
 
 /** The names of the schedules worth measuring for a kernel, the cost model's own first. */
 export function candidateLabels(kernel: TunableKernel, limits: ScheduleLimits): readonly string[] {
   switch (kernel.kind) {
-    case 'reduce': return distinct(reduceCandidates(kernel, limits));
-    case 'contract': return distinct(contractCandidates(kernel, limits));
-    case 'online': return distinct(onlineCandidates(kernel, limits));
+    case 'reduce': return labelsOf(reduceCandidates(kernel, limits));
+    case 'contract': return labelsOf(contractCandidates(kernel, limits));
+    case 'online': return labelsOf(onlineCandidates(kernel, limits));
   }
 }
-
-const distinct = (schedules: readonly (ReduceSchedule | ContractSchedule | OnlineSchedule)[]): readonly string[] => [...new Set(schedules.map(labelOf))];
 
 const accumulatorBytes = (kernel: ReduceKernel): number => kernel.reductions.reduce((n, r) => n + 4 * accumulatorRule(r.op, r.body.type).components.length, 0);
 
@@ -95,30 +77,4 @@ function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonl
       return [own, ...columns.map((blockColumns): OnlineSchedule => ({ kind: 'tiles', blockRows: 16, blockColumns }))];
     }
   }
-}
-
-/** A kernel's shape, what it does and the element types it does it with, whatever its tensors are called. */
-export function shapeKey(kernel: TunableKernel, elementOf: ElementOf): string {
-  const numbers = new Map<Scalar, number>();
-  const tensors = new Map<TensorId, number>();
-  const lines: string[] = [];
-  const number = (s: Scalar): number => {
-    const known = numbers.get(s);
-    if (known !== undefined) return known;
-    const parts = operands(s).map(number);
-    lines.push(`${describe(s)} ${parts.join(' ')}`);
-    numbers.set(s, lines.length - 1);
-    return lines.length - 1;
-  };
-  const describe = (s: Scalar): string => {
-    if (s.kind !== 'read') return nodeLabel(s);
-    const place = tensors.get(s.tensor) ?? tensors.size;
-    tensors.set(s.tensor, place);
-    return `${nodeLabel({ ...s, tensor: place as TensorId })} ${elementOf(s.tensor)}`;
-  };
-  const roots = scalarsOf(kernel).map(number);
-  const operators = (of: ReduceKernel['reductions']): readonly string[] => of.map((r) => r.op);
-  const loops = kernel.kind === 'online' ? [kernel.streamedExtents, kernel.innerExtents, kernel.scores.map((s) => s.inner), kernel.rows, kernel.columns, kernel.combine.kind === 'reduce' ? operators(kernel.combine.reductions) : []]
-    : kernel.kind === 'contract' ? [kernel.reduceExtents, kernel.rows, kernel.columns, ...(kernel.half === true ? ['half'] : [])] : [kernel.reduceExtents, operators(kernel.reductions)];
-  return `${kernel.kind} ${kernel.extents.join('x')} ${sha256(JSON.stringify([loops, lines, roots, kernel.stores.map((st) => elementOf(st.tensor))])).slice(0, 16)}`;
 }

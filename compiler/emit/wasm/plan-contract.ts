@@ -1,0 +1,30 @@
+/** How a product is computed where it stands: by its schedule, unless a chain cuts it in a way that the schedule cannot follow. */
+import type { ContractKernel } from '../../fuse/kernel.js';
+import { sizeAlong } from '../../tensor/program.js';
+import { chooseContract } from './choose-schedule.js';
+import type { Context } from './context.js';
+import { slotOf } from './lower-scalar.js';
+import type { Filter } from './minimal-filter.js';
+import { findFilter } from './minimal-filter.js';
+import type { SlicesCut } from './nest.js';
+import type { FilterSchedule, PanelSchedule } from './schedule.js';
+import { schedulePanels } from './schedule.js';
+
+export type ContractPlan =
+  | { readonly kind: 'panels'; readonly schedule: PanelSchedule }
+  | { readonly kind: 'filter'; readonly schedule: FilterSchedule; readonly filter: Filter };
+
+/** `cut`: how a product of a chain is cut. */
+export function planContract(context: Context, kernel: ContractKernel, cut: SlicesCut | null): ContractPlan {
+  const schedule = chooseContract(kernel, context, (t) => slotOf(context.memory, t).element, cut);
+  if (schedule.kind === 'panels') return { kind: 'panels', schedule };
+  const filter = findFilter(kernel);
+  // Tasks of a chain have whole pictures; a gradient sums over them.
+  const follows = filter !== null && (cut === null || (filter.stencil.kind === 'filter' && !filter.stencil.reaches.some((r) => cut.lead.includes(r.position))));
+  return follows ? { kind: 'filter', schedule, filter } : { kind: 'panels', schedule: schedulePanels(kernel, cut) };
+}
+
+/** How many slices tasks must be multiples of, to have whole pictures where those are filtered. */
+export function slicesOfPicture(plan: ContractPlan, { extents }: ContractKernel, slices: readonly number[]): number {
+  return plan.kind === 'filter' ? sizeAlong(slices.filter((a) => plan.filter.stencil.reaches.some((r) => r.position === a)), extents) : 1;
+}
