@@ -69,7 +69,9 @@ export function takeElement(f: FunctionBuilder, math: MathFunctions, s: State, v
           f.get(b).get(a).get(m).simd(simd.f32sub).call(exp).simd(simd.f32mul).set(b);
           f.get(m).set(a);
         });
-        f.get(b).get(value).get(a).simd(simd.f32sub).call(exp).simd(simd.f32add).set(b);
+        f.get(b).get(value).get(a).simd(simd.f32sub);
+        math.exp(f);
+        f.simd(simd.f32add).set(b);
       } else {
         const m = f.local(F32);
         f.get(value).get(a).op(op.f32gt).if(() => {

@@ -53,26 +53,27 @@ function multiplyAdd(f: FunctionBuilder, relaxed: boolean, a: () => void, b: () 
   }
 }
 
-/** Four lanes by a shorter way where all of them are of plain size, else by `general`. */
-function makeExp(relaxed: boolean, general: number): FunctionBuilder {
-  const f = new FunctionBuilder([V128], [V128]);
-  const [t, n, r, y] = [f.local(V128), f.local(V128), f.local(V128), f.local(V128)];
+/** [x] -> exp(x), four lanes by a shorter way where all of them are of plain size, else by `general`. */
+function emitExp(f: FunctionBuilder, relaxed: boolean, general: number): FunctionBuilder {
+  const [x, t, n, r, y] = [f.local(V128), f.local(V128), f.local(V128), f.local(V128), f.local(V128)];
   const local = (l: Local) => () => f.get(l);
   const constant = (k: number) => () => f.f32x4(k);
-  f.get(0).simd(simd.f32abs).f32x4(plainExp).simd(simd.f32lt).simd(simd.i32allTrue).op(op.i32eqz).if(() => f.get(0).call(general).op(op.return));
-  multiplyAdd(f, relaxed, local(0), constant(exponential.log2e), constant(roundingFloat));
-  f.tee(t).f32x4(roundingFloat).simd(simd.f32sub).set(n);
-  multiplyAdd(f, relaxed, local(n), constant(-exponential.ln2High), local(0));
-  f.set(r);
-  multiplyAdd(f, relaxed, local(n), constant(-exponential.ln2Low), local(r));
-  f.set(r).f32x4(exponential.polynomial[0]).set(y);
-  for (const c of exponential.polynomial.slice(1)) {
-    multiplyAdd(f, relaxed, local(y), local(r), constant(c));
-    f.set(y);
-  }
-  multiplyAdd(f, relaxed, () => f.get(y).get(r).simd(simd.f32mul), local(r), local(r));
-  // Doublings and halvings go into the exponent.
-  return f.f32x4(1).simd(simd.f32add).get(t).i32(23).simd(simd.i32shl).simd(simd.i32add);
+  f.tee(x).simd(simd.f32abs).f32x4(plainExp).simd(simd.f32lt).simd(simd.i32allTrue).if(() => {
+    multiplyAdd(f, relaxed, local(x), constant(exponential.log2e), constant(roundingFloat));
+    f.tee(t).f32x4(roundingFloat).simd(simd.f32sub).set(n);
+    multiplyAdd(f, relaxed, local(n), constant(-exponential.ln2High), local(x));
+    f.set(r);
+    multiplyAdd(f, relaxed, local(n), constant(-exponential.ln2Low), local(r));
+    f.set(r).f32x4(exponential.polynomial[0]).set(y);
+    for (const c of exponential.polynomial.slice(1)) {
+      multiplyAdd(f, relaxed, local(y), local(r), constant(c));
+      f.set(y);
+    }
+    multiplyAdd(f, relaxed, () => f.get(y).get(r).simd(simd.f32mul), local(r), local(r));
+    // Doublings and halvings go into the exponent.
+    f.f32x4(1).simd(simd.f32add).get(t).i32(23).simd(simd.i32shl).simd(simd.i32add).set(y);
+  }, () => f.get(x).call(general).set(y));
+  return f.get(y);
 }
 
 function makeGeneralExp(): FunctionBuilder {
@@ -318,7 +319,7 @@ export class MathFunctions {
   /** Index of the function on four lanes. */
   elementary(name: Elementary): number {
     switch (name) {
-      case 'exp': { const general = this.once('exp of any size', makeGeneralExp); return this.once(name, () => makeExp(this.relaxed, general)); }
+      case 'exp': { const general = this.once('exp of any size', makeGeneralExp); return this.once(name, () => emitExp(new FunctionBuilder([V128], [V128]).get(0), this.relaxed, general)); }
       case 'log': return this.once(name, makeLog);
       case 'log1p': return this.once(name, makeLog1p);
       case 'sin': return this.once(name, () => makeCircular(0));
@@ -328,6 +329,11 @@ export class MathFunctions {
       case 'pow': return this.once(name, makePow);
       case 'atan2': return this.once(name, makeAtan2);
     }
+  }
+
+  /** [x] -> exp(x) in place, for loops that do little else. */
+  exp(f: FunctionBuilder): void {
+    emitExp(f, this.relaxed, this.once('exp of any size', makeGeneralExp));
   }
 
   /** (a, b) -> floor(a / b) on i32; 0 where b is 0. */

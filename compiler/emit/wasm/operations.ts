@@ -90,7 +90,7 @@ export function vectorOperation(f: FunctionBuilder, math: MathFunctions, node: N
   if (isElementary(node.op)) {
     push(a);
     if (b !== undefined) push(b);
-    f.call(math.elementary(node.op));
+    if (node.op === 'exp') math.exp(f); else f.call(math.elementary(node.op));
     return;
   }
   const compare = (): void => {
