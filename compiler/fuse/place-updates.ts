@@ -20,7 +20,7 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
   for (const u of draft.program.updates) last.set(u.source, u);
   const saved = saveOldValues(draft, last);
   let { program } = saved;
-  const { kernels } = saved;
+  const kernels = saved.kernels.flatMap((k) => apartByRows(k, saved.updates));
   const before = dependencies(program, kernels).map((s) => new Set(s));
   const renamed = new Map<TensorId, TensorId>();
   const copies: Update[] = [];
@@ -61,6 +61,17 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
   program = renameProgram(program, renamed);
   for (const u of copies) ordered.push(copyKernel(program, u, renamed.get(u.value) ?? u.value));
   return { program, kernels: ordered };
+}
+
+/** A map that makes new rows and something else in one pass, as one map for each: rows are stored where they belong, by themselves. */
+function apartByRows(kernel: Kernel, updates: readonly Update[]): readonly Kernel[] {
+  if (kernel.kind !== 'map') return [kernel];
+  const parts = new Map<TensorId | null, Store[]>();
+  for (const s of kernel.stores) {
+    const rows = updates.find((u) => u.value === s.tensor)?.rows ?? null;
+    parts.set(rows, [...(parts.get(rows) ?? []), s]);
+  }
+  return parts.size === 1 ? [kernel] : [...parts.values()].map((stores) => ({ ...kernel, stores }));
 }
 
 /** Updates of rows, by the kernels that make their values. */

@@ -2,8 +2,8 @@
  * Where a program reads rows of lazy parameters. What `inside[word]` reads becomes a tensor of the rows, so that the loss can be differentiated
  * for the rows instead of for the whole parameter, of which a step reads little.
  */
-import { sizeOf } from '../tensor/program.js';
-import { index, indexVariables, substitute, visit } from '../tensor/scalar.js';
+import type { ProgramBuilder } from '../tensor/builder.js';
+import { index, indexVariables, rewriteReads, substitute, visit } from '../tensor/scalar.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { createInterner } from '../tensor/structure.js';
 import type { Context } from './context.js';
@@ -38,8 +38,8 @@ export class RowReads {
     const variables = [...indexVariables(s.at[0])].sort((a, b) => a - b);
     const extents = variables.map((x) => (x >= ownAxes ? v.axes[x - ownAxes].size : v.free.get(x)?.axis.size ?? 1));
     const key = substitute(s.at[0], (x) => index(variables.indexOf(x)));
-    // Equal indices over the same variables are one place.
-    const name = `${parameter.path} ${variables.join()} ${extents.join()} ${this.interner.id(s.at[0])} ${s.otherwise?.value ?? ''}`;
+    // Equal indices over the same variables are one place, by whatever names they come.
+    const name = `${parameter.path} ${variables.join()} ${extents.join()} ${this.interner.id(writtenOut(c.builder, s.at[0]))} ${s.otherwise?.value ?? ''}`;
     let rows = this.found.get(name);
     if (rows === undefined) {
       const row = parameter.shape.slice(1);
@@ -58,8 +58,13 @@ export class RowReads {
   }
 }
 
-/** How many rows are read, each as often as it is. */
-export const countRows = (reads: readonly RowRead[]): number => reads.reduce((n, r) => n + sizeOf(r.extents), 0);
+/** A scalar with the maps it reads in place of their results. */
+function writtenOut(b: ProgramBuilder, s: Scalar): Scalar {
+  return rewriteReads(s, (n) => {
+    const made = b.tensor(n.tensor);
+    return n.otherwise !== null || made.kind !== 'comprehension' || made.reduce !== null ? n : writtenOut(b, substitute(made.body, (v) => n.at[v]));
+  });
+}
 
 /** Which row it is depends on data, or is known: not one after the other, as where all are read. */
 function isFromData(key: Scalar): boolean {

@@ -17,8 +17,10 @@ interface Shape {
   readonly rows: readonly number[];
 }
 
+type Reading = 'nobody' | 'another row' | 'another kernel' | 'the same pass';
+
 /** Rows of two tables take values made of each other's old rows; `reading` says who else looks at a table. */
-function program({ height, width, rows }: Shape, reading: 'nobody' | 'another row' | 'another kernel'): Program {
+function program({ height, width, rows }: Shape, reading: Reading): Program {
   const b = new ProgramBuilder('rows');
   const p = b.source('p', 'parameters', 'f32', [height, width], origin('p'));
   const q = b.source('q', 'state', 'f32', [height, width], origin('q'));
@@ -29,6 +31,7 @@ function program({ height, width, rows }: Shape, reading: 'nobody' | 'another ro
   const first = b.comprehension('f32', [rows.length, width], null, add(add(old, mul(float(2), other)), near), origin('first'));
   const second = b.comprehension('f32', [rows.length, width], null, add(mul(float(0.5), old), mul(other, other)), origin('second'));
   if (reading === 'another kernel') b.output('sum', b.comprehension('f32', [], { op: 'sum', extents: [height, width] }, b.read(p, [index(0), index(1)]), origin('sum')));
+  if (reading === 'the same pass') b.output('seen', b.comprehension('f32', [rows.length, width], null, mul(old, other), origin('seen')));
   b.update(p, first, at);
   b.update(q, second, at);
   const built = b.build();
@@ -50,7 +53,7 @@ const shapes = fc.record({ height: fc.integer({ min: 2, max: 9 }), width: fc.int
 const written = ({ program: p, kernels }: KernelProgram): readonly string[] => kernels.map((k) => k.stores.map((s) => { const t = p.tensors[s.tensor]; return `${t.kind === 'source' ? t.name : 'value'}${s.row === undefined ? '' : ' by row'}`; }).sort().join());
 
 describe('updates of rows', () => {
-  it.each(['nobody', 'another row', 'another kernel'] as const)('mean the same as kernels, with %s reading', (reading) => {
+  it.each(['nobody', 'another row', 'another kernel', 'the same pass'] as const)('mean the same as kernels, with %s reading', (reading) => {
     fc.assert(fc.property(shapes, (shape) => {
       const built = program(shape, reading);
       const expected = interpret(built, inputs(shape));
@@ -64,8 +67,9 @@ describe('updates of rows', () => {
 
   it('are one kernel where both tables need each other\'s old rows', () => {
     const shape = { height: 6, width: 3, rows: [4, -1, 2] };
-    const compile = (reading: 'nobody' | 'another row'): readonly string[] => written(fuse(program(shape, reading), { disabled: [], maxBindings: 8, target: 'wasm' }));
+    const compile = (reading: Reading): readonly string[] => written(fuse(program(shape, reading), { disabled: [], maxBindings: 8, target: 'wasm' }));
     expect(compile('nobody')).toEqual(['p by row,q by row']);
+    expect(compile('the same pass')).toEqual(['value', 'p by row,q by row']);
     expect(compile('another row')).toEqual(['value,value', 'p by row', 'q by row']);
   });
 

@@ -13,8 +13,8 @@ import { gpuOptions } from '../wgsl/harness.js';
 
 const width = 100;
 const items = 4096;
-/** Places where rows are read: the word and its context twice each, with the context and with one word of noise. */
-const reads = 4 * items;
+/** Rows that are read: of each item the word, though it is in two terms, its context and one word of noise. */
+const reads = 3 * items;
 
 function counted(target: TargetOptions, optimizer: string, vocabulary: number) {
   const { loaded, options } = training(skipgram(`optimizer ${optimizer}()\ngroup inside, outside { lazy true }`, optimizer), target,
