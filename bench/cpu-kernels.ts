@@ -114,7 +114,7 @@ for (const threads of (process.env['THREADS'] ?? '1,2').split(',').map(Number)) 
     const [tasks] = emitted.tasks[0];
     const session = await device.load({
       version: 1, arenas: memory.arenas, sources: memory.sources, code: emitted.code,
-      entries: { bench: { name: 'bench', outputs: {}, peakBytes: 0, liveBytes: 0, launches: [{ kernel: 'k', class: '', origin: '', cost: { flops: 0, bytesRead: 0, bytesWritten: 0 }, workgroups: [tasks, 1, 1], bindings: [] }] } },
+      entries: { bench: { name: 'bench', outputs: {}, peakBytes: 0, liveBytes: 0, launches: [{ kernel: 'k', class: '', origin: '', cost: { flops: 0, bytesRead: 0, bytesWritten: 0, idealBytes: 0 }, workgroups: [tasks, 1, 1], bindings: [] }] } },
     });
     for (const name of Object.keys(memory.sources)) {
       const n = memory.sources[name].shape.reduce((a, b) => a * b, 1);

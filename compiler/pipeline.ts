@@ -12,7 +12,7 @@ import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
 import type { FuseOptions } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import { kernelCosts, totalCost } from './plan/cost.js';
+import { costLaunches } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { MemoryPlan } from './plan/plan-memory.js';
@@ -112,8 +112,7 @@ export function countTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const names = Object.keys(built.programs);
   const entries = Object.fromEntries(names.map((name, i) => {
     const { peakBytes, liveBytes } = memory.entries[i];
-    const costs = kernelCosts(kernels[i]);
-    const launches = kernels[i].launches.map((parts) => ({ cost: totalCost(parts.map((p) => costs[p])) }));
+    const launches = costLaunches(kernels[i], kernels[i].launches, target).map(({ cost }) => ({ cost }));
     return [name, { name, peakBytes, liveBytes, launches }];
   }));
   return { training, manifest: built.manifest, programs: Object.fromEntries(names.map((n, i) => [n, programs[i]])), plan: { arenas: memory.arenas, entries }, diagnostics: loaded.diagnostics };
@@ -168,7 +167,7 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
   const { code, launches } = emit(emitted, memory.arenas, target, lineOf);
   const entries: Record<string, Entry> = {};
   kernels.forEach((k, i) => {
-    const kernelsCost = kernelCosts(k);
+    const costs = costLaunches(k, launches[i].map((l) => l.parts), target);
     const outputs: Record<string, Entry['outputs'][string]> = {};
     for (const o of k.program.outputs) {
       const slot = memory.entries[i].placements.get(o.tensor);
@@ -176,14 +175,10 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
     }
     entries[names[i]] = {
       name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
-      launches: launches[i].map(({ parts, ...code }): Launch => {
-        const costs = parts.map((p) => kernelsCost[p]);
-        const main = costs.reduce((best, c, j) => (c.flops > costs[best].flops ? j : best), 0);
-        return {
-          ...code, class: k.kernels[parts[main]].kind, cost: totalCost(costs),
-          origin: mergeOrigins(...parts.map((p) => k.kernels[p].origins)).map((o) => (o.span === null ? o.name : `${lineOf(o.span)} ${o.name}`)).join('; '),
-        };
-      }),
+      launches: launches[i].map(({ parts, ...code }, j): Launch => ({
+        ...code, class: k.kernels[costs[j].main].kind, cost: costs[j].cost,
+        origin: mergeOrigins(...parts.map((p) => k.kernels[p].origins)).map((o) => (o.span === null ? o.name : `${lineOf(o.span)} ${o.name}`)).join('; '),
+      })),
     };
   });
   const byName = <T>(values: readonly T[]): Record<string, T> => Object.fromEntries(names.map((n, i) => [n, values[i]]));

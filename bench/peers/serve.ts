@@ -25,8 +25,8 @@ export interface ClassCost {
   readonly class: string;
   readonly launches: number;
   readonly ms: number;
-  /** FLOPs and bytes of each launch, with its milliseconds: each is bound by one or the other. */
-  readonly each: readonly { readonly ms: number; readonly flops: number; readonly bytes: number }[];
+  /** FLOPs, bytes moved and the least bytes of each launch, with its milliseconds: each is bound by one or the other. */
+  readonly each: readonly { readonly ms: number; readonly flops: number; readonly bytes: number; readonly idealBytes: number }[];
 }
 
 export interface Runnable {

@@ -57,7 +57,7 @@ async function profileEntry(device: Device, plan: Plan, entry: string, fill: (se
       const ms = once > 10 ? once : Math.max(1e-4, ((await least(`${often} of ${k}`)) - once) / (often - 1));
       const sums = classes.get(launch.class) ?? { ms: 0, each: [] };
       sums.ms += ms;
-      sums.each.push({ ms, flops: launch.cost.flops, bytes: launch.cost.bytesRead + launch.cost.bytesWritten });
+      sums.each.push({ ms, flops: launch.cost.flops, bytes: launch.cost.bytesRead + launch.cost.bytesWritten, idealBytes: launch.cost.idealBytes });
       classes.set(launch.class, sums);
     }
     return [...classes].map(([name, { ms, each }]) => ({ class: name, launches: each.length, ms, each })).sort((a, b) => b.ms - a.ms);

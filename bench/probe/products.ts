@@ -46,7 +46,7 @@ function planWith(kernels: KernelProgram, target: TargetOptions): Plan {
   const [{ placements }] = memory.entries;
   const { code, launches: [emitted] } = emitWgsl([{ kernels, placements }], target);
   const launches = emitted.map(({ kernel, workgroups, bindings, parts }): Launch =>
-    ({ kernel, workgroups, bindings, class: kernels.kernels[parts[0]].kind, origin: kernel, cost: { flops: 0, bytesRead: 0, bytesWritten: 0 } }));
+    ({ kernel, workgroups, bindings, class: kernels.kernels[parts[0]].kind, origin: kernel, cost: { flops: 0, bytesRead: 0, bytesWritten: 0, idealBytes: 0 } }));
   const product = launches.filter((l) => l.class === 'contract');
   const outputs = Object.fromEntries(kernels.program.outputs.flatMap((o) => { const slot = placements.get(o.tensor); return slot === undefined ? [] : [[o.name, slot]]; }));
   const entry = (name: string, of: readonly Launch[]): Entry => ({ name, launches: of, outputs, peakBytes: 0, liveBytes: 0 });

@@ -7,7 +7,7 @@
  * Behind a product, a map, or a reduction of other axes may follow whatever reads what they made only at its own slices. A reduction
  * over the slices ends in parts, which the last task of a point adds up; nothing in the chain reads its results.
  */
-import { sizeAlong } from '../tensor/program.js';
+import { sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
@@ -22,6 +22,8 @@ const mostLeading = 4096;
 /** A task does all columns of a product, so that there may be this many at most; and this many rows at least for each leading point, or blocks of rows get small. */
 const mostColumns = 1024;
 const fewestRows = 256;
+/** Elements of the operand that every task goes through: more, or four times as many points of it, would not stay in the cache from task to task. */
+const mostOperand = 1 << 20;
 
 const isWide = (n: number): boolean => n > 1;
 
@@ -117,7 +119,11 @@ function isWorthCutting(kernel: Kernel, member: Member): boolean {
   const leading = sizeAlong(member.outer, extents);
   const slices = sizeAlong(member.inner, extents);
   if (leading > mostLeading || slices < fewestSlices) return false;
-  if (kernel.kind === 'contract') return sizeAlong(rowAxes(kernel), extents) >= fewestRows * leading && sizeAlong(kernel.columns, extents) <= mostColumns;
+  if (kernel.kind === 'contract') {
+    const rows = rowAxes(kernel);
+    const operand = sizeOf(extents) / sizeAlong(rows, extents);
+    return sizeAlong(rows, extents) >= fewestRows * leading && sizeAlong(kernel.columns, extents) <= mostColumns && operand <= mostOperand;
+  }
   // Sums of whole rows have few points each: reductions by themselves do those.
   if (kernel.kind === 'reduce' && sumsSlices({ kernel, member })) return kernel.extents.some((n, a) => isWide(n) && !member.outer.includes(a));
   return true;

@@ -1,44 +1,36 @@
 /**
- * What a kernel does, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the
- * schedule repeats. Bytes: every tensor element touched once; of a window only its range, of a gathered tensor only
- * as many elements as are gathered; not what the same task has just written (`near`), which is in the cache;
- * nor what a chain makes for itself alone.
+ * What launches do, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the schedule repeats.
+ * Bytes: `traffic.ts`.
  */
-import { innerScalarsOf } from '../fuse/draft.js';
+import type { TargetOptions } from '../api.js';
 import { loopExtents } from '../fuse/inline-maps.js';
 import type { Kernel, KernelProgram, RoutineKernel } from '../fuse/kernel.js';
-import { chainOfKernel } from '../fuse/kernel.js';
-import type { Program, ReduceOperator } from '../tensor/program.js';
-import { bytesOf, routineRank, sizeAlong, sizeOf } from '../tensor/program.js';
+import type { ReduceOperator } from '../tensor/program.js';
+import { routineRank, sizeAlong, sizeOf } from '../tensor/program.js';
 import { holds } from '../tensor/holds.js';
-import type { Scalar, TensorId } from '../tensor/scalar.js';
-import { indexVariables, visit, visitReads } from '../tensor/scalar.js';
+import type { Scalar } from '../tensor/scalar.js';
+import { indexVariables, visit } from '../tensor/scalar.js';
+import { machineOf } from './machine.js';
 import type { LaunchCost } from './plan.js';
+import { trafficOf } from './traffic.js';
 
-const nothing: ReadonlySet<TensorId> = new Set();
-
-/** The cost of one kernel, behind kernels that made `near`, in a chain that makes `own` for itself. */
-export function costOf(kernel: Kernel, program: Program, near: ReadonlySet<TensorId> = nothing, own: readonly TensorId[] = []): LaunchCost {
-  return {
-    flops: flopsOf(kernel),
-    bytesRead: bytesReadBy(program, kernel, near),
-    bytesWritten: kernel.stores.reduce((n, s) => n + (own.includes(s.tensor) ? 0 : sizeOf(kernel.extents) * bytesOf(program.tensors[s.tensor].element)), 0),
-  };
-}
-
-/** The costs of a program's kernels, by their positions. */
-export function kernelCosts(kernels: KernelProgram): readonly LaunchCost[] {
-  const chains = chainOfKernel(kernels);
-  // What the kernels of the same chain before one make.
-  const near = (kernel: number): ReadonlySet<TensorId> =>
-    new Set(chains.get(kernel)?.members.filter((m) => m.kernel < kernel).flatMap((m) => kernels.kernels[m.kernel].stores.map((s) => s.tensor)));
-  return kernels.kernels.map((kernel, k) => costOf(kernel, kernels.program, near(k), chains.get(k)?.own));
+/** The cost of each launch, and its kernel with the most arithmetic; `launches` are lists of a program's kernels. */
+export function costLaunches(kernels: KernelProgram, launches: readonly (readonly number[])[], target: TargetOptions): readonly { readonly cost: LaunchCost; readonly main: number }[] {
+  const flops = kernels.kernels.map(flopsOf);
+  return trafficOf(kernels, launches, machineOf(target, kernels.program)).map((traffic, i) => ({
+    cost: { flops: launches[i].reduce((n, k) => n + flops[k], 0), ...traffic },
+    main: launches[i].reduce((best, k) => (flops[k] > flops[best] ? k : best)),
+  }));
 }
 
 /** The sum of costs. */
 export function totalCost(costs: readonly LaunchCost[]): LaunchCost {
-  return costs.reduce((a, b) => ({ flops: a.flops + b.flops, bytesRead: a.bytesRead + b.bytesRead, bytesWritten: a.bytesWritten + b.bytesWritten }), { flops: 0, bytesRead: 0, bytesWritten: 0 });
+  const sum = (of: (c: LaunchCost) => number): number => costs.reduce((n, c) => n + of(c), 0);
+  return { flops: sum((c) => c.flops), bytesRead: sum((c) => c.bytesRead), bytesWritten: sum((c) => c.bytesWritten), idealBytes: sum((c) => c.idealBytes) };
 }
+
+/** Bytes moved, as a multiple of the ideal. */
+export const excessOf = (c: LaunchCost): number => (c.bytesRead + c.bytesWritten) / Math.max(1, c.idealBytes);
 
 /** f32 operations of scalars evaluated together, each shared one and each invariant one as often as it changes. */
 function operationsIn(roots: readonly Scalar[], extents: readonly number[]): number {
@@ -64,6 +56,7 @@ function operationsIn(roots: readonly Scalar[], extents: readonly number[]): num
 /** Operations that take one element into a reduction: its deviation from the mean, the square of that and their sum, or one. */
 const operationsOf = (op: ReduceOperator): number => (op === 'deviations' ? 3 : 1);
 
+/** FLOPs of a kernel. */
 function flopsOf(kernel: Kernel): number {
   const points = sizeOf(kernel.extents);
   const stores = operationsIn(kernel.stores.map((s) => s.value), kernel.extents);
@@ -96,24 +89,4 @@ function routineFlops(kernel: RoutineKernel): number {
   const [n, , columns = 1] = kernel.ownExtents;
   const each = kernel.op === 'first_equal' ? n : kernel.op === 'argsort' ? n * Math.ceil(Math.log2(Math.max(2, n))) : kernel.op === 'cholesky' ? n ** 3 / 3 : n * n * columns;
   return Math.round(sizeOf(kernel.extents.slice(0, kernel.extents.length - routineRank(kernel.op))) * each);
-}
-
-function bytesReadBy(program: Program, kernel: Kernel, near: ReadonlySet<TensorId>): number {
-  const extents = loopExtents(kernel);
-  const touched = new Map<TensorId, number>();
-  const seen = new Set<Scalar>();
-  const stored = new Set(kernel.stores.map((s) => s.value));
-  for (const root of [...innerScalarsOf(kernel), ...stored]) {
-    visitReads(root, (s) => {
-      if (near.has(s.tensor)) return;
-      const elements = sizeAlong([...new Set(s.at.flatMap((i) => [...indexVariables(i)]))], extents);
-      touched.set(s.tensor, (touched.get(s.tensor) ?? 0) + elements);
-    }, seen);
-  }
-  let bytes = 0;
-  for (const [id, elements] of touched) {
-    const tensor = program.tensors[id];
-    bytes += Math.min(elements, sizeOf(tensor.shape)) * bytesOf(tensor.element);
-  }
-  return bytes;
 }

@@ -30,8 +30,10 @@ export interface Arena {
 /** What a launch does, counted, not measured: reported by `compile --report` and held by tests. */
 export interface LaunchCost {
   readonly flops: number;
+  /** What the schedule moves between memory and the cache, and the least any launch with these results could (`traffic.ts`). */
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  readonly idealBytes: number;
 }
 
 /** One launch: a kernel, or several that do not need each other. */

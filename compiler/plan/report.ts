@@ -1,16 +1,21 @@
 /**
- * The report of a compiled model: per kernel and in total the launches, FLOPs, bytes and intensity, and per entry the
+ * The report of a compiled model: per launch, per class and in total the FLOPs, bytes moved and the ideal, and per entry the
  * memory. `sslc compile --report` prints the text or, with `--json`, the same as data.
  */
 import type { KernelProgram } from '../fuse/kernel.js';
 import { isComputed, sizeOf } from '../tensor/program.js';
-import { totalCost } from './cost.js';
+import { excessOf, totalCost } from './cost.js';
 import type { Entry, LaunchCost, Plan } from './plan.js';
 import { tensorBytes } from './lifetimes.js';
 import { similaritiesOf, similarityLines } from './similarities.js';
 import type { Similarities } from './similarities.js';
 
-export interface ReportedKernel extends LaunchCost {
+/** Some launches' cost, and the bytes moved as a multiple of the ideal. */
+interface ReportedCost extends LaunchCost {
+  readonly ratio: number;
+}
+
+export interface ReportedKernel extends ReportedCost {
   readonly name: string;
   readonly class: string;
   readonly origin: string;
@@ -18,10 +23,19 @@ export interface ReportedKernel extends LaunchCost {
   readonly intensity: number;
 }
 
-export interface ReportedEntry extends LaunchCost {
+/** The launches of one class together, or those in which kernels run behind one another. */
+export interface ReportedClass extends ReportedCost {
+  readonly class: string;
+  readonly launches: number;
+}
+
+export interface ReportedEntry extends ReportedCost {
   readonly name: string;
   readonly launches: number;
   readonly intensity: number;
+  readonly classes: readonly ReportedClass[];
+  /** Launches that hold chains, whatever their class. */
+  readonly chained: ReportedClass;
   /** Transient memory: what the plan uses, and the most alive at once (the least any plan needs). */
   readonly peakBytes: number;
   readonly liveBytes: number;
@@ -54,9 +68,21 @@ export function describePlan({ plan, kernels }: Reported): { readonly text: stri
   return { json, text: reportText(json) };
 }
 
+const withRatio = (cost: LaunchCost): ReportedCost => ({ ...cost, ratio: excessOf(cost) });
+
+/** Classes in the order of what they move. */
+function classesOf(launches: Entry['launches']): readonly ReportedClass[] {
+  const names = [...new Set(launches.map((l) => l.class))];
+  return names.map((name) => reportClass(name, launches.filter((l) => l.class === name))).sort((a, b) => b.idealBytes - a.idealBytes || (a.class < b.class ? -1 : 1));
+}
+
+const reportClass = (name: string, launches: Entry['launches']): ReportedClass => ({ class: name, launches: launches.length, ...withRatio(totalCost(launches.map((l) => l.cost))) });
+
 function reportEntry(entry: Entry, kernels: KernelProgram | undefined): ReportedEntry {
-  const launches = entry.launches.map((l) => ({ name: l.kernel, class: l.class, origin: l.origin, ...l.cost, intensity: intensityOf(l.cost) }));
+  const launches = entry.launches.map((l) => ({ name: l.kernel, class: l.class, origin: l.origin, ...withRatio(l.cost), intensity: intensityOf(l.cost) }));
   const total = totalCost(entry.launches.map((l) => l.cost));
+  const heads = new Set(kernels?.chains.map((c) => c.members[0].kernel));
+  const chained = entry.launches.filter((_, i) => kernels?.launches[i]?.some((k) => heads.has(k)) ?? false);
   const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => isComputed(kernels.program.tensors[id]) && !kernels.chains.some((c) => c.own.includes(id)));
   const largest = kernels === undefined ? [] : [...computed]
     .sort((a, b) => tensorBytes(kernels.program, b) - tensorBytes(kernels.program, a) || a - b)
@@ -65,7 +91,9 @@ function reportEntry(entry: Entry, kernels: KernelProgram | undefined): Reported
       const { origin, shape } = kernels.program.tensors[id];
       return { name: origin.name, shape, bytes: tensorBytes(kernels.program, id) };
     });
-  return { name: entry.name, launches: launches.length, ...total, intensity: intensityOf(total), peakBytes: entry.peakBytes, liveBytes: entry.liveBytes, largest, similarities: kernels === undefined ? { streamed: [], stored: [] } : similaritiesOf(kernels), kernels: launches };
+  return {
+    name: entry.name, launches: launches.length, ...withRatio(total), intensity: intensityOf(total), classes: classesOf(entry.launches), chained: reportClass('chained', chained), peakBytes: entry.peakBytes, liveBytes: entry.liveBytes, largest, similarities: kernels === undefined ? { streamed: [], stored: [] } : similaritiesOf(kernels), kernels: launches,
+  };
 }
 
 /** `12.3 M`, `4.56 Gi`: three digits. */
@@ -84,11 +112,14 @@ export function inUnits(n: number, base: 1000 | 1024): string {
 function reportText(report: PlanReport): string {
   const lines: string[] = [];
   for (const e of report.entries) {
-    lines.push(`${e.name}: ${e.launches} launches, ${inUnits(e.flops, 1000)} FLOP, ${inUnits(e.bytesRead, 1024)}B read, ${inUnits(e.bytesWritten, 1024)}B written, ${e.intensity.toFixed(1)} FLOP/B`);
+    lines.push(`${e.name}: ${e.launches} launches, ${inUnits(e.flops, 1000)} FLOP, ${inUnits(e.bytesRead, 1024)}B read, ${inUnits(e.bytesWritten, 1024)}B written, ${e.intensity.toFixed(1)} FLOP/B, ${e.ratio.toFixed(2)} times the ideal ${inUnits(e.idealBytes, 1024)}B`);
     lines.push(`  transient memory ${inUnits(e.peakBytes, 1024)}B, least possible ${inUnits(e.liveBytes, 1024)}B`);
     lines.push(...similarityLines(e.similarities, (n) => `${inUnits(n, 1024)}B`).map((line) => `  ${line}`));
-    const rows = [['kernel', 'class', 'FLOP', 'read', 'written', 'FLOP/B', 'from'], ...e.kernels.map((k) => [
-      k.name, k.class, inUnits(k.flops, 1000), `${inUnits(k.bytesRead, 1024)}B`, `${inUnits(k.bytesWritten, 1024)}B`, k.intensity.toFixed(1), shorten(k.origin, 60),
+    lines.push(...table([['class', 'launches', 'FLOP', 'moved', 'ideal', 'ratio'], ...[...e.classes, ...(e.chained.launches === 0 ? [] : [e.chained])].map((c) => [
+      c.class, String(c.launches), inUnits(c.flops, 1000), `${inUnits(c.bytesRead + c.bytesWritten, 1024)}B`, `${inUnits(c.idealBytes, 1024)}B`, c.ratio.toFixed(2),
+    ])]).map((r) => `  ${r}`), '');
+    const rows = [['kernel', 'class', 'FLOP', 'read', 'written', 'ratio', 'FLOP/B', 'from'], ...e.kernels.map((k) => [
+      k.name, k.class, inUnits(k.flops, 1000), `${inUnits(k.bytesRead, 1024)}B`, `${inUnits(k.bytesWritten, 1024)}B`, k.ratio.toFixed(2), k.intensity.toFixed(1), shorten(k.origin, 60),
     ])];
     lines.push(...table(rows).map((r) => `  ${r}`));
     if (e.largest.length > 0) {

@@ -10,7 +10,7 @@ import { emitWasm } from '../emit/wasm/emit-wasm.js';
 import * as wgsl from '../emit/wgsl/choose-schedule.js';
 import { emitWgsl } from '../emit/wgsl/emit-wgsl.js';
 import type { Kernel, KernelProgram } from '../fuse/kernel.js';
-import { costOf } from './cost.js';
+import { costLaunches } from './cost.js';
 import type { MemoryPlan } from './plan-memory.js';
 import { planMemory } from './plan-memory.js';
 import type { Entry, Launch, Plan } from './plan.js';
@@ -49,8 +49,8 @@ export function tunables(programs: Readonly<Record<string, KernelProgram>>, targ
       if (labels.length < 2) continue;
       const key = shapeKey(kernel, (id) => program.program.tensors[id].element);
       const kernels: KernelProgram = { ...program, kernels: [kernel], launches: [[0]], chains: [], tails: [] };
-      const { flops, bytesRead, bytesWritten } = costOf(kernel, program.program);
-      if (!found.has(key)) found.set(key, { work: flops + bytesRead + bytesWritten, alone: { kernels, kernel, key, labels, placements: memory.entries[i].placements, memory } });
+      const [{ cost: { flops, idealBytes } }] = costLaunches(kernels, kernels.launches, target);
+      if (!found.has(key)) found.set(key, { work: flops + idealBytes, alone: { kernels, kernel, key, labels, placements: memory.entries[i].placements, memory } });
     }
   });
   const total = [...found.values()].reduce((n, f) => n + f.work, 0);
@@ -71,8 +71,8 @@ function candidateLabels(kernel: TunableKernel, target: TargetOptions): readonly
   return wasm.isTunable(kernel) ? wasm.candidateLabels(kernel, wasm.choiceOf(target)) : [];
 }
 
-function entryOf(name: string, launches: readonly Pick<Launch, 'kernel' | 'workgroups' | 'bindings'>[], { kernel, kernels }: Alone): Entry {
-  const cost = costOf(kernel, kernels.program);
+function entryOf(name: string, launches: readonly Pick<Launch, 'kernel' | 'workgroups' | 'bindings'>[], { kernel, kernels }: Alone, target: TargetOptions): Entry {
+  const [{ cost }] = costLaunches(kernels, kernels.launches, target);
   return { name, launches: launches.map((l) => ({ ...l, class: kernel.kind, cost, origin: kernel.name })), outputs: {}, peakBytes: 0, liveBytes: 0 };
 }
 
@@ -84,7 +84,7 @@ function wgslPlan(alone: Alone, names: readonly string[], target: TargetOptions)
     const { code, launches } = emitWgsl([{ kernels: alone.kernels, placements: alone.placements }], { ...target, schedules: { [alone.key]: alone.labels[k] } });
     for (const [module, text] of Object.entries(code.modules)) modules[`${module}_${k}`] = text;
     code.features.forEach((f) => features.add(f));
-    return [name, entryOf(name, launches[0].map((l) => ({ ...l, kernel: `${l.kernel}_${k}` })), alone)];
+    return [name, entryOf(name, launches[0].map((l) => ({ ...l, kernel: `${l.kernel}_${k}` })), alone, target)];
   });
   return { version: 1, arenas: alone.memory.arenas, sources: alone.memory.sources, entries: Object.fromEntries(entries), code: { target: 'wgsl', modules, features: [...features].sort() } };
 }
@@ -94,6 +94,6 @@ function wasmPlan(alone: Alone, names: readonly string[], target: TargetOptions)
   const { code, tasks, functions } = emitWasm(names.map((name, k) => ({
     kernels: { ...alone.kernels, name }, placements: alone.placements, schedules: { [alone.key]: alone.labels[k] },
   })), alone.memory.arenas, target);
-  const entries = names.map((name, k) => [name, entryOf(name, tasks[k].map((count, l) => ({ kernel: functions[k][l], workgroups: [count, 1, 1] as const, bindings: [] })), alone)]);
+  const entries = names.map((name, k) => [name, entryOf(name, tasks[k].map((count, l) => ({ kernel: functions[k][l], workgroups: [count, 1, 1] as const, bindings: [] })), alone, target)]);
   return { version: 1, arenas: alone.memory.arenas, sources: alone.memory.sources, entries: Object.fromEntries(entries), code };
 }

@@ -4,7 +4,7 @@ import type { TargetOptions } from '../../compiler/api.js';
 import { fuse } from '../../compiler/fuse/fuse.js';
 import { buildTraining } from '../../compiler/lower/training-programs.js';
 import { runPasses } from '../../compiler/pipeline.js';
-import { kernelCosts, totalCost } from '../../compiler/plan/cost.js';
+import { costLaunches, totalCost } from '../../compiler/plan/cost.js';
 import { planMemory } from '../../compiler/plan/plan-memory.js';
 import { sizeOf } from '../../compiler/tensor/program.js';
 import { skipgram, training } from '../lower/skipgram.js';
@@ -21,7 +21,7 @@ function counted(target: TargetOptions, optimizer: string, vocabulary: number) {
     { vocabulary: `${vocabulary}`, width: `${width}`, negatives: '1', batch: `${items}` }, 2 * items);
   const { programs } = buildTraining(loaded, options);
   const step = fuse(runPasses(programs['step'], target), target);
-  const { bytesRead, bytesWritten } = totalCost(kernelCosts(step));
+  const { bytesRead, bytesWritten } = totalCost(costLaunches(step, step.launches, target).map((l) => l.cost));
   const [{ peakBytes }] = planMemory([step], { alignment: 256, arenaLimit: null }).entries;
   return { step, bytes: bytesRead + bytesWritten, peakBytes };
 }

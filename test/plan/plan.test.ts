@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fuse } from '../../compiler/fuse/fuse.js';
-import { costOf } from '../../compiler/plan/cost.js';
+import type { TargetOptions } from '../../compiler/api.js';
+import { costLaunches } from '../../compiler/plan/cost.js';
 import { findAllocations } from '../../compiler/plan/lifetimes.js';
 import type { Lifetime } from '../../compiler/plan/lifetimes.js';
 import { liveBound, packIntervals } from '../../compiler/plan/pack-intervals.js';
@@ -14,7 +15,10 @@ import type { TensorId } from '../../compiler/tensor/scalar.js';
 import { generateProgram, steps } from '../fuse/generate.js';
 import { ntXent } from '../fuse/nt-xent.js';
 
-const options = { disabled: [], maxBindings: 8, target: 'wasm' } as const;
+const options: TargetOptions = {
+  target: 'wasm', maxBindingBytes: 2 ** 32, maxBindings: 8, maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 32768,
+  subgroups: false, software: false, threads: 2, relaxedSimd: false, disabled: [],
+};
 const size = { m: 9, n: 10 };
 
 const lifetimes: fc.Arbitrary<Lifetime[]> = fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 200000 }), first: fc.nat(40), span: fc.nat(8) }), { maxLength: 40 })
@@ -94,14 +98,16 @@ describe('costs', () => {
     const x = b.source('x', 'data', 'f32', [16, 32], origin);
     const w = b.source('w', 'parameters', 'f32', [32, 24], origin);
     b.output('y', b.comprehension('f32', [16, 24], { op: 'sum', extents: [32] }, mul(b.read(x, [index(0), index(2)]), b.read(w, [index(2), index(1)])), origin));
-    const { program, kernels } = fuse(b.build(), options);
-    expect(costOf(kernels[0], program)).toEqual({ flops: 2 * 16 * 24 * 32, bytesRead: 4 * (16 * 32 + 32 * 24), bytesWritten: 4 * 16 * 24 });
+    const kernels = fuse(b.build(), options);
+    const [bytesRead, bytesWritten] = [4 * (16 * 32 + 32 * 24), 4 * 16 * 24];
+    expect(costLaunches(kernels, kernels.launches, options)).toEqual([{ main: 0, cost: { flops: 2 * 16 * 24 * 32, bytesRead, bytesWritten, idealBytes: bytesRead + bytesWritten } }]);
   });
 
   it('are reported per kernel and in total', () => {
     const kernels = fuse(ntXent(8, 6, true), options);
     const memory = planMemory([kernels], { alignment: 256, arenaLimit: null });
-    const launches = kernels.kernels.map((k) => ({ kernel: k.name, class: k.kind, origin: k.origins.map((o) => o.name).join('; '), cost: costOf(k, kernels.program), workgroups: [1, 1, 1] as const, bindings: [] }));
+    const costs = costLaunches(kernels, kernels.kernels.map((_, i) => [i]), options);
+    const launches = kernels.kernels.map((k, i) => ({ kernel: k.name, class: k.kind, origin: k.origins.map((o) => o.name).join('; '), cost: costs[i].cost, workgroups: [1, 1, 1] as const, bindings: [] }));
     const [{ peakBytes, liveBytes }] = memory.entries;
     const { text, json } = describePlan({
       plan: { version: 1, arenas: memory.arenas, sources: memory.sources, entries: { nt_xent: { name: 'nt_xent', launches, outputs: {}, peakBytes, liveBytes } }, code: { target: 'wgsl', modules: {}, features: [] } },

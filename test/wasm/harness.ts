@@ -26,7 +26,7 @@ export function planOf(kernels: KernelProgram, options: TargetOptions = exactOpt
       main: {
         name: 'main',
         launches: emitted.tasks[0].map((tasks, i) => ({
-          kernel: emitted.functions[0][i], class: kernels.kernels[i].kind, origin: '', cost: { flops: 0, bytesRead: 0, bytesWritten: 0 }, workgroups: [tasks, 1, 1] as const, bindings: [],
+          kernel: emitted.functions[0][i], class: kernels.kernels[i].kind, origin: '', cost: { flops: 0, bytesRead: 0, bytesWritten: 0, idealBytes: 0 }, workgroups: [tasks, 1, 1] as const, bindings: [],
         })),
         outputs: Object.fromEntries(kernels.program.outputs.map((o) => {
           const slot = entry.placements.get(o.tensor);

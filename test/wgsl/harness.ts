@@ -46,7 +46,7 @@ export function planOf(kernels: KernelProgram, options: WgslOptions): Plan {
     entries: {
       main: {
         name: 'main',
-        launches: emitted.launches[0].map((launch, i) => ({ ...launch, class: kernels.kernels[i].kind, origin: kernels.kernels[i].name, cost: { flops: 0, bytesRead: 0, bytesWritten: 0 } })),
+        launches: emitted.launches[0].map((launch, i) => ({ ...launch, class: kernels.kernels[i].kind, origin: kernels.kernels[i].name, cost: { flops: 0, bytesRead: 0, bytesWritten: 0, idealBytes: 0 } })),
         outputs: Object.fromEntries(kernels.program.outputs.map((o) => {
           const slot = entry.placements.get(o.tensor);
           if (slot === undefined) throw new Error(`no memory for ${o.name}`);

@@ -5,6 +5,7 @@
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
+import { indexVariables, visitReads } from '../../tensor/scalar.js';
 import type { SlicesCut } from './nest.js';
 import type { Tile } from './panels.js';
 import { roundUp } from './panels.js';
@@ -13,6 +14,9 @@ import { inMemoryOrder, rowsOfCut, schedulePanels } from './schedule.js';
 
 /** Elements of the summed axis multiplied at a time: a panel of them stays in the first cache. */
 export const depthBlock = 256;
+/** Operands of a part of a long sum at most, and how many times its partial results, written and read, they should be at least. */
+const partBytes = 4 << 20;
+const leastOperands = 2;
 /** Rounds rows of the packed left operand off powers of two. */
 const leftPadding = 4;
 
@@ -69,8 +73,16 @@ export function contractBlocks(kernel: ContractKernel, cut: SlicesCut | null, sc
   let rowBlock = span <= 1.5 * schedule.rows ? roundUp(span, rowUnit) : even(span, schedule.rows, rowUnit);
   let columnBlock = cut === null ? even(N, schedule.columns, tile.columns) : roundUp(N, tile.columns);
   const depthBlocks = Math.ceil(K / depthBlock);
-  /** A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other. */
-  const partsFor = (blocks: number): number => (blocks < 8 && cut === null ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(depthBlocks / 2))) : 1);
+  /**
+   * A long sum in parts: what is packed is then packed once, where smaller blocks would pack it again for each other; and what the blocks
+   * of a part read stays in the cache from one to the next. Partial results should be little beside that.
+   */
+  const operandBytes = 4 * K * (reachOf(left, rows, extents.length, extents) + reachOf(right, columns, extents.length, extents));
+  const partsFor = (blocks: number): number => {
+    if (cut !== null) return 1;
+    const near = blocks === B ? 1 : Math.min(Math.ceil(operandBytes / partBytes), Math.floor(operandBytes / (leastOperands * 8 * M * N)));
+    return Math.max(1, Math.min(Math.max(blocks < 8 ? Math.ceil(12 / blocks) : 1, near), Math.floor(depthBlocks / 2)));
+  };
   const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
   if (B * M * N * K > 1 << 18 && cut === null) {
     while (tasksFor(rowBlock, columnBlock) < 8 && columnBlock > 64) columnBlock = even(N, columnBlock / 2, tile.columns);
@@ -91,6 +103,18 @@ export function contractBlocks(kernel: ContractKernel, cut: SlicesCut | null, sc
     rightBytes: (resident ? partBlocks : 1) * depth * columnBlock * 4,
     resultBytes: rowBlock * columnBlock * 4,
   };
+}
+
+/** Distinct elements of an operand for one element of the sum: axes beside a summed one in an index, such as taps, only shift which. */
+function reachOf(operand: Scalar, axes: readonly number[], rank: number, extents: readonly number[]): number {
+  const shifts = new Set<number>();
+  visitReads(operand, (s) => {
+    for (const at of s.at) {
+      const variables = [...indexVariables(at)];
+      if (variables.some((v) => v >= rank)) for (const v of variables) shifts.add(v);
+    }
+  });
+  return sizeAlong(axes.filter((a) => !shifts.has(a)), extents);
 }
 
 function gcd(a: number, b: number): number {

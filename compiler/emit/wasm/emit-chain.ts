@@ -3,10 +3,11 @@
  * earlier kernel of the chain is what that kernel's same task has just written.
  */
 import { bug } from '../../../grammar/diagnostics/report.js';
-import type { Chain, Kernel, Member } from '../../fuse/kernel.js';
+import type { Chain, ContractKernel, Kernel, Member } from '../../fuse/kernel.js';
+import type { Sliced } from '../../fuse/slices-of-task.js';
 import { slicesOfTask } from '../../fuse/slices-of-task.js';
 import { bytesOf, sizeAlong, sizeOf } from '../../tensor/program.js';
-import type { TensorId } from '../../tensor/scalar.js';
+import type { ElementType, TensorId } from '../../tensor/scalar.js';
 import type { Local } from './binary.js';
 import { FunctionBuilder, I32, op } from './binary.js';
 import type { Context } from './context.js';
@@ -15,9 +16,10 @@ import { emitContract } from './emit-contract.js';
 import { emitMap } from './emit-map.js';
 import { emitReduce } from './emit-reduce.js';
 import { slotOf } from './lower-scalar.js';
-import type { Cut, Shares } from './nest.js';
+import type { Cut, Shares, SlicesCut } from './nest.js';
 import { tasksOf } from './nest.js';
 import { roundUp } from './panels.js';
+import type { ContractPlan } from './plan-contract.js';
 import { planContract, slicesOfPicture } from './plan-contract.js';
 
 /** Tasks of a chain that can be cut anywhere. */
@@ -42,18 +44,19 @@ export interface EmittedChain {
 export function emitChain(chain: Chain, links: readonly Link[]): EmittedChain {
   const [{ kernel: { extents }, member, context, name: first }] = links;
   const needs = { scratch: 0, partials: 0 };
-  const block = chain.cut === 'points' ? pointsBlock(sizeAlong(member.outer, extents), links) : slicesBlock(links);
-  const cutOf = ({ member: { outer, inner } }: Link): Cut => (chain.cut === 'points' ? { kind: 'points', outer, block } : { kind: 'slices', lead: outer, slices: inner, block });
-  const parts = links.map((link): Part => {
+  const elementOf = (id: TensorId): ElementType => slotOf(context.memory, id).element;
+  const cuts = chainCuts(chain, links, (kernel, cut) => planContract(context, elementOf, kernel, cut), (id) => bytesOf(elementOf(id)));
+  const [{ block }] = cuts;
+  const parts = links.map((link, i): Part => {
     // Every kernel has memory of its own: the packed operand of a product stays for the next task.
     const own = { ...link.context, scratchOffset: needs.scratch + keepBytes, partialsBase: context.partialsBase + needs.partials, needs: { scratch: 0, partials: 0 } };
-    const part = emitLink({ ...link, context: own }, cutOf(link));
+    const part = emitLink({ ...link, context: own }, cuts[i]);
     const keep = needs.scratch;
     needs.scratch += keepBytes + roundUp(own.needs.scratch, keepBytes);
     needs.partials += roundUp(own.needs.partials, 256);
     return { ...part, keep };
   });
-  const count = tasksOf(cutOf(links[0]), extents);
+  const count = tasksOf(cuts[0], extents);
   if (parts.some((p) => p.each === 1 && p.tasks - p.ahead !== count)) bug(`the kernels behind ${first} are cut differently`);
   const ahead = parts.reduce((n, p) => n + p.ahead, 0);
   const f = new FunctionBuilder(taskParameters(context), []);
@@ -133,18 +136,27 @@ function emitLink({ context, kernel, name }: Link, cut: Cut): Omit<Part, 'keep'>
   return bug(`a ${kernel.kind} kernel cannot run in a chain of ${cut.kind}`);
 }
 
+/** How a product is computed when it is cut so. */
+export type PlanOf = (kernel: ContractKernel, cut: SlicesCut | null) => ContractPlan;
+
+/** The cut of every kernel of a chain. */
+export function chainCuts(chain: Chain, links: readonly Sliced[], planOf: PlanOf, elementBytes: (id: TensorId) => number): readonly Cut[] {
+  const [{ kernel: { extents }, member }] = links;
+  const block = chain.cut === 'points' ? pointsBlock(sizeAlong(member.outer, extents), links) : slicesBlock(links, planOf, elementBytes);
+  return links.map(({ member: { outer, inner } }) => (chain.cut === 'points' ? { kind: 'points', outer, block } : { kind: 'slices', lead: outer, slices: inner, block }));
+}
+
 /** Slices of a task, which tear no picture apart that is filtered. */
-function slicesBlock(links: readonly Link[]): number {
-  const [{ kernel: { extents }, member, context }] = links;
+function slicesBlock(links: readonly Sliced[], planOf: PlanOf, elementBytes: (id: TensorId) => number): number {
+  const [{ kernel: { extents }, member }] = links;
   const pictures = links.map(({ kernel, member: { outer, inner } }) =>
-    (kernel.kind === 'contract' ? slicesOfPicture(planContract(context, kernel, { kind: 'slices', lead: outer, slices: inner, block: 1 }), kernel, inner) : 1));
+    (kernel.kind === 'contract' ? slicesOfPicture(planOf(kernel, { kind: 'slices', lead: outer, slices: inner, block: 1 }), kernel, inner) : 1));
   const unit = Math.max(...pictures);
-  const wanted = slicesOfTask(links, (id) => bytesOf(slotOf(context.memory, id).element));
-  return Math.min(sizeAlong(member.inner, extents), roundUp(wanted, unit % 4 === 0 ? unit : unit * 4));
+  return Math.min(sizeAlong(member.inner, extents), roundUp(slicesOfTask(links, elementBytes), unit % 4 === 0 ? unit : unit * 4));
 }
 
 /** Points of a task. */
-function pointsBlock(points: number, links: readonly Link[]): number {
+function pointsBlock(points: number, links: readonly Sliced[]): number {
   const inColumns = links.some(({ member }) => Math.max(...member.outer) > Math.max(-1, ...member.inner));
   return roundUp(Math.ceil(points / targetTasks), inColumns ? 16 : 4);
 }

@@ -18,7 +18,7 @@ import { emitFilter } from './emit-filter.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
-import { lowerScalar } from './lower-scalar.js';
+import { lowerScalar, slotOf } from './lower-scalar.js';
 import type { Shares, SlicesCut } from './nest.js';
 import { decodeGroup, product, reachable } from './nest.js';
 import type { PackTables } from './panels.js';
@@ -28,7 +28,7 @@ import { Strides } from './strides.js';
 
 /** Emits the product, or its part of a chain that is cut so, and says how its tasks are shared among those of the chain. */
 export function emitContract(context: Context, name: string, kernel: ContractKernel, cut: SlicesCut | null = null): Shares {
-  const plan = planContract(context, kernel, cut);
+  const plan = planContract(context, (t) => slotOf(context.memory, t).element, kernel, cut);
   if (plan.kind === 'filter') {
     if (plan.filter.stencil.kind === 'filter') return emitFilter(context, name, kernel, plan.filter, plan.schedule, cut);
     const tasks = emitFilterGradient(context, name, kernel, plan.filter, plan.schedule);

@@ -5,7 +5,6 @@
  */
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeAlong } from '../../tensor/program.js';
-import type { Scalar } from '../../tensor/scalar.js';
 import type { Local } from './binary.js';
 import { I32, op, simd } from './binary.js';
 import type { Context } from './context.js';
@@ -14,52 +13,29 @@ import { emitEpilogue } from './emit-epilogue.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
-import type { Matrix } from './linear-maps.js';
 import { LinearMaps, transpose } from './linear-maps.js';
 import { lowerScalar } from './lower-scalar.js';
 import type { Filter } from './minimal-filter.js';
 import { inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
+import type { Side } from './filter-blocks.js';
+import { filterGradientBlocks } from './filter-blocks.js';
 import { decodeGroup } from './nest.js';
-import { chooseTile, emitPanelProduct, roundUp } from './panels.js';
+import { emitPanelProduct, roundUp } from './panels.js';
 import { addParts } from './add-parts.js';
 import type { FilterSchedule } from './schedule.js';
 import type { Band, PointLayout } from './tile-data.js';
-import { bandBytes, bandOf, copyBand, cutPieces, findPiece, mapTiles, unevenStride } from './tile-data.js';
+import { bandBytes, bandOf, copyBand, findPiece, mapTiles, unevenStride } from './tile-data.js';
 
-/** Channels of a block: its sums stay in the second cache. */
-const usualChannels = 64;
 const tapCount = kernelMap[0].length ** 2;
-
-/** What is particular to an operand: its channels, and how its tiles become points. */
-interface Side {
-  readonly value: Scalar;
-  readonly channels: readonly number[];
-  readonly matrix: Matrix;
-  /** Whether it is the operand read at shifted positions. */
-  readonly shifted: boolean;
-}
 
 export function emitFilterGradient(context: Context, name: string, kernel: ContractKernel, filter: Filter, schedule: FilterSchedule): number {
   const { stencil, pictureAxes, tiles: [tilesDown, tilesAcross], positions } = filter;
   const all = [...kernel.extents, ...kernel.reduceExtents];
-  const sizeOf = (axes: readonly number[]): number => sizeAlong(axes, all);
-  const data: Side = { value: stencil.data, channels: filter.dataChannels, matrix: inputMap, shifted: true };
-  const other: Side = { value: stencil.other, channels: filter.otherChannels, matrix: transpose(outputMap), shifted: false };
-  // Columns hold the axis that neighbours in memory: it has the lanes.
-  const [rowSide, columnSide] = Math.max(...data.channels) > Math.max(...other.channels) ? [other, data] : [data, other];
-  const [M, N, pictures] = [sizeOf(rowSide.channels), sizeOf(columnSide.channels), sizeOf(pictureAxes)];
-
-  const even = (size: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / usualChannels)), unit);
-  const tile = chooseTile(even(M, 4), even(N, 4));
-  const rowBlock = even(M, tile.rows % 4 === 0 ? tile.rows : 4 * tile.rows);
-  const columnBlock = even(N, tile.columns);
+  const { rowSide, columnSide, tile, rowBlock, columnBlock, cut, parts, partPieces } = filterGradientBlocks(kernel, filter, schedule);
+  const [M, N, pictures] = [rowSide.channels, columnSide.channels, pictureAxes].map((axes) => sizeAlong(axes, all));
   const rowBlocks = Math.ceil(M / rowBlock);
   const columnBlocks = Math.ceil(N / columnBlock);
   const blocks = rowBlocks * columnBlocks;
-  const cut = cutPieces(filter, pictures, schedule.tiles);
-  const partsWanted = blocks < 8 ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(cut.count / 2))) : 1;
-  const partPieces = Math.ceil(cut.count / partsWanted);
-  const parts = Math.ceil(cut.count / partPieces);
 
   const bandFor = (side: Side, channels: number): Band => {
     const more = side.shifted ? tileInputs - tileResults : 0;
@@ -117,13 +93,13 @@ export function emitFilterGradient(context: Context, name: string, kernel: Contr
     const scratchNode = graph.variable('i32');
     e.bind(scratchNode, scratch);
     const adjoint = transpose(kernelMap);
-    const maps = new LinearMaps(f, context.relaxed, [data.matrix, other.matrix, adjoint]);
+    const maps = new LinearMaps(f, context.relaxed, [inputMap, transpose(outputMap), adjoint]);
     const pictureNode = variable(pictures);
     const firstRowNode = variable(tilesDown * tileResults);
     const firstChannel = variable(Math.max(M, N));
     /** Copies a band of one operand's block of channels, and maps its tiles. */
     const mapSide = (side: Side, band: Band, layout: PointLayout, target: Local, firstRow: Local, begin: Local, end: Local): void => e.scope(() => {
-      const size = sizeOf(side.channels);
+      const size = sizeAlong(side.channels, all);
       const variables = { firstRow: firstRowNode, row: variable(tilesDown * tileResults + 2), column: variable(band.columns), channel: variable(size) };
       const axes = all.map(() => graph.int(0));
       decodeGroup(graph, pictureAxes, all, pictureNode, axes);

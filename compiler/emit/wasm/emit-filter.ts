@@ -11,6 +11,7 @@ import type { Context } from './context.js';
 import { arrive, awaitAll, taskFunction, whenLast } from './context.js';
 import { emitEpilogue } from './emit-epilogue.js';
 import { Expressions } from './expressions.js';
+import { filterBlocks } from './filter-blocks.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { LinearMaps } from './linear-maps.js';
@@ -19,12 +20,10 @@ import type { Filter } from './minimal-filter.js';
 import { inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
 import type { Shares, SlicesCut } from './nest.js';
 import { decodeGroup } from './nest.js';
-import { chooseTile, emitPanelProduct, roundUp } from './panels.js';
+import { emitPanelProduct, roundUp } from './panels.js';
 import type { FilterSchedule } from './schedule.js';
-import { bandBytes, bandOf, copyBand, cutPieces, findPiece, mapTiles, unevenStride } from './tile-data.js';
+import { bandBytes, bandOf, copyBand, findPiece, mapTiles, unevenStride } from './tile-data.js';
 
-/** Columns of products that are mapped back at a time: they stay in the second cache with the points of the data. */
-const usualColumns = 128;
 const depthBlock = 512;
 /** Columns of weights that one of the first tasks maps. */
 const packColumns = 32;
@@ -37,30 +36,14 @@ export function emitFilter(context: Context, name: string, kernel: ContractKerne
   const { stencil, positions: [height, width], tiles: [tilesDown, tilesAcross] } = filter;
   const [down, across] = stencil.reaches;
   const all = [...kernel.extents, ...kernel.reduceExtents];
-  const sizeOf = (axes: readonly number[]): number => sizeAlong(axes, all);
-  const lead = (cut?.lead ?? []).filter((a) => all[a] > 1);
-  const pictureAxes = filter.pictureAxes.filter((a) => !lead.includes(a));
+  const { pictureAxes, lead, span, spans, pieces, rowsOfTask, tile, columnBlock, productColumns } = filterBlocks(kernel, filter, cut, schedule);
   const rowAxes = [...pictureAxes, down.position, across.position];
-  const [B, pictures, N, K] = [sizeOf(lead), sizeOf(pictureAxes), sizeOf(filter.otherChannels), sizeOf(filter.dataChannels)];
+  const [B, pictures, N, K] = [lead, pictureAxes, filter.otherChannels, filter.dataChannels].map((axes) => sizeAlong(axes, all));
   const M = pictures * height * width;
-
-  // Smaller tasks where there would be too few to share.
-  const few = B * pictures * tilesDown * tilesAcross * Math.ceil(N / usualColumns) < 8 * schedule.tiles;
-  // A task of a chain has some pictures, each of our tasks a piece of them.
-  const span = cut === null ? pictures : Math.min(pictures, cut.block * M / sizeOf(cut.slices) / (height * width));
-  const spans = Math.ceil(pictures / span);
-  const pieces = cutPieces(filter, span, few ? schedule.tiles / 2 : schedule.tiles);
-  const rowsOfTask = pieces.bands > 1 ? pieces.height * width : pieces.pictures * height * width;
   const rowTasks = pieces.count;
   const leftOver = pictures - (spans - 1) * span;
   const last = pieces.bands > 1 ? leftOver * pieces.bands : Math.ceil(leftOver / pieces.pictures);
-
-  const tile = chooseTile(pieces.tiles, N);
-  const even = (size: number, most: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), tile.columns);
-  // A task of a chain does all columns of its rows.
-  const columnBlock = cut === null ? even(N, usualColumns) : roundUp(N, tile.columns);
   const columnTasks = Math.ceil(N / columnBlock);
-  const productColumns = even(columnBlock, usualColumns);
   const tasks = B * ((spans - 1) * rowTasks + last) * columnTasks;
   const packTasks = Math.ceil(N / packColumns);
 

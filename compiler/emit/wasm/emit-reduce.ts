@@ -20,6 +20,9 @@ import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import type { Cut, Group, Lowering, Pass, PointPlan } from './nest.js';
 import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable } from './nest.js';
 
+/** Parts that few points with many elements are cut into, all together. */
+export const mostChunks = 24;
+
 /** The points of a reduction over the slices of a chain: all of those that are not kept apart, for every task. */
 function planSums(lead: Group, groups: readonly Group[], extents: readonly number[], vector: number | null): PointPlan {
   const sizes = groups.map((g) => product(g.map((a) => extents[a])));
@@ -74,7 +77,7 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   const total = points * count * work;
   const firstSize = inner.length === 0 ? 1 : size(inner[0]);
   const unit = lanesReduced && laneGroup === pointGroups.length ? 16 : 1;
-  const wantedChunks = perPoint.tasks >= 12 || total < 65536 ? 1 : Math.ceil(24 / perPoint.tasks);
+  const wantedChunks = perPoint.tasks >= 12 || total < 65536 ? 1 : Math.ceil(mostChunks / perPoint.tasks);
   const chunkSize = chunkOfCut ?? (cut !== null ? firstSize : Math.ceil(Math.ceil(firstSize / Math.min(wantedChunks, firstSize, Math.max(1, Math.floor(total / 32768)))) / unit) * unit);
   const chunks = Math.ceil(firstSize / chunkSize);
   const plan = perPoint;
@@ -89,9 +92,11 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   const unroll = !lanesReduced && laneGroup !== null && held.length * work < 24 && (cut?.kind !== 'points' || cut.block % 16 === 0) && reductions.every((r) => r.op !== 'logsumexp') ? 4 : 1;
 
   taskFunction(context, name, ({ f, task }) => {
-    const pushPointTask = (): void => { f.get(task); if (chunks > 1) f.i32(chunks).op(op.i32divU); };
+    // Of a chain, a task has a chunk of one of the leading points; alone, chunks follow one another with all their points.
+    const pointsFirst = cut !== null || chunks === 1;
+    const pushPointTask = (): void => { f.get(task); if (chunks > 1) f.i32(pointsFirst ? chunks : plan.tasks).op(pointsFirst ? op.i32divU : op.i32remU); };
     const chunk = f.local(I32);
-    f.get(task).i32(chunks).op(op.i32remU).set(chunk);
+    f.get(task).i32(pointsFirst ? chunks : plan.tasks).op(pointsFirst ? op.i32remU : op.i32divU).set(chunk);
 
     const setUp = () => {
       const graph = new Graph();

@@ -19,7 +19,7 @@ import type { Group, Lowering } from './nest.js';
 import { decodeGroup, mergeGroups, emitPoints, planPoints, product, reachable } from './nest.js';
 
 /** Most tasks that scan the same items, and what scanning one costs in elementary operations. */
-const mostScans = 8;
+export const mostScans = 8;
 const scanCost = 8;
 
 export function emitScatter(context: Context, name: string, kernel: ScatterKernel): number {

@@ -8,6 +8,7 @@ import type { Chain, Kernel, KernelProgram, Member } from '../../fuse/kernel.js'
 import { chainOfKernel } from '../../fuse/kernel.js';
 import type { Arena, Code, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
+import type { Local } from './binary.js';
 import { FunctionBuilder, I32, Module, base64, op } from './binary.js';
 import { choiceOf } from './choose-schedule.js';
 import type { Context } from './context.js';
@@ -40,6 +41,9 @@ export interface WasmModule {
 }
 
 const pageBytes = 65536;
+
+/** Steps in which the parts of a launch go through their tasks. */
+export const stepsTogether = 64;
 
 const align = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
@@ -148,22 +152,26 @@ function emitShared(
   return { name, tasks: emitKernel(own, name, kernel), needs: own.needs };
 }
 
-/** One function for the tasks of several, laid one after the other. */
+/**
+ * One function for several parts, which go through their tasks side by side: each of its tasks runs as large a share of every part's.
+ * What several parts read, the gradient that both operands of a product need among them, is then still in the cache for all but the first.
+ */
 function emitTogether(module: Module, parts: readonly Part[]): Part {
+  const tasks = Math.min(stepsTogether, parts.reduce((n, p) => n + p.tasks, 0));
   const f = new FunctionBuilder([I32, I32, I32], []);
-  const first = f.local(I32);
-  const end = f.local(I32);
-  let start = 0;
-  for (const part of parts) {
-    // first = max(0, FIRST - start), end = min(tasks, END - start)
-    f.get(0).i32(start).op(op.i32sub).tee(first).i32(0).get(first).i32(0).op(op.i32gtS).op(op.select).set(first);
-    f.get(1).i32(start).op(op.i32sub).tee(end).i32(part.tasks).get(end).i32(part.tasks).op(op.i32ltS).op(op.select).set(end);
+  const [first, end] = [f.local(I32), f.local(I32)];
+  f.count(0, () => f.get(1), 1, () => parts.forEach((part, i) => {
+    // Tasks before the STEPth: STEP * its tasks / all steps, from different places, so that few tasks do not all come at once.
+    const before = (steps: number, into: Local): void => {
+      f.get(0).i32(steps).op(op.i32add).i32(part.tasks).op(op.i32mul).i32(Math.floor((i * tasks) / parts.length)).op(op.i32add).i32(tasks).op(op.i32divU).set(into);
+    };
+    before(0, first);
+    before(1, end);
     f.get(first).get(end).op(op.i32ltS).if(() => f.get(first).get(end).get(2).call(module.indexOf(part.name)));
-    start += part.tasks;
-  }
+  }));
   const name = `${parts[0].name}_and_${parts.length - 1}_more`;
   module.export(name, module.add(f));
-  return { name, tasks: start };
+  return { name, tasks };
 }
 
 /** A function for the tasks of `part` whose last task, when all are done, runs those of `tails`, one tail after the other. `counter` is an address of its own. */

@@ -1,9 +1,9 @@
 /** How a product is computed where it stands: by its schedule, unless a chain cuts it in a way that the schedule cannot follow. */
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeAlong } from '../../tensor/program.js';
+import type { ElementOf } from '../measured-schedule.js';
+import type { ScheduleChoice } from './choose-schedule.js';
 import { chooseContract } from './choose-schedule.js';
-import type { Context } from './context.js';
-import { slotOf } from './lower-scalar.js';
 import type { Filter } from './minimal-filter.js';
 import { findFilter } from './minimal-filter.js';
 import type { SlicesCut } from './nest.js';
@@ -15,8 +15,8 @@ export type ContractPlan =
   | { readonly kind: 'filter'; readonly schedule: FilterSchedule; readonly filter: Filter };
 
 /** `cut`: how a product of a chain is cut. */
-export function planContract(context: Context, kernel: ContractKernel, cut: SlicesCut | null): ContractPlan {
-  const schedule = chooseContract(kernel, context, (t) => slotOf(context.memory, t).element, cut);
+export function planContract(choice: ScheduleChoice, elementOf: ElementOf, kernel: ContractKernel, cut: SlicesCut | null): ContractPlan {
+  const schedule = chooseContract(kernel, choice, elementOf, cut);
   if (schedule.kind === 'panels') return { kind: 'panels', schedule };
   const filter = findFilter(kernel);
   // Tasks of a chain have whole pictures; a gradient sums over them.

@@ -16,7 +16,7 @@ import type { StagedOperand } from './stage.js';
 import { countFrame, loadStage, planStage, stepCount, storeStage } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
-const streamedBlock = 64;
+export const streamedBlock = 64;
 const depth = 16;
 const across = 16;
 const four = [0, 1, 2, 3] as const;

@@ -1,0 +1,96 @@
+/** How minimal filtering is cut into tasks: pieces of pictures, and blocks of channels. Looks at shapes alone, as `contract-blocks.ts` does. */
+import type { ContractKernel } from '../../fuse/kernel.js';
+import { loopExtents } from '../../fuse/inline-maps.js';
+import { sizeAlong } from '../../tensor/program.js';
+import type { Scalar } from '../../tensor/scalar.js';
+import type { Matrix } from './linear-maps.js';
+import { transpose } from './linear-maps.js';
+import type { Filter } from './minimal-filter.js';
+import { inputMap, outputMap } from './minimal-filter.js';
+import type { SlicesCut } from './nest.js';
+import type { Tile } from './panels.js';
+import { chooseTile, roundUp } from './panels.js';
+import type { FilterSchedule } from './schedule.js';
+import type { Pieces } from './tile-data.js';
+import { cutPieces } from './tile-data.js';
+
+/** Columns of products that are mapped back at a time: they stay in the second cache with the points of the data. */
+const usualColumns = 128;
+/** Channels of a block of a gradient: sums and points stay in the second cache. */
+const usualChannels = 64;
+
+const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
+
+export interface FilterBlocks {
+  /** Axes of the pictures, and axes that tasks do not mix. */
+  readonly pictureAxes: readonly number[];
+  readonly lead: readonly number[];
+  /** Pictures of a task of a chain, or all; and how many times so many there are. */
+  readonly span: number;
+  readonly spans: number;
+  readonly pieces: Pieces;
+  readonly rowsOfTask: number;
+  readonly tile: Tile;
+  /** Columns of a task, and columns multiplied at a time. */
+  readonly columnBlock: number;
+  readonly productColumns: number;
+}
+
+/** `cut` as in `contractBlocks`. */
+export function filterBlocks(kernel: ContractKernel, filter: Filter, cut: SlicesCut | null, schedule: FilterSchedule): FilterBlocks {
+  const all = loopExtents(kernel);
+  const { positions: [height, width], tiles: [tilesDown, tilesAcross] } = filter;
+  const lead = (cut?.lead ?? []).filter((a) => all[a] > 1);
+  const pictureAxes = filter.pictureAxes.filter((a) => !lead.includes(a));
+  const [B, pictures, N] = [lead, pictureAxes, filter.otherChannels].map((axes) => sizeAlong(axes, all));
+  // Smaller tasks where there would be too few to share.
+  const few = B * pictures * tilesDown * tilesAcross * Math.ceil(N / usualColumns) < 8 * schedule.tiles;
+  // A task of a chain has some pictures, each of our tasks a piece of them.
+  const span = cut === null ? pictures : Math.min(pictures, cut.block * pictures / sizeAlong(cut.slices, all));
+  const pieces = cutPieces(filter, span, few ? schedule.tiles / 2 : schedule.tiles);
+  const tile = chooseTile(pieces.tiles, N);
+  // A task of a chain does all columns of its rows.
+  const columnBlock = cut === null ? even(N, usualColumns, tile.columns) : roundUp(N, tile.columns);
+  return {
+    pictureAxes, lead, span, spans: Math.ceil(pictures / span), pieces, tile, columnBlock,
+    rowsOfTask: pieces.bands > 1 ? pieces.height * width : pieces.pictures * height * width, productColumns: even(columnBlock, usualColumns, tile.columns),
+  };
+}
+
+/** What is particular to an operand of a gradient: its channels, and how its tiles become points. */
+export interface Side {
+  readonly value: Scalar;
+  readonly channels: readonly number[];
+  readonly matrix: Matrix;
+  /** Whether it is the operand read at shifted positions. */
+  readonly shifted: boolean;
+}
+
+export interface FilterGradientBlocks {
+  readonly rowSide: Side;
+  readonly columnSide: Side;
+  readonly tile: Tile;
+  readonly rowBlock: number;
+  readonly columnBlock: number;
+  readonly cut: Pieces;
+  /** The pieces are summed in `parts` of `partPieces`. */
+  readonly parts: number;
+  readonly partPieces: number;
+}
+
+export function filterGradientBlocks(kernel: ContractKernel, { stencil, dataChannels, otherChannels, pictureAxes, ...filter }: Filter, schedule: FilterSchedule): FilterGradientBlocks {
+  const all = loopExtents(kernel);
+  const data: Side = { value: stencil.data, channels: dataChannels, matrix: inputMap, shifted: true };
+  const other: Side = { value: stencil.other, channels: otherChannels, matrix: transpose(outputMap), shifted: false };
+  // Columns hold the axis that neighbours in memory: it has the lanes.
+  const [rowSide, columnSide] = Math.max(...data.channels) > Math.max(...other.channels) ? [other, data] : [data, other];
+  const [M, N, pictures] = [rowSide.channels, columnSide.channels, pictureAxes].map((axes) => sizeAlong(axes, all));
+  const tile = chooseTile(even(M, usualChannels, 4), even(N, usualChannels, 4));
+  const rowBlock = even(M, usualChannels, tile.rows % 4 === 0 ? tile.rows : 4 * tile.rows);
+  const columnBlock = even(N, usualChannels, tile.columns);
+  const blocks = Math.ceil(M / rowBlock) * Math.ceil(N / columnBlock);
+  const cut = cutPieces({ stencil, dataChannels, otherChannels, pictureAxes, ...filter }, pictures, schedule.tiles);
+  const partsWanted = blocks < 8 ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(cut.count / 2))) : 1;
+  const partPieces = Math.ceil(cut.count / partsWanted);
+  return { rowSide, columnSide, tile, rowBlock, columnBlock, cut, partPieces, parts: Math.ceil(cut.count / partPieces) };
+}

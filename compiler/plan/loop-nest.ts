@@ -1,0 +1,116 @@
+/**
+ * What a loop nest transfers between memory and a cache, after the usual analysis of blocked loops: take the outermost loop of
+ * which a round, with what the next one brings, is no more than the cache holds. What a round touches again, or touched in the
+ * round before, is there; what rounds of loops further out touch again has gone in between and is transferred again.
+ */
+import { sizeOf } from '../tensor/program.js';
+import type { TensorId } from '../tensor/scalar.js';
+import type { Access, Ranges } from './accesses.js';
+import { lineBytesOf } from './accesses.js';
+
+/** A loop over some axes of a kernel as one, in row-major order, `step` points a round. */
+export interface Loop {
+  readonly axes: readonly number[];
+  readonly step: number;
+}
+
+/** How a kernel goes over its points. */
+export interface LoopNest {
+  /** Loops that tasks (or workgroups) are rounds of, outermost first, and loops within a task. What they leave of an axis a round takes whole. */
+  readonly tasks: readonly Loop[];
+  readonly inner: readonly Loop[];
+  /** What a task keeps in the cache beside its operands: packed panels, running sums. */
+  readonly scratchBytes: number;
+  /** Partial results that tasks leave in memory for the last of them to read. */
+  readonly partialBytes: number;
+  /** What the first tasks make, of tensors that only they read, for all others, which go through it so many times, one of its parts after the other. */
+  readonly shared?: { readonly bytes: number; readonly reads: number; readonly parts: number; readonly from: ReadonlySet<TensorId> };
+}
+
+const pointsOf = (axes: readonly number[], extents: Ranges): number => axes.reduce((n, a) => n * extents[a], 1);
+
+/** The nest with `count` tasks running side by side, in step: together they are one round. */
+export function inStep(nest: LoopNest, extents: Ranges, count: number): LoopNest {
+  let left = count;
+  const tasks = [...nest.tasks].reverse().map(({ axes, step }): Loop => {
+    const rounds = Math.max(1, Math.min(left, Math.ceil(pointsOf(axes, extents) / step)));
+    left = Math.max(1, Math.floor(left / rounds));
+    return { axes, step: step * rounds };
+  }).reverse();
+  return { ...nest, tasks };
+}
+
+/** Tasks of a nest. */
+export const tasksOf = (nest: LoopNest, extents: Ranges): number => nest.tasks.reduce((n, { axes, step }) => n * Math.ceil(pointsOf(axes, extents) / step), 1);
+
+/** A loop over several axes as loops over one each: what fits into a step of the last ones is no loop. */
+function loopsOf({ axes, step }: Loop, extents: Ranges): readonly { readonly axis: number; readonly step: number }[] {
+  const loops: { axis: number; step: number }[] = [];
+  let rest = step;
+  for (const axis of [...axes].reverse()) {
+    if (rest < extents[axis]) loops.unshift({ axis, step: rest });
+    rest = Math.max(1, Math.floor(rest / extents[axis]));
+  }
+  return loops;
+}
+
+const at = (ranges: Ranges, axis: number, range: number): Ranges => ranges.map((n, a) => (a === axis ? Math.min(n, range) : n));
+
+/** The ranges of the axes in one task. */
+export const inTask = (nest: LoopNest, extents: Ranges): Ranges =>
+  nest.tasks.flatMap((loop) => loopsOf(loop, extents)).reduce((ranges, { axis, step }) => at(ranges, axis, step), extents);
+
+/** The axis along which tasks go on last; null where there is one task. */
+export function outermostAxis(nest: LoopNest, extents: Ranges): number | null {
+  return nest.tasks.flatMap((loop) => loopsOf(loop, extents))[0]?.axis ?? null;
+}
+
+/** Bytes of lines of each tensor that the accesses touch; no more than it has. */
+export function touched(accesses: readonly Access[], ranges: Ranges): ReadonlyMap<TensorId, number> {
+  const bytes = new Map<TensorId, number>();
+  for (const a of accesses) bytes.set(a.tensor, Math.min(sizeOf(a.shape) * a.elementBytes, (bytes.get(a.tensor) ?? 0) + lineBytesOf(a, ranges)));
+  return bytes;
+}
+
+export const total = (bytes: ReadonlyMap<TensorId, number>): number => [...bytes.values()].reduce((a, b) => a + b, 0);
+
+/** What a kernel touches: in its loops, and at each point when they are done; `once` is what it reads in all. */
+export interface Touches {
+  readonly inner: readonly Access[];
+  readonly late: readonly Access[];
+  readonly writes: readonly Access[];
+  readonly once: ReadonlyMap<TensorId, number>;
+}
+
+/** Bytes of each tensor read that go from memory to a cache with `room` for operands and results. */
+export function transfersOf(nest: LoopNest, { inner, late, writes, once }: Touches, extents: Ranges, room: number): ReadonlyMap<TensorId, number> {
+  const all = [...inner, ...late];
+  // When the next round comes to what stays the same, what changed has been touched for both.
+  const fits = (accesses: readonly Access[], inside: Ranges, axis: number): boolean =>
+    total(touched(accesses, inside)) + total(touched(accesses.filter((a) => a.axes.includes(axis)), inside)) <= room;
+  if (total(once) + total(touched(writes, extents)) <= room) return once;
+  let ranges = extents;
+  let rounds = 1;
+  let outside = once;
+  for (const { axis, step } of nest.tasks.flatMap((loop) => loopsOf(loop, extents))) {
+    const inside = at(ranges, axis, step);
+    if (fits([...all, ...writes], inside, axis)) return scaled(outside, rounds);
+    rounds *= Math.ceil(ranges[axis] / inside[axis]);
+    ranges = inside;
+    outside = touched(all, ranges);
+  }
+  // A task is too much: its results and what they need once have their turn when its loops are done.
+  const moved = new Map(scaled(touched(late, ranges), rounds));
+  let within = touched(inner, ranges);
+  for (const { axis, step } of nest.inner.flatMap((loop) => loopsOf(loop, extents))) {
+    const inside = at(ranges, axis, step);
+    if (fits(inner, inside, axis)) break;
+    rounds *= Math.ceil(ranges[axis] / inside[axis]);
+    ranges = inside;
+    within = touched(inner, ranges);
+  }
+  for (const [t, n] of scaled(within, rounds)) moved.set(t, (moved.get(t) ?? 0) + n);
+  return moved;
+}
+
+const scaled = (bytes: ReadonlyMap<TensorId, number>, rounds: number): ReadonlyMap<TensorId, number> => new Map([...bytes].map(([t, n]) => [t, n * rounds]));

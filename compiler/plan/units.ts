@@ -1,0 +1,132 @@
+/**
+ * What runs as one in a launch, a kernel or a chain: what it reads and writes, what it moves by itself through a cache of a given
+ * size, and how it comes by what it reads, which decides what it can share with the others of its launch (`traffic.ts`).
+ */
+import { loopExtents } from '../fuse/inline-maps.js';
+import type { Chain, Kernel } from '../fuse/kernel.js';
+import type { Sliced } from '../fuse/slices-of-task.js';
+import type { Program } from '../tensor/program.js';
+import { bytesOf, sizeOf } from '../tensor/program.js';
+import type { TensorId } from '../tensor/scalar.js';
+import type { Access, Ranges, Reads } from './accesses.js';
+import { lineBytesOf, patternOf, readAccesses, writeAccesses } from './accesses.js';
+import type { LoopNest } from './loop-nest.js';
+import { inStep, inTask, outermostAxis, tasksOf, total, touched, transfersOf } from './loop-nest.js';
+
+/** What the kernels run on, as far as traffic depends on it. */
+export interface Machine {
+  readonly cacheBytes: number;
+  /** Workgroups that run at a time, in step. */
+  readonly sideBySide: number;
+  /** Steps in which the parts of a launch go through their tasks side by side; 1 where they come one after the other. */
+  readonly steps: number;
+  readonly nestOf: (kernel: Kernel) => LoopNest;
+  /** The loops of each kernel of a chain, whose tasks are the chain's. */
+  readonly chainNests: (chain: Chain, links: readonly Sliced[]) => readonly LoopNest[];
+}
+
+/** A kernel and what it touches. */
+export interface Part {
+  readonly kernel: Kernel;
+  readonly extents: Ranges;
+  readonly reads: Reads;
+  readonly writes: readonly Access[];
+}
+
+/** Sets of elements of tensors, by what tells them apart (`patternOf`), and their bytes. */
+export type Patterns = ReadonlyMap<string, { readonly tensor: TensorId; readonly bytes: number }>;
+
+/** How a unit comes by what it reads: along this dimension of the tensor, step by step; all of it in every step; or otherwise. */
+export type Way = number | 'all' | 'otherwise';
+
+export interface Unit {
+  readonly reads: Patterns;
+  readonly writes: Patterns;
+  readonly ways: ReadonlyMap<string, Way>;
+  /** Bytes of each tensor that come from memory when nothing is in the cache before. */
+  readonly moves: ReadonlyMap<TensorId, number>;
+  /** Bytes read and written beside those: elements added to far apart, what first tasks make for others. */
+  readonly moreRead: number;
+  readonly moreWritten: number;
+  /** Partial results: written, and read again from memory where they do not stay. */
+  readonly partialBytes: number;
+  /** What one of the steps beside other parts keeps in the cache. */
+  readonly stepBytes: number;
+}
+
+export const allOf = ({ inner, late }: Reads): readonly Access[] => [...inner, ...late];
+
+export function partOf(program: Program, kernel: Kernel): Part {
+  return { kernel, extents: loopExtents(kernel), reads: readAccesses(program, kernel), writes: writeAccesses(program, kernel) };
+}
+
+function patternsOf(accesses: readonly Access[], extents: Ranges): Patterns {
+  return new Map(accesses.map((a) => [patternOf(a, extents), { tensor: a.tensor, bytes: lineBytesOf(a, extents) }]));
+}
+
+/** Bytes of each tensor in the patterns, no more than it has. */
+export function byTensor(program: Program, patterns: Patterns): ReadonlyMap<TensorId, number> {
+  const bytes = new Map<TensorId, number>();
+  for (const p of patterns.values()) bytes.set(p.tensor, Math.min(bytesIn(program, p.tensor), (bytes.get(p.tensor) ?? 0) + p.bytes));
+  return bytes;
+}
+
+export const bytesIn = (program: Program, id: TensorId): number => sizeOf(program.tensors[id].shape) * bytesOf(program.tensors[id].element);
+
+/** A kernel by itself. */
+export function aloneUnit(program: Program, part: Part, machine: Machine): Unit {
+  return unitOf(program, part, inStep(machine.nestOf(part.kernel), part.extents, machine.sideBySide), machine);
+}
+
+function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest: LoopNest, { cacheBytes, steps }: Machine): Unit {
+  const all = allOf(reads);
+  const patterns = patternsOf(all, extents);
+  const shared = nest.shared ?? { bytes: 0, reads: 0, parts: 1, from: new Set<TensorId>() };
+  const bytesWithin = (ranges: Ranges): number => nest.scratchBytes + total(touched([...all.filter((a) => !shared.from.has(a.tensor)), ...writes], ranges));
+  // What first tasks make is kept where there is room for it beside a task, at least for a part of it at a time; else it is read again.
+  const task = bytesWithin(inTask(nest, extents));
+  const kept = shared.bytes + task <= cacheBytes;
+  const sharedReads = kept ? 0 : shared.bytes * (shared.bytes / shared.parts + task <= cacheBytes ? 1 : shared.reads);
+  const moves = transfersOf(nest, { ...reads, writes, once: byTensor(program, patterns) }, extents, cacheBytes - nest.scratchBytes - (kept ? shared.bytes : 0));
+  // Each item of a segmented sum adds to elements that are not there, where the result does not fit.
+  const scattered = kernel.kind === 'scatter' && !kernel.sorted && total(touched(writes, inTask(nest, extents))) > cacheBytes
+    ? sizeOf(kernel.reduceExtents) * total(touched(writes, extents.map((n, a) => (kernel.keys.some((k) => k.axis === a) ? 1 : n)))) : 0;
+  const stepNest = inStep(nest, extents, Math.ceil(tasksOf(nest, extents) / steps));
+  const step = inTask(stepNest, extents);
+  const axis = outermostAxis(stepNest, extents);
+  const ways = new Map<string, Way>();
+  for (const a of all) {
+    const key = patternOf(a, extents);
+    const along = a.places.findIndex((p) => axis !== null && p.axes.includes(axis));
+    const way: Way = lineBytesOf(a, step) >= lineBytesOf(a, extents) ? 'all' : along < 0 ? 'otherwise' : along;
+    ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
+  }
+  return {
+    reads: patterns, writes: patternsOf(writes, extents), ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? shared.bytes : 0) + bytesWithin(step),
+    moreRead: scattered + sharedReads, moreWritten: scattered + shared.bytes,
+  };
+}
+
+/** A chain as one unit where what a task of all its kernels touches stays in the cache; else its kernels one after the other. */
+export function chainUnits(program: Program, chain: Chain, parts: readonly Part[], machine: Machine): readonly Unit[] {
+  const nests = machine.chainNests(chain, parts.map(({ kernel }, i) => ({ kernel, member: chain.members[i] })));
+  const task = parts.reduce((n, { reads, writes, extents }, i) => n + nests[i].scratchBytes + total(touched([...allOf(reads), ...writes], inTask(nests[i], extents))), 0);
+  const units = parts.map((part, i) => unitOf(program, part, nests[i], machine));
+  if (task > machine.cacheBytes) return units.map((u) => ({ ...u, writes: new Map([...u.writes].filter(([, p]) => !chain.own.includes(p.tensor))) }));
+  const made = new Set(parts.flatMap((p) => p.kernel.stores.map((s) => s.tensor)));
+  const reads: Patterns = new Map(units.flatMap((u) => [...u.reads]).filter(([, p]) => !made.has(p.tensor)));
+  // What a kernel reads again, for itself, it still does.
+  const again = new Map<TensorId, number>();
+  const ways = new Map<string, Way>();
+  for (const u of units) {
+    const once = byTensor(program, u.reads);
+    for (const [t, n] of u.moves) if (!made.has(t)) again.set(t, Math.max(again.get(t) ?? 0, n - (once.get(t) ?? 0)));
+    for (const [key, way] of u.ways) ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
+  }
+  const sum = (of: (u: Unit) => number): number => units.reduce((n, u) => n + of(u), 0);
+  return [{
+    // What is made for the chain alone lies in workers' memory.
+    reads, writes: new Map(units.flatMap((u) => [...u.writes]).filter(([, p]) => !chain.own.includes(p.tensor))), ways, moves: new Map([...byTensor(program, reads)].map(([t, n]) => [t, n + (again.get(t) ?? 0)])),
+    moreRead: sum((u) => u.moreRead), moreWritten: sum((u) => u.moreWritten), partialBytes: sum((u) => u.partialBytes), stepBytes: sum((u) => u.stepBytes),
+  }];
+}
