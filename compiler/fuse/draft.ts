@@ -48,8 +48,18 @@ export function innerScalarsOf(kernel: Kernel): readonly Scalar[] {
   }
 }
 
-/** The kernel with every scalar replaced. */
+/** The kernel with every scalar replaced; itself when none is another. */
 export function mapScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
+  let changed = false;
+  const mapped = withScalars(kernel, (s) => {
+    const made = f(s);
+    changed ||= made !== s;
+    return made;
+  });
+  return changed ? mapped : kernel;
+}
+
+function withScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
   const stores = kernel.stores.map((s): Store => ({ tensor: s.tensor, value: f(s.value), ...(s.row === undefined ? {} : { row: f(s.row) }) }));
   switch (kernel.kind) {
     case 'map': return { ...kernel, stores };
@@ -74,8 +84,9 @@ export function tensorsIn(scalars: readonly Scalar[]): ReadonlySet<TensorId> {
   return found;
 }
 
-/** Kernels never change, so what they read is found once. */
+/** Kernels never change, so what they read and touch is found once. */
 const readsOfKernel = new WeakMap<Kernel, ReadonlySet<TensorId>>();
+const touchedByKernel = new WeakMap<Kernel, ReadonlySet<TensorId>>();
 
 /** The tensors a kernel reads. */
 export function tensorsRead(kernel: Kernel): ReadonlySet<TensorId> {
@@ -101,7 +112,14 @@ export function readersOf(kernels: readonly Kernel[]): ReadonlyMap<TensorId, rea
 
 /** Every tensor a kernel touches: one binding each. */
 export function tensorsTouched(kernel: Kernel): ReadonlySet<TensorId> {
-  return new Set([...tensorsRead(kernel), ...kernel.stores.map((s) => s.tensor)]);
+  let found = touchedByKernel.get(kernel);
+  if (found === undefined) {
+    const touched = new Set(tensorsRead(kernel));
+    for (const s of kernel.stores) touched.add(s.tensor);
+    found = touched;
+    touchedByKernel.set(kernel, found);
+  }
+  return found;
 }
 
 /** The sources and computed tensors whose memory a tensor lies in: itself, or what its window or pack is made of. */

@@ -13,7 +13,7 @@ import { rangeOfRuns } from '../tensor/runs.js';
 import { createInterner } from '../tensor/structure.js';
 import type { Interner } from '../tensor/structure.js';
 import type { Draft, FuseContext } from './draft.js';
-import { appendTensor, isConstant, mapScalars, mergeOrigins, tensorsRead, tensorsTouched } from './draft.js';
+import { appendTensor, isConstant, mapScalars, mergeOrigins, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
 import { costOf } from './inline-scalar.js';
 import { loopExtents } from './inline-maps.js';
 import type { Kernel } from './kernel.js';
@@ -34,6 +34,7 @@ export function hoistInvariants(draft: Draft, context: FuseContext): Draft {
     const extents = loopExtents(kernel);
     const points = sizeOf(extents);
     const hasTables = [...tensorsRead(kernel)].some((id) => isConstant(program, id));
+    if (!hasTables && scalarsOf(kernel).every((s) => (s.holds & holds.costly) === 0)) return kernel;
     const before = { program, added: added.length, known: new Map(known) };
     const memo = new Map<Scalar, Scalar>();
     const hoist = (s: Scalar): Scalar => {

@@ -35,10 +35,16 @@ export function placeUpdates(draft: Draft, inPlace: boolean): Draft {
     }
   });
   /** Holds a kernel back until all others have read these sources; undone, and false, where that is impossible. */
+  let isForward = before.every((set, i) => [...set].every((j) => j < i));
   const runsLast = (producer: number, sources: readonly TensorId[]): boolean => {
     const held = sources.flatMap((s) => sourceReaders.get(s) ?? []).filter((r) => r !== producer && !before[producer].has(r));
     for (const r of held) before[producer].add(r);
-    if (topologicalOrder(before) !== null) return true;
+    // As long as everything needs what stands before it there is no circle.
+    const stays = isForward && held.every((r) => r < producer);
+    if (stays || topologicalOrder(before) !== null) {
+      isForward = stays;
+      return true;
+    }
     for (const r of held) before[producer].delete(r);
     return false;
   };

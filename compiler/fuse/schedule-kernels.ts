@@ -46,8 +46,21 @@ export function topologicalOrder(before: readonly ReadonlySet<number>[]): readon
   return order;
 }
 
+/** Whether every kernel stands behind those it needs. */
+function isInOrder(program: Program, kernels: readonly Kernel[]): boolean {
+  const lastWriter = new Map<TensorId, number>();
+  kernels.forEach((k, i) => { for (const s of k.stores) lastWriter.set(s.tensor, i); });
+  return kernels.every((k, i) => {
+    for (const id of tensorsRead(k)) {
+      for (const base of basesOf(program, id)) if (base.kind !== 'source' && (lastWriter.get(base.id) ?? -1) > i) return false;
+    }
+    return true;
+  });
+}
+
 /** The kernels in an order that can be run. */
 export function orderKernels(program: Program, kernels: readonly Kernel[]): readonly Kernel[] {
+  if (isInOrder(program, kernels)) return kernels;
   const order = topologicalOrder(dependencies(program, kernels)) ?? bug('kernels need each other in a circle');
   return order.map((i) => kernels[i]);
 }

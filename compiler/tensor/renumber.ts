@@ -39,7 +39,10 @@ export function renameTensor(tensor: Tensor, id: TensorId, map: (id: TensorId) =
     case 'window': return { ...tensor, id, of: map(tensor.of) };
     case 'pack': return { ...tensor, id, parts: tensor.parts.map(map) };
     case 'routine': return { ...tensor, id, inputs: tensor.inputs.map(map) };
-    case 'comprehension': return { ...tensor, id, body: renameReads(tensor.body, map) };
+    case 'comprehension': {
+      const body = renameReads(tensor.body, map);
+      return id === tensor.id && body === tensor.body ? tensor : { ...tensor, id, body };
+    }
   }
 }
 

@@ -64,7 +64,8 @@ export function signatureOf(kernel: Kernel, placements: ReadonlyMap<TensorId, Sl
       parts.push(']');
       return;
     }
-    for (const [name, field] of Object.entries(value)) {
+    // By name: kernels made in different ways have their fields in different orders.
+    for (const [name, field] of Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) {
       if (value === kernel && (name === 'name' || name === 'origins')) continue;
       parts.push(name);
       if (name === 'tensor') tensor(field as TensorId); else walk(field);
