@@ -1,12 +1,16 @@
-/** Tiles in workgroup memory, with one buffer and with two, on an adapter. */
+/** Tiles in workgroup memory: with one buffer and with two, read element by element and in vectors. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
 import { shapeKey } from '../../compiler/emit/measured-schedule.js';
 import { candidateLabels } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { scheduleContract } from '../../compiler/emit/wgsl/schedule.js';
+import { fuse } from '../../compiler/fuse/fuse.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';
+import { ProgramBuilder } from '../../compiler/tensor/builder.js';
+import { index, mul } from '../../compiler/tensor/scalar.js';
 import type { Device } from '../../runtime/device/device.js';
-import { numbers } from '../kernels/tools.js';
-import { expectAgreement, gpuOptions, openTestDevice } from './harness.js';
+import { numbers, origin } from '../kernels/tools.js';
+import { expectAgreement, gpuOptions, openTestDevice, planOf } from './harness.js';
 import { convolution, product } from './kernels.js';
 
 const contraction = ({ kernels: [kernel] }: KernelProgram): ContractKernel => {
@@ -22,6 +26,29 @@ it('reads ahead where sums are long and both halves of the tiles fit', () => {
   expect(candidateLabels(large(512), gpuOptions).filter((l) => l.includes('"buffers":2')).length).toBe(3);
 });
 
+/** Weights in a window of all parameters, `offset` elements from their start. */
+function layer(offset: number, input: number): KernelProgram {
+  const b = new ProgramBuilder('layer');
+  const x = b.source('x', 'data', 'f32', [64, input], origin('x'));
+  const parameters = b.source('parameters', 'parameters', 'f32', [8192], origin('parameters'));
+  const w = b.window(parameters, offset, [input, 64], origin('w'));
+  const y = b.comprehension('f32', [64, 64], { op: 'sum', extents: [input] }, mul(b.read(x, [index(0), index(2)]), b.read(w, [index(2), index(1)])), origin('y'));
+  b.output('y', y);
+  return fuse(b.build(), { disabled: [], maxBindings: 8, target: 'wgsl' });
+}
+
+describe('vectors are read', () => {
+  const vectors = (program: KernelProgram): number => {
+    const { code } = planOf(program, gpuOptions);
+    return code.target === 'wgsl' ? Object.values(code.modules).join().split('array<vec4<').length - 1 : NaN;
+  };
+  it.each([
+    ['along columns', 1, () => product(1, 64, 64, 64, 'nn')], ['along rows and columns', 2, () => product(1, 64, 64, 64, 'tn')],
+    ['not where a row is no multiple of four', 1, () => product(1, 66, 64, 64, 'tn')], ['not across rows', 0, () => product(1, 64, 64, 64, 'nt')],
+    ['of a window that begins at a multiple of four', 1, () => layer(64, 64)], ['of no other window', 0, () => layer(66, 64)],
+  ] as const)('%s', (_name, expected, build) => expect(vectors(build())).toBe(expected));
+});
+
 const opened = await openTestDevice();
 const reason = typeof opened === 'string' ? ` (skipped: ${opened})` : '';
 
@@ -29,6 +56,18 @@ describe.skipIf(typeof opened === 'string')(`read ahead on an adapter${reason}`,
   let device: Device;
   beforeAll(() => { if (typeof opened !== 'string') device = opened; });
   afterAll(() => device.close());
+
+  it('and generated sizes, some of which are read in vectors', async () => {
+    const size = fc.integer({ min: 2, max: 20 }).chain((n) => fc.constantFrom(4 * n, 4 * n + 1, 2 * n));
+    await fc.assert(fc.asyncProperty(size, size, size, fc.constantFrom('nn', 'tn', 'nt', 'tt'), async (rows, columns, steps, layout) => {
+      const program = product(2, rows, columns, steps, layout);
+      await expectAgreement(device, program, numbers(program.program, 3), gpuOptions, 1e-4);
+    }), { numRuns: 3 });
+  }, 120_000);
+
+  it('and windows', async () => {
+    await expectAgreement(device, layer(64, 40), numbers(layer(64, 40).program, 5), gpuOptions, 1e-4);
+  }, 60_000);
 
   it.each([
     ['128x128', () => product(1, 130, 129, 300, 'nt')], ['128x64', () => product(2, 128, 64, 256, 'nn')], ['64x64', () => product(1, 70, 65, 77, 'tn')],

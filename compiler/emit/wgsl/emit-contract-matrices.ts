@@ -15,6 +15,7 @@ import type { StagedOperand, TileLayout } from './stage.js';
 import { countFrame, planStage, stepsAreContiguous } from './stage.js';
 import type { StagedTile } from './staged-loop.js';
 import { stagedLoop } from './staged-loop.js';
+import { vectorReads } from './vector-reads.js';
 import type { Block, KernelWriter } from './writer.js';
 
 const count = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
@@ -38,14 +39,16 @@ export function emitContractMatrices(kernel: ContractKernel, writer: KernelWrite
     { name: 'left', tile: 'left_tile', scalar: kernel.left, size: shape.rows, block: block.rows, axes: kernel.rows, base: 'row_base' },
     { name: 'right', tile: 'right_tile', scalar: kernel.right, size: shape.columns, block: block.columns, axes: kernel.columns, base: 'column_base' },
   ];
-  const laid = operands.map((operand): { readonly layout: TileLayout; readonly tile: StagedTile } => {
-    const bySteps = stepsAreContiguous(operand.scalar, stepAxis, operand.axes[operand.axes.length - 1]);
-    const layout: TileLayout = bySteps ? { vectors: 'steps', stride: (depth + padding) / 4 } : { vectors: 'rows', stride: (operand.block + padding) / 4 };
+  const bySteps = operands.map(({ scalar, axes }) => stepsAreContiguous(scalar, stepAxis, axes.at(-1)));
+  const vectors = vectorReads(kernel, operands.map(({ scalar, axes }, t) => ({ scalar, axis: bySteps[t] ? stepAxis : axes.at(-1) })), writer.access);
+  writer.readInVectors(vectors);
+  const laid = operands.map((operand, t): { readonly layout: TileLayout; readonly tile: StagedTile } => {
+    const layout: TileLayout = bySteps[t] ? { vectors: 'steps', stride: (depth + padding) / 4 } : { vectors: 'rows', stride: (operand.block + padding) / 4 };
     return {
       layout,
       tile: {
         stage: planStage(writer, body, { ...operand, extents: pick(kernel.extents, operand.axes) }, threads, depth, stepAxis, layout),
-        vectors: layout.stride * (bySteps ? operand.block : depth),
+        vectors: layout.stride * (bySteps[t] ? operand.block : depth),
         rounded: (text) => (vector === 'vec4f' ? text : `${vector}(${text})`),
       },
     };
@@ -102,6 +105,7 @@ export function emitContractMatrices(kernel: ContractKernel, writer: KernelWrite
   return {
     threads, groups: shape.batch * rowTiles * columnTiles,
     shared: [...laid.map(({ tile }) => `var<workgroup> ${tile.stage.operand.tile}: array<${vector}, ${buffers * tile.vectors}>;`), `var<workgroup> results: array<f32, ${stripElements}>;`],
+    vectors,
     builtins: ['@builtin(subgroup_id) subgroup: u32'],
     features: [...(unit.element === 'f16' ? ['f16'] : []), 'subgroups', 'chromium_experimental_subgroup_matrix'],
   };

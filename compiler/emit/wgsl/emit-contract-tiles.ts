@@ -11,6 +11,7 @@ import type { TilesSchedule } from './schedule.js';
 import { countFrame, planStage } from './stage.js';
 import type { StagedTile } from './staged-loop.js';
 import { stagedLoop } from './staged-loop.js';
+import { vectorReads } from './vector-reads.js';
 import type { Block, KernelWriter } from './writer.js';
 
 export function emitContractTiles(kernel: ContractKernel, writer: KernelWriter, shape: ContractShape, schedule: TilesSchedule): KernelText {
@@ -29,6 +30,8 @@ export function emitContractTiles(kernel: ContractKernel, writer: KernelWriter, 
   );
   if (split > 1) body.items.push(`let team = thread / ${team};`);
   const batch = countFrame(writer, body, 'batch', `group / ${rowTiles * columnTiles}`, null, kernel.batch, pick(kernel.extents, kernel.batch));
+  const vectors = vectorReads(kernel, [{ scalar: kernel.left, axis: kernel.rows.at(-1) }, { scalar: kernel.right, axis: kernel.columns.at(-1) }], writer.access);
+  writer.readInVectors(vectors);
   const tiles = [
     { name: 'left', tile: 'left_tile', scalar: kernel.left, size: shape.rows, block: blockRows, axes: kernel.rows, base: 'row_base' },
     { name: 'right', tile: 'right_tile', scalar: kernel.right, size: shape.columns, block: blockColumns, axes: kernel.columns, base: 'column_base' },
@@ -49,13 +52,13 @@ export function emitContractTiles(kernel: ContractKernel, writer: KernelWriter, 
       }
     }
   });
-  const shared = tiles.map(({ stage, vectors }) => `var<workgroup> ${stage.operand.tile}: array<vec4f, ${buffers * vectors}>;`);
+  const shared = tiles.map((tile) => `var<workgroup> ${tile.stage.operand.tile}: array<vec4f, ${buffers * tile.vectors}>;`);
   let last: Block = body;
   if (split > 1) {
-    const vectors = rows * (columns / 4);
-    shared.push(`var<workgroup> parts: array<vec4f, ${team * vectors}>;`);
+    const held = rows * (columns / 4);
+    shared.push(`var<workgroup> parts: array<vec4f, ${team * held}>;`);
     const each = (text: (sum: string, at: string) => string): string[] =>
-      Array.from({ length: vectors }, (_, v) => text(sums.name(Math.floor(v / (columns / 4)), v % (columns / 4)), `parts[(thread % ${team}) * ${vectors} + ${v}]`));
+      Array.from({ length: held }, (_, v) => text(sums.name(Math.floor(v / (columns / 4)), v % (columns / 4)), `parts[(thread % ${team}) * ${held} + ${v}]`));
     for (let s = 1; s < split; s++) {
       body.items.push('workgroupBarrier();', `if (team == ${s}) {`, ...each((sum, at) => `  ${at} = ${sum};`), '}', 'workgroupBarrier();', 'if (team == 0) {', ...each((sum, at) => `  ${sum} += ${at};`), '}');
     }
@@ -63,5 +66,5 @@ export function emitContractTiles(kernel: ContractKernel, writer: KernelWriter, 
   }
   finishTile(kernel, writer, shape, last, batch, sums, rows, columns,
     `row_base + (i / 4) * ${down * 4} + down * 4 + i % 4`, `column_base + (j / 4) * ${across * 4} + across * 4 + j % 4`);
-  return { threads, groups: shape.batch * rowTiles * columnTiles, shared, builtins: [], features: [] };
+  return { threads, groups: shape.batch * rowTiles * columnTiles, shared, builtins: [], features: [], vectors };
 }

@@ -159,12 +159,13 @@ function emitLaunch(kernels: readonly Kernel[], entry: WgslEntry, options: WgslO
     calls.push(`  if (group >= ${start} && group < ${start + p.body.groups}${guard}) { part_${i}(group${start === 0 ? '' : ` - ${start}`}, thread); }`);
     start += p.body.groups;
   });
+  const inVectors = new Set([...(first.vectors ?? [])].map((id) => access.get(id)?.binding));
   const features = [...new Set([...first.features, ...(bindings.some((b) => b.type === 'f16') ? ['f16'] : [])])];
   const lines = [
     ...features.map((f) => `enable ${f};`),
     // Subgroups take different branches by their number, which the analysis does not know to be the same for all lanes.
     ...(features.includes('chromium_experimental_subgroup_matrix') ? ['diagnostic(off, chromium.subgroup_matrix_uniformity);'] : []),
-    ...bindings.map((b, i) => `@group(0) @binding(${i}) var<storage, read_write> ${b.name}: array<${b.type}>;`),
+    ...bindings.map((b, i) => `@group(0) @binding(${i}) var<storage, read_write> ${b.name}: array<${inVectors.has(b) ? `vec4<${b.type}>` : b.type}>;`),
     ...first.shared,
     '',
     ...helperTexts(new Set(parts.flatMap((p) => [...p.helpers]))).flatMap((text) => [text, '']),

@@ -1,5 +1,6 @@
 /** What all kernel emitters share: the workgroup's number, the parts of a kernel's text, and the final stores. */
 import type { Kernel, Store } from '../../fuse/kernel.js';
+import type { TensorId } from '../../tensor/scalar.js';
 import type { ScheduleLimits } from './schedule.js';
 import type { Block, Environment, KernelWriter } from './writer.js';
 
@@ -13,6 +14,8 @@ export interface KernelText {
   /** Builtins beyond the workgroup's and thread's number. */
   readonly builtins: readonly string[];
   readonly features: readonly string[];
+  /** Tensors that it reads four elements at a time: their bindings are arrays of vectors. */
+  readonly vectors?: ReadonlySet<TensorId>;
   /** Its threads wait for one another without workgroup memory, so the kernel runs by itself. */
   readonly synchronises?: boolean;
 }

@@ -112,7 +112,7 @@ export function loadStage(writer: KernelWriter, { operand, slots }: Stage, steps
   return slots.map(({ place, step, rows }) => {
     const bySteps = rows.length === 1;
     const lanes = bySteps ? [0, 1, 2, 3].map((lane) => [rows[0], frameOf(lane === 0 ? step : `${step} + ${lane}`)]) : rows.map((row) => [row, frameOf(step)]);
-    const vector = `vec4f(${lanes.map((frames) => writer.variable(operand.scalar, writer.environment(...outer, ...frames), operand.name)).join(', ')})`;
+    const vector = `vec4f(${writer.lanes(lanes.map((frames) => [...outer, ...frames])).map((lane) => writer.variable(operand.scalar, lane, operand.name)).join(', ')})`;
     const first = `${steps.counter} + ${step}`;
     const inside = bySteps ? `vec4i(${first}) + vec4i(0, 1, 2, 3) < vec4i(${steps.size})` : `${first} < ${steps.size}`;
     return { place, value: steps.ragged ? `select(vec4f(), ${vector}, ${inside})` : vector };

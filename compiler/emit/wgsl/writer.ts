@@ -40,6 +40,8 @@ export interface Frame {
 export interface Environment {
   readonly frames: readonly Frame[];
   readonly memo: Map<Scalar, Piece>;
+  /** One of four places in a row: what is read in vectors is read once, at the first of them. */
+  readonly lane?: { readonly first: Environment; readonly index: number };
 }
 
 /** A written expression: `level` is the frame it lives in; an `atom` is a name or constant; a `closed` text needs no parentheses. */
@@ -60,9 +62,11 @@ export class KernelWriter {
   private readonly names = new Map<string, number>();
   private readonly uses = new Map<Scalar, number>();
   private startsUsed = false;
+  /** Tensors that are read four elements at a time. */
+  private vectors: ReadonlySet<TensorId> = new Set();
 
   constructor(
-    private readonly access: ReadonlyMap<TensorId, TensorAccess>,
+    readonly access: ReadonlyMap<TensorId, TensorAccess>,
     private readonly axisRange: (axis: number) => Range,
     roots: readonly Scalar[],
     private readonly rolled = false,
@@ -122,6 +126,17 @@ export class KernelWriter {
 
   environment(...frames: readonly Frame[]): Environment {
     return { frames: [this.root, ...frames], memo: new Map() };
+  }
+
+  /** The same expressions at four places in a row, for which `frames` are given each. */
+  lanes(frames: readonly (readonly Frame[])[]): readonly Environment[] {
+    const first = this.environment(...frames[0]);
+    return frames.map((of, index) => ({ ...this.environment(...of), lane: { first, index } }));
+  }
+
+  /** From here on these tensors are read in vectors, in environments made by `lanes`. */
+  readInVectors(tensors: ReadonlySet<TensorId>): void {
+    this.vectors = tensors;
   }
 
   /** Binds axes of a row-major count: `name` counts them all; each is decoded when first used. */
@@ -310,8 +325,10 @@ export class KernelWriter {
     return this.access.get(tensor) ?? bug(`tensor ${tensor} is not bound`);
   }
 
-  private read(s: Extract<Scalar, { kind: 'read' }>, environment: Environment): Piece {
+  private read(s: Extract<Scalar, { kind: 'read' }>, at: Environment): Piece {
     const access = this.accessOf(s.tensor);
+    const lane = this.vectors.has(s.tensor) ? at.lane ?? bug('a vector is read outside of its lanes') : null;
+    const environment = lane?.first ?? at;
     const axes = new Map<number, number>();
     const pieces: { piece: Piece; coefficient: number }[] = [];
     const conditions: Piece[] = [];
@@ -319,12 +336,12 @@ export class KernelWriter {
     let stride = 1;
     for (let d = s.at.length - 1; d >= 0; d--) {
       const size = access.shape[d];
-      const at = s.at[d];
-      const range = rangeOf(at, this.axisRange);
+      const place = s.at[d];
+      const range = rangeOf(place, this.axisRange);
       const inside = range.low >= 0 && range.high < size;
-      const form = affineOf(at);
+      const form = affineOf(place);
       if (!inside && s.otherwise !== null) {
-        const piece = this.write(at, environment);
+        const piece = this.write(place, environment);
         if (range.low < 0) conditions.push(this.combine([piece], environment, ([x]) => `${x} >= 0`));
         if (range.high >= size) conditions.push(this.combine([piece], environment, ([x]) => `${x} < ${size}`));
       }
@@ -332,19 +349,19 @@ export class KernelWriter {
         constant += form.constant * stride;
         for (const [axis, coefficient] of form.coefficients) axes.set(axis, (axes.get(axis) ?? 0) + coefficient * stride);
       } else if (inside || s.otherwise !== null) {
-        pieces.push({ piece: this.write(at, environment), coefficient: stride });
+        pieces.push({ piece: this.write(place, environment), coefficient: stride });
       } else {
-        pieces.push({ piece: this.combine([this.write(at, environment)], environment, ([x]) => `clamp(${x}, 0, ${size - 1})`, true), coefficient: stride });
+        pieces.push({ piece: this.combine([this.write(place, environment)], environment, ([x]) => `clamp(${x}, 0, ${size - 1})`, true), coefficient: stride });
       }
       stride *= size;
     }
     const address = this.sumOf([...axes].filter(([, c]) => c !== 0).map(([axis, coefficient]) => ({ axis, coefficient })), pieces, constant, environment);
-    if (conditions.length === 0 || s.otherwise === null) return this.load(access, address, environment);
+    const load = (from: Piece): Piece => (lane === null ? this.load(access, from, environment) : this.loadLane(access, from, environment, lane.index));
+    if (conditions.length === 0 || s.otherwise === null) return load(address);
     conditions.reverse();
     const test = this.conjunction(conditions, environment);
     const safe = this.combine([address, test], environment, ([a, t]) => `select(0, ${a}, ${t})`, true);
-    const loaded = this.load(access, safe, environment);
-    return this.combine([this.write(s.otherwise, environment), loaded, test], environment, ([o, x, t]) => `select(${o}, ${x}, ${t})`, true);
+    return this.combine([this.write(s.otherwise, at), load(safe), test], at, ([o, x, t]) => `select(${o}, ${x}, ${t})`, true);
   }
 
   /** All conditions, those of outer frames declared there; the result is a name. */
@@ -363,6 +380,13 @@ export class KernelWriter {
   private load(access: TensorAccess, address: Piece, environment: Environment): Piece {
     const at = access.element !== 'u8' || address.atom ? address : this.declare(environment, address, 'at');
     return { ...loadText(access, at.text), level: at.level, atom: false };
+  }
+
+  /** One element of the vector at `address`, which is read once for all its lanes. */
+  private loadLane(access: TensorAccess, address: Piece, environment: Environment, index: number): Piece {
+    const vector = this.declare(environment, this.combine([address], environment, ([a]) => `${access.binding.name}[${a} / 4]`, true), `${access.label}_vector`);
+    const part = `${vector.text}.${'xyzw'[index]}`;
+    return { text: access.element === 'f16' ? `f32(${part})` : part, level: vector.level, atom: false, closed: true };
   }
 
   /** The element of an f32 or i32 tensor at `address`, as it is in memory now. */
