@@ -1,7 +1,7 @@
 /**
- * Training on a device that takes its time: Dawn's null backend behind fences that arrive late, one after the other, as a GPU's do.
- * The host goes on: a step is one submit, several are under way at once, losses arrive some steps late, and the examples of the
- * next batch are read and sent meanwhile.
+ * Training on a device that takes its time: Dawn's null backend behind fences that arrive three submits late, or when the host does
+ * nothing but wait. It never does: a step is one submit, several are under way at once, losses arrive some steps late, and the
+ * examples of the next batch are read and sent meanwhile.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,18 +32,32 @@ model m() {
 train m { batch 8; steps ${steps}; optimizer sgd(rate: 0.1) }
 `;
 
-type Event = 'submit' | 'arrival' | 'upload' | 'rows';
+type Event = 'submit' | 'arrival' | 'upload' | 'rows' | 'wait';
 
-/** The device with work that takes `milliseconds` a fence; `happened` lists what the host did and what arrived. */
-function slow(device: GPUDevice, milliseconds: number, happened: Event[]): GPUDevice {
-  let done = performance.now();
+/** How many submits a fence is late, and turns of the event loop without a word from the host after which it is waiting. */
+const behind = 3;
+const patience = 200;
+
+/** The device with late fences; `happened` lists what the host did and what arrived. */
+function slow(device: GPUDevice, happened: Event[]): GPUDevice {
+  const fences: (() => void)[] = [];
+  const arrive = (leave: number): void => { while (fences.length > leave) fences.shift()?.(); };
+  const watch = (seen: number, turns: number): void => {
+    if (fences.length === 0) return;
+    if (happened.length === seen && turns >= patience) {
+      happened.push('wait');
+      arrive(0);
+      return;
+    }
+    setImmediate(watch, happened.length, happened.length === seen ? turns + 1 : 0);
+  };
   const bound = (target: object, name: string | symbol): unknown => {
     const value: unknown = Reflect.get(target, name, target);
     return typeof value === 'function' ? value.bind(target) : value;
   };
   const queue = new Proxy(device.queue, {
     get(target, name) {
-      if (name === 'submit') return (buffers: GPUCommandBuffer[]): void => { happened.push('submit'); target.submit(buffers); };
+      if (name === 'submit') return (buffers: GPUCommandBuffer[]): void => { happened.push('submit'); target.submit(buffers); arrive(behind - 1); };
       if (name === 'writeBuffer') happened.push('upload');
       return bound(target, name);
     },
@@ -56,10 +70,9 @@ function slow(device: GPUDevice, milliseconds: number, happened: Event[]): GPUDe
         const made = target.createBuffer(descriptor);
         const map = made.mapAsync.bind(made);
         const late = async (mode: GPUMapModeFlags): Promise<undefined> => {
-          done = Math.max(done, performance.now()) + milliseconds;
-          const wait = done - performance.now();
-          await map(mode);
-          await new Promise((resolve) => setTimeout(resolve, wait));
+          const fence = new Promise<void>((resolve) => { fences.push(resolve); });
+          if (fences.length === 1) watch(happened.length, 0);
+          await Promise.all([map(mode), fence]);
           happened.push('arrival');
           return undefined;
         };
@@ -84,7 +97,7 @@ it('keeps several steps under way and reads the next batch meanwhile', async () 
   const inputs = [{ name: 'x', element: 'u8' as const, shape: [16] }];
   const compiled = compileTraining(loaded, { model: null, set: {}, steps, resident: false, embedBatch: 8, target: softwareOptions, data: { examples: 64, classes: null, inputs } });
   const happened: Event[] = [];
-  const session = await openGpuSession(slow(opened.device, 4, happened), new GpuFailure(opened.device), compiled.plan, () => undefined);
+  const session = await openGpuSession(slow(opened.device, happened), new GpuFailure(opened.device), compiled.plan, () => undefined);
   const examples = memorySplit(64, { x: new Uint8Array(64 * 16).fill(7) }, null);
   const split = { ...examples, rows: (...given: Parameters<typeof examples.rows>) => { happened.push('rows'); return examples.rows(...given); } };
   const data: DataSet = {
@@ -111,8 +124,9 @@ it('keeps several steps under way and reads the next batch meanwhile', async () 
   let underWay = 0;
   const waiting = { submit: [] as number[], upload: [] as number[], rows: [] as number[] };
   for (const event of training.slice(0, last + 1)) {
+    expect(event).not.toBe('wait');
     if (event === 'arrival') underWay--;
-    else waiting[event].push(underWay);
+    else if (event !== 'wait') waiting[event].push(underWay);
     if (event === 'submit') underWay++;
   }
   expect(waiting.submit).toHaveLength(steps);
