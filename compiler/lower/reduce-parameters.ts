@@ -119,8 +119,19 @@ interface Tables {
   readonly owner: TensorId;
 }
 
+const tablesOfProgram = new WeakMap<ProgramBuilder, { readonly along: SharedAxis; readonly tables: Tables }>();
+
+/** The tables of a program; it has one arena. */
 function tablesOf(b: ProgramBuilder, along: SharedAxis): Tables {
-  const pieces = piecesOf(along);
+  const made = tablesOfProgram.get(b);
+  if (made !== undefined && made.along === along) return made.tables;
+  const tables = makeTables(b, along);
+  tablesOfProgram.set(b, { along, tables });
+  return tables;
+}
+
+function makeTables(b: ProgramBuilder, along: SharedAxis): Tables {
+  const pieces = findPieces(along);
   const count = pieces.counts.reduce((n, k) => n + k, 0);
   const origin = (name: string): { span: null; name: string } => ({ span: null, name });
   const singles = (values: readonly number[]): Run[] => values.map((first) => ({ first, step: 0, count: 1 }));
@@ -131,17 +142,6 @@ function tablesOf(b: ProgramBuilder, along: SharedAxis): Tables {
     parameters: b.constant('optimizer.parameters', [3, along.parameters.length], singles([...pieces.first, ...pieces.counts, ...pieces.sizes]), origin('parameters')),
     owner: b.constant('optimizer.owner', [along.size / block], blocks, origin('parameter of an element')),
   };
-}
-
-const known = new WeakMap<SharedAxis, Pieces>();
-
-function piecesOf(along: SharedAxis): Pieces {
-  let pieces = known.get(along);
-  if (pieces === undefined) {
-    pieces = findPieces(along);
-    known.set(along, pieces);
-  }
-  return pieces;
 }
 
 function findPieces({ size, parameters }: SharedAxis): Pieces {
