@@ -11,10 +11,11 @@ export interface NullDevice {
   readonly close: () => void;
 }
 
-export async function nullDevice(): Promise<NullDevice> {
+/** `more`: features besides subgroups, where the backend has them. */
+export async function nullDevice(more: readonly string[] = []): Promise<NullDevice> {
   const adapter = await requestAdapter(await openDawn({ backend: 'null', adapter: null }));
   if (adapter === null) throw new Error('no null backend');
-  const device = await adapter.requestDevice({ requiredFeatures: (['subgroups'] as const).filter((f) => adapter.features.has(f)) });
+  const device = await adapter.requestDevice({ requiredFeatures: ['subgroups', ...more].filter((f): f is GPUFeatureName => adapter.features.has(f)) });
   const failure = new GpuFailure(device);
   return {
     device,

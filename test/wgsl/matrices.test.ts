@@ -21,7 +21,8 @@ import { openDawn, requestAdapter } from '../../runtime/device/gpu/dawn.js';
 import { matrixFeature } from '../../runtime/device/gpu/matrix-units.js';
 import { halved } from '../kernels/half.js';
 import { numbers, origin } from '../kernels/tools.js';
-import { sharedBytes } from '../pipeline/null-device.js';
+import { nullDevice, sharedBytes } from '../pipeline/null-device.js';
+import { compile } from '../pipeline/steps.js';
 import { expectAgreement, gpuOptions, openTestDevice, planOf, runOn } from './harness.js';
 import { convolution, product } from './kernels.js';
 
@@ -105,6 +106,24 @@ describe('the null backend', () => {
     expect(checked).toBeGreaterThan(20);
   });
 });
+
+it('the null backend accepts a whole step in mixed precision, most of whose products are on units', async () => {
+  const [, options] = adapters[0];
+  const { plan } = compile({ name: 'simclr', inputs: ['x'], channels: 1, side: 32, set: { width: '64', hidden: '64', channels: '32', precision: 'f16' } }, { ...options, half: true, maxBindings: 10 });
+  if (plan.code.target !== 'wgsl') throw new Error('not WGSL');
+  const { modules } = plan.code;
+  const step = plan.entries['step'].launches;
+  const onUnits = step.filter((l) => modules[l.kernel].includes('subgroupMatrixMultiplyAccumulate'));
+  expect(onUnits.length).toBeGreaterThan(step.filter((l) => l.class === 'contract').length / 2);
+  const opened = await nullDevice(['shader-f16', matrixFeature]);
+  for (const { kernel } of step) {
+    opened.device.pushErrorScope('validation');
+    opened.device.createShaderModule({ code: modules[kernel] });
+    const error = await opened.device.popErrorScope();
+    if (error !== null) expect.fail(`${kernel}: ${error.message}`);
+  }
+  opened.close();
+}, 60_000);
 
 const opened = await openTestDevice();
 const units = typeof opened === 'string' ? undefined : opened.limits.matrixUnits;
