@@ -12,11 +12,11 @@ import { emitWgsl } from './emit/wgsl/emit-wgsl.js';
 import { fuse } from './fuse/fuse.js';
 import type { FuseOptions } from './fuse/fuse.js';
 import type { KernelProgram } from './fuse/kernel.js';
-import { costLaunches } from './plan/cost.js';
+import { classesOf, costLaunches } from './plan/cost.js';
 import { mergeOrigins } from './fuse/draft.js';
 import { planMemory } from './plan/plan-memory.js';
 import type { MemoryPlan } from './plan/plan-memory.js';
-import type { Code, Entry, Launch, Plan } from './plan/plan.js';
+import type { Code, Entry, Launch, LaunchCost, Plan } from './plan/plan.js';
 import { joinMoments } from './tensor/join-moments.js';
 import { sharePartialSums } from './tensor/share-partial-sums.js';
 import { simplify, simplifyPasses } from './tensor/simplify.js';
@@ -112,7 +112,7 @@ export function countTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const names = Object.keys(built.programs);
   const entries = Object.fromEntries(names.map((name, i) => {
     const { peakBytes, liveBytes } = memory.entries[i];
-    const launches = costLaunches(kernels[i], kernels[i].launches, target).map(({ cost }) => ({ cost }));
+    const launches = costLaunches(kernels[i], kernels[i].launches, target).map((cost) => ({ cost }));
     return [name, { name, peakBytes, liveBytes, launches }];
   }));
   return { training, manifest: built.manifest, programs: Object.fromEntries(names.map((n, i) => [n, programs[i]])), plan: { arenas: memory.arenas, entries }, diagnostics: loaded.diagnostics };
@@ -167,7 +167,11 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
   const { code, launches } = emit(emitted, memory.arenas, target, lineOf);
   const entries: Record<string, Entry> = {};
   kernels.forEach((k, i) => {
-    const costs = costLaunches(k, launches[i].map((l) => l.parts), target);
+    const partsOf = launches[i].map((l) => l.parts);
+    const classes = classesOf(k, partsOf);
+    // Counting takes a good part of the time that compiling does, and few ask for it.
+    let counted: readonly LaunchCost[] | null = null;
+    const costOf = (launch: number): LaunchCost => (counted ??= costLaunches(k, partsOf, target))[launch];
     const outputs: Record<string, Entry['outputs'][string]> = {};
     for (const o of k.program.outputs) {
       const slot = memory.entries[i].placements.get(o.tensor);
@@ -176,7 +180,7 @@ export function planPrograms(loaded: LoadedProgram, programs: Readonly<Record<st
     entries[names[i]] = {
       name: names[i], outputs, peakBytes: memory.entries[i].peakBytes, liveBytes: memory.entries[i].liveBytes,
       launches: launches[i].map(({ parts, ...code }, j): Launch => ({
-        ...code, class: k.kernels[costs[j].main].kind, cost: costs[j].cost,
+        ...code, class: classes[j], get cost() { return costOf(j); },
         origin: mergeOrigins(...parts.map((p) => k.kernels[p].origins)).map((o) => (o.span === null ? o.name : `${lineOf(o.span)} ${o.name}`)).join('; '),
       })),
     };

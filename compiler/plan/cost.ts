@@ -14,13 +14,16 @@ import { machineOf } from './machine.js';
 import type { LaunchCost } from './plan.js';
 import { trafficOf } from './traffic.js';
 
-/** The cost of each launch, and its kernel with the most arithmetic; `launches` are lists of a program's kernels. */
-export function costLaunches(kernels: KernelProgram, launches: readonly (readonly number[])[], target: TargetOptions): readonly { readonly cost: LaunchCost; readonly main: number }[] {
+/** The cost of each launch; `launches` are lists of a program's kernels. */
+export function costLaunches(kernels: KernelProgram, launches: readonly (readonly number[])[], target: TargetOptions): readonly LaunchCost[] {
   const flops = kernels.kernels.map(flopsOf);
-  return trafficOf(kernels, launches, machineOf(target, kernels.program)).map((traffic, i) => ({
-    cost: { flops: launches[i].reduce((n, k) => n + flops[k], 0), ...traffic },
-    main: launches[i].reduce((best, k) => (flops[k] > flops[best] ? k : best)),
-  }));
+  return trafficOf(kernels, launches, machineOf(target, kernels.program)).map((traffic, i) => ({ flops: launches[i].reduce((n, k) => n + flops[k], 0), ...traffic }));
+}
+
+/** The kind of the kernel with the most arithmetic, for each launch. */
+export function classesOf({ kernels }: KernelProgram, launches: readonly (readonly number[])[]): readonly Kernel['kind'][] {
+  const flops = kernels.map(flopsOf);
+  return launches.map((launch) => kernels[launch.reduce((best, k) => (flops[k] > flops[best] ? k : best))].kind);
 }
 
 /** The sum of costs. */

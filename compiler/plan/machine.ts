@@ -20,13 +20,23 @@ export function machineOf(target: TargetOptions, program: Program): Machine {
   if (target.target === 'wasm') {
     const choice = choiceOf(target);
     return {
-      cacheBytes, sideBySide: 1, steps: stepsTogether, nestOf: (kernel) => nestOnCpu(kernel, choice, elementOf),
-      chainNests: (chain, links) => chainNestsOnCpu(chain, links, choice, elementOf),
+      cacheBytes, sideBySide: 1, steps: stepsTogether, nestOf: once((kernel) => nestOnCpu(kernel, choice, elementOf)),
+      chainNests: once((chain, links) => chainNestsOnCpu(chain, links, choice, elementOf)),
     };
   }
   return {
     cacheBytes, sideBySide: target.software ? 1 : sideBySide, steps: 1,
-    nestOf: (kernel) => nestOnGpu(kernel, target, elementOf),
+    nestOf: once((kernel) => nestOnGpu(kernel, target, elementOf)),
     chainNests: () => bug('a chain on a GPU'),
+  };
+}
+
+/** The function, called once for each first argument: the others follow from it. */
+function once<K extends object, A extends readonly unknown[], V>(f: (key: K, ...rest: A) => V): (key: K, ...rest: A) => V {
+  const known = new Map<K, V>();
+  return (key, ...rest) => {
+    const found = known.get(key) ?? f(key, ...rest);
+    known.set(key, found);
+    return found;
   };
 }

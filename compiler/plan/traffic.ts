@@ -82,27 +82,25 @@ function idealOf(program: Program, parts: readonly Part[], needed: (id: TensorId
 /** What the kernels `beside` one another move, and those `behind` them. */
 function movedIn(program: Program, beside: readonly number[], behind: readonly number[], unitsOf: (k: number, cache: Pick<Machine, 'cacheBytes'>) => readonly Unit[], machine: Machine): Moved {
   const { cacheBytes } = machine;
-  const units = beside.flatMap((k) => unitsOf(k, machine));
+  const own = new Map(beside.map((k) => [k, unitsOf(k, machine)]));
+  const units = [...own.values()].flat();
   const last = behind.flatMap((k) => unitsOf(k, machine));
   const everything: Patterns = new Map([...units, ...last].flatMap((u) => [...u.reads, ...u.writes]));
   if (machine.steps === 1 || units.length === 1 || total(byTensor(program, everything)) <= cacheBytes) return inTurn(program, [...units, ...last], cacheBytes);
   const stepBytes = units.reduce((n, u) => n + u.stepBytes, 0);
   if (stepBytes > cacheBytes) return sumOf([...units.map((u) => movedBy(program, u, () => false, cacheBytes)), inTurn(program, last, cacheBytes)]);
   // What a step of the others keeps in the cache, one has no room for.
-  const squeezed = beside.flatMap((k) => {
-    const own = unitsOf(k, machine).reduce((n, u) => n + u.stepBytes, 0);
-    return unitsOf(k, { cacheBytes: cacheBytes - stepBytes + own });
-  });
+  const squeezed = [...own].flatMap(([k, list]) => (list.length === 0 ? [] : unitsOf(k, { cacheBytes: cacheBytes - stepBytes + list.reduce((n, u) => n + u.stepBytes, 0) })));
   // By pattern, and by tensor where all of it is touched.
   const met = new Map<string | TensorId, Set<Way>>();
   const moved = squeezed.map((unit) => {
     const wayOf = (key: string): Way => unit.ways.get(key) ?? 'otherwise';
     const near = (key: string, tensor: TensorId): boolean => [key, tensor].some((k) => [...(met.get(k) ?? [])].some((way) => together(way, wayOf(key))));
-    const own = movedBy(program, unit, near, cacheBytes);
+    const result = movedBy(program, unit, near, cacheBytes);
     for (const [key, p] of unit.reads) {
       for (const k of p.bytes >= bytesIn(program, p.tensor) ? [key, p.tensor] : [key]) met.set(k, (met.get(k) ?? new Set()).add(wayOf(key)));
     }
-    return own;
+    return result;
   });
   return sumOf([...moved, inTurn(program, last, cacheBytes)]);
 }

@@ -49,7 +49,7 @@ export function tunables(programs: Readonly<Record<string, KernelProgram>>, targ
       if (labels.length < 2) continue;
       const key = shapeKey(kernel, (id) => program.program.tensors[id].element);
       const kernels: KernelProgram = { ...program, kernels: [kernel], launches: [[0]], chains: [], tails: [] };
-      const [{ cost: { flops, idealBytes } }] = costLaunches(kernels, kernels.launches, target);
+      const [{ flops, idealBytes }] = costLaunches(kernels, kernels.launches, target);
       if (!found.has(key)) found.set(key, { work: flops + idealBytes, alone: { kernels, kernel, key, labels, placements: memory.entries[i].placements, memory } });
     }
   });
@@ -72,7 +72,7 @@ function candidateLabels(kernel: TunableKernel, target: TargetOptions): readonly
 }
 
 function entryOf(name: string, launches: readonly Pick<Launch, 'kernel' | 'workgroups' | 'bindings'>[], { kernel, kernels }: Alone, target: TargetOptions): Entry {
-  const [{ cost }] = costLaunches(kernels, kernels.launches, target);
+  const [cost] = costLaunches(kernels, kernels.launches, target);
   return { name, launches: launches.map((l) => ({ ...l, class: kernel.kind, cost, origin: kernel.name })), outputs: {}, peakBytes: 0, liveBytes: 0 };
 }
 

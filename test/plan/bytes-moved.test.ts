@@ -6,7 +6,7 @@ import { fuse } from '../../compiler/fuse/fuse.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { buildTraining } from '../../compiler/lower/training-programs.js';
 import { compileCall, compileTraining, loadProgram, runPasses } from '../../compiler/pipeline.js';
-import { costLaunches, excessOf, totalCost } from '../../compiler/plan/cost.js';
+import { classesOf, costLaunches, excessOf, totalCost } from '../../compiler/plan/cost.js';
 import { machineOf } from '../../compiler/plan/machine.js';
 import type { Launch, LaunchCost } from '../../compiler/plan/plan.js';
 import { trafficOf } from '../../compiler/plan/traffic.js';
@@ -77,8 +77,10 @@ function stepOnCpu(file: string, inputs: Inputs, set: Readonly<Record<string, st
   return fuse(runPasses(programs['step'], target), target);
 }
 
-const launchesOf = (kernels: KernelProgram, target = cpu): readonly Pick<Launch, 'class' | 'cost'>[] =>
-  costLaunches(kernels, kernels.launches, target).map(({ cost, main }) => ({ cost, class: kernels.kernels[main].kind }));
+function launchesOf(kernels: KernelProgram): readonly Pick<Launch, 'class' | 'cost'>[] {
+  const classes = classesOf(kernels, kernels.launches);
+  return costLaunches(kernels, kernels.launches, cpu).map((cost, i) => ({ cost, class: classes[i] }));
+}
 
 describe('a training step', () => {
   it.each(steps)('of %s on the CPU', (name, file, inputs, set) => {

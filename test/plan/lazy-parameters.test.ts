@@ -21,7 +21,7 @@ function counted(target: TargetOptions, optimizer: string, vocabulary: number) {
     { vocabulary: `${vocabulary}`, width: `${width}`, negatives: '1', batch: `${items}` }, 2 * items);
   const { programs } = buildTraining(loaded, options);
   const step = fuse(runPasses(programs['step'], target), target);
-  const { bytesRead, bytesWritten } = totalCost(costLaunches(step, step.launches, target).map((l) => l.cost));
+  const { bytesRead, bytesWritten } = totalCost(costLaunches(step, step.launches, target));
   const [{ peakBytes }] = planMemory([step], { alignment: 256, arenaLimit: null }).entries;
   return { step, bytes: bytesRead + bytesWritten, peakBytes };
 }
