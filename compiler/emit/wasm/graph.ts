@@ -53,6 +53,23 @@ function equalLists<T>(a: readonly T[], b: readonly T[]): boolean {
 
 interface Fields { args?: readonly Node[]; value?: number; coefficients?: readonly number[]; element?: ElementType; low?: number; high?: number; variables?: number }
 
+/** Adds `k` times a node to the terms of a sum, and gives the constant in it. */
+function addTerm(nodes: Node[], factors: number[], node: Node, k: number): number {
+  if (node.op === 'const') return node.value * k;
+  if (node.op === 'linear') {
+    let constant = node.value * k;
+    for (let i = 0; i < node.args.length; i++) constant += addTerm(nodes, factors, node.args[i], node.coefficients[i] * k);
+    return constant;
+  }
+  const at = nodes.indexOf(node);
+  if (at >= 0) factors[at] += k;
+  else {
+    nodes.push(node);
+    factors.push(k);
+  }
+  return 0;
+}
+
 export class Graph {
   private readonly known = new HashTable(same);
   private variableCount = 0;
@@ -101,51 +118,40 @@ export class Graph {
 
   /** constant + sum of coefficient * term, in normal form. */
   linear(terms: readonly (readonly [Node, number])[], constant = 0): Node {
-    // Sums are short and there are many: lists are faster than maps.
+    // Sums are short and there are many: lists, filled without closures or pairs, are faster than maps.
     const nodes: Node[] = [];
     const factors: number[] = [];
-    const put = (node: Node, k: number): void => {
-      if (node.op === 'const') constant += node.value * k;
-      else if (node.op === 'linear') {
-        constant += node.value * k;
-        for (let i = 0; i < node.args.length; i++) put(node.args[i], node.coefficients[i] * k);
-      } else {
-        const at = nodes.indexOf(node);
-        if (at >= 0) factors[at] += k;
-        else {
-          nodes.push(node);
-          factors.push(k);
-        }
-      }
-    };
-    const remove = (at: number): void => {
-      nodes.splice(at, 1);
-      factors.splice(at, 1);
-    };
-    for (const [node, k] of terms) put(node, k);
+    for (const term of terms) constant += addTerm(nodes, factors, term[0], term[1]);
     // (x idiv d) * d * k + (x mod d) * k = x * k
     for (let at = 0; at < nodes.length; at++) {
-      const [m, k] = [nodes[at], factors[at]];
-      if (k === 0 || m.op !== 'mod' || m.args[1].op !== 'const') continue;
-      const d = m.args[1].value;
+      const m = nodes[at];
+      const k = factors[at];
+      if (m.op !== 'mod' || k === 0 || m.args[1].op !== 'const') continue;
       const q = this.binary('idiv', 'i32', m.args[0], m.args[1]);
-      if (q.op === 'linear' || q.op === 'const' || factors[nodes.indexOf(q)] !== d * k) continue;
-      remove(at);
-      remove(nodes.indexOf(q));
-      put(m.args[0], k);
+      if (q.op === 'linear' || q.op === 'const' || factors[nodes.indexOf(q)] !== m.args[1].value * k) continue;
+      for (const gone of [m, q]) {
+        const place = nodes.indexOf(gone);
+        nodes.splice(place, 1);
+        factors.splice(place, 1);
+      }
+      constant += addTerm(nodes, factors, m.args[0], k);
       // What is left is looked at again.
       at = -1;
     }
-    const order = nodes.map((_, at) => at).filter((at) => factors[at] !== 0);
+    const order: number[] = [];
+    for (let at = 0; at < nodes.length; at++) if (factors[at] !== 0) order.push(at);
     if (order.length === 0) return this.int(constant);
     if (order.length === 1 && constant === 0 && factors[order[0]] === 1) return nodes[order[0]];
     if (order.length > 1) order.sort((a, b) => nodes[a].id - nodes[b].id);
-    const args = order.map((at) => nodes[at]);
-    const coefficients = order.map((at) => factors[at]);
+    const args: Node[] = [];
+    const coefficients: number[] = [];
     let low = constant;
     let high = constant;
-    for (let i = 0; i < args.length; i++) {
-      const [n, k] = [args[i], coefficients[i]];
+    for (const at of order) {
+      const n = nodes[at];
+      const k = factors[at];
+      args.push(n);
+      coefficients.push(k);
       low += k > 0 ? n.low * k : n.high * k;
       high += k > 0 ? n.high * k : n.low * k;
     }

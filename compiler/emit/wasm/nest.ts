@@ -75,7 +75,8 @@ export function mergeGroups(groups: readonly Group[], lower: Lowering, before = 
 function runsOn(nodes: ReadonlySet<Node>, outer: Node, inner: Node): boolean {
   const size = inner.high + 1;
   for (const n of nodes) {
-    const [o, i] = [n.args.indexOf(outer), n.args.indexOf(inner)];
+    const o = n.args.indexOf(outer);
+    const i = n.args.indexOf(inner);
     if (o < 0 && i < 0) continue;
     if (n.op !== 'linear' || o < 0 || i < 0 || n.coefficients[o] !== n.coefficients[i] * size) return false;
   }
