@@ -103,14 +103,23 @@ export function withSlicesOf(program: Program, kernels: readonly Kernel[], maker
   // At most one pass over partial results.
   if (leads.length + (own.lead === null ? 0 : 1) > 1) return null;
   const lead = own.lead ?? leads[0] ?? 0;
-  if (own.length <= lead) return null;
+  const all = [...members, { kernel: at, outer: [], inner: variables }];
+  const length = Math.min(own.length, ...all.map((m) => withoutLanes(kernels[m.kernel], m)));
+  if (length <= lead) return null;
   const cut = (m: Member): Member => {
     const axes = [...m.outer, ...m.inner];
-    return { kernel: m.kernel, outer: axes.slice(0, lead), inner: axes.slice(lead, own.length) };
+    return { kernel: m.kernel, outer: axes.slice(0, lead), inner: axes.slice(lead, length) };
   };
-  const next = [...members, { kernel: at, outer: [], inner: variables }].map(cut);
+  const next = all.map(cut);
   const links = next.map((member) => ({ kernel: kernels[member.kernel], member }));
   return links.every(({ kernel: k, member }) => isWorthCutting(k, member)) && leavesTasks(links) ? { cut: 'slices', members: next, own: [] } : null;
+}
+
+/** How many of a member's axes come before the last of its points', which has the lanes; sums over slices find others. */
+function withoutLanes(kernel: Kernel, { outer, inner }: Member): number {
+  const axes = [...outer, ...inner];
+  const at = axes.some((a) => a >= kernel.extents.length) ? -1 : axes.indexOf(kernel.extents.findLastIndex(isWide));
+  return at < 0 ? Infinity : at;
 }
 
 /** Whether tasks of the member are neither few nor too small for what they are. */
@@ -120,9 +129,10 @@ function isWorthCutting(kernel: Kernel, member: Member): boolean {
   const slices = sizeAlong(member.inner, extents);
   if (leading > mostLeading || slices < fewestSlices) return false;
   if (kernel.kind === 'contract') {
+    // Where there is more of the other operand than of the rows, its columns are better shared among tasks.
     const rows = rowAxes(kernel);
     const operand = sizeOf(extents) / sizeAlong(rows, extents);
-    return sizeAlong(rows, extents) >= fewestRows * leading && sizeAlong(kernel.columns, extents) <= mostColumns && operand <= mostOperand;
+    return sizeAlong(rows, extents) >= fewestRows * leading && sizeAlong(kernel.columns, extents) <= mostColumns && operand <= mostOperand && sizeOf(kernel.reduceExtents) <= 2 * sizeAlong(rows, extents);
   }
   // Sums of whole rows have few points each: reductions by themselves do those.
   if (kernel.kind === 'reduce' && sumsSlices({ kernel, member })) return kernel.extents.some((n, a) => isWide(n) && !member.outer.includes(a));

@@ -41,16 +41,20 @@ function rowsOfProducts(links: readonly Sliced[]): readonly number[] {
   return links.flatMap(({ kernel }, i) => (kernel.kind === 'contract' && work[i] * goodPart >= total ? [sizeAlong(rowAxes(kernel), kernel.extents)] : []));
 }
 
-/** Slices of a task: a multiple of four, so that lanes may begin where a task does, or all of them. */
-export function slicesOfTask(links: readonly Sliced[], bytesOf: (id: TensorId) => number): number {
+/** Slices of a task, or all of them: a multiple of `unit`, `least` at least, and so many that four lanes of a product's rows may begin where a task does. */
+export function slicesOfTask(links: readonly Sliced[], bytesOf: (id: TensorId) => number, unit: number, least: number): number {
   const [{ kernel, member }] = links;
   const [leading, slices] = [member.outer, member.inner].map((axes) => sizeAlong(axes, loopExtents(kernel)));
   const perSlice = (n: number): number => n / (leading * slices);
   let bytes = 0;
   for (const link of links) if (!sumsSlices(link)) for (const s of link.kernel.stores) bytes += perSlice(sizeOf(link.kernel.extents)) * bytesOf(s.tensor);
-  const fewest = Math.max(1, ...rowsOfProducts(links).map((rows) => Math.ceil(fewestRows / perSlice(rows))));
+  const fewest = Math.max(least, ...rowsOfProducts(links).map((rows) => Math.ceil(fewestRows / perSlice(rows))));
   const even = Math.ceil(slices / Math.ceil(targetTasks / leading));
-  return Math.min(slices, Math.ceil(Math.max(fewest, Math.min(even, Math.floor(mostBytes / Math.max(1, bytes)))) / 4) * 4);
+  const wanted = Math.max(fewest, Math.min(even, Math.floor(mostBytes / Math.max(1, bytes))));
+  const products = links.flatMap(({ kernel: k }) => (k.kind === 'contract' ? [perSlice(sizeAlong(rowAxes(k), k.extents))] : []));
+  let step = products.length === 0 ? 4 : unit;
+  while (products.some((rows) => (step * rows) % 4 !== 0)) step += unit;
+  return Math.min(slices, Math.ceil(wanted / step) * step);
 }
 
 /** Whether the products leave each other as many tasks as they would have, or enough. */

@@ -20,7 +20,7 @@ import type { Cut, Shares, SlicesCut } from './nest.js';
 import { tasksOf } from './nest.js';
 import { roundUp } from './panels.js';
 import type { ContractPlan } from './plan-contract.js';
-import { planContract, slicesOfPicture } from './plan-contract.js';
+import { planContract, slicesOfPictures } from './plan-contract.js';
 
 /** Tasks of a chain that can be cut anywhere. */
 const targetTasks = 48;
@@ -148,11 +148,14 @@ export function chainCuts(chain: Chain, links: readonly Sliced[], planOf: PlanOf
 
 /** Slices of a task, which tear no picture apart that is filtered. */
 function slicesBlock(links: readonly Sliced[], planOf: PlanOf, elementBytes: (id: TensorId) => number): number {
-  const [{ kernel: { extents }, member }] = links;
-  const pictures = links.map(({ kernel, member: { outer, inner } }) =>
-    (kernel.kind === 'contract' ? slicesOfPicture(planOf(kernel, { kind: 'slices', lead: outer, slices: inner, block: 1 }), kernel, inner) : 1));
-  const unit = Math.max(...pictures);
-  return Math.min(sizeAlong(member.inner, extents), roundUp(slicesOfTask(links, elementBytes), unit % 4 === 0 ? unit : unit * 4));
+  let [unit, least] = [1, 1];
+  for (const { kernel, member: { outer, inner } } of links) {
+    if (kernel.kind !== 'contract') continue;
+    const pictures = slicesOfPictures(planOf(kernel, { kind: 'slices', lead: outer, slices: inner, block: 1 }), kernel, inner);
+    unit = Math.max(unit, pictures.unit);
+    least = Math.max(least, pictures.least);
+  }
+  return slicesOfTask(links, elementBytes, unit, least);
 }
 
 /** Points of a task. */

@@ -44,7 +44,7 @@ export function filterBlocks(kernel: ContractKernel, filter: Filter, cut: Slices
   const pictureAxes = filter.pictureAxes.filter((a) => !lead.includes(a));
   const [B, pictures, N] = [lead, pictureAxes, filter.otherChannels].map((axes) => sizeAlong(axes, all));
   // Smaller tasks where there would be too few to share.
-  const few = B * pictures * tilesDown * tilesAcross * Math.ceil(N / usualColumns) < 8 * schedule.tiles;
+  const few = B * pictures * tilesDown * tilesAcross * (cut === null ? Math.ceil(N / usualColumns) : 1) < 8 * schedule.tiles;
   // A task of a chain has some pictures, each of our tasks a piece of them.
   const span = cut === null ? pictures : Math.min(pictures, cut.block * pictures / sizeAlong(cut.slices, all));
   const pieces = cutPieces(filter, span, few ? schedule.tiles / 2 : schedule.tiles);

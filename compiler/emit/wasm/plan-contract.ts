@@ -24,7 +24,11 @@ export function planContract(choice: ScheduleChoice, elementOf: ElementOf, kerne
   return follows ? { kind: 'filter', schedule, filter } : { kind: 'panels', schedule: schedulePanels(kernel, cut) };
 }
 
-/** How many slices tasks must be multiples of, to have whole pictures where those are filtered. */
-export function slicesOfPicture(plan: ContractPlan, { extents }: ContractKernel, slices: readonly number[]): number {
-  return plan.kind === 'filter' ? sizeAlong(slices.filter((a) => plan.filter.stencil.reaches.some((r) => r.position === a)), extents) : 1;
+/** How many slices tasks of a chain must be multiples of, to have whole pictures where those are filtered, and how many they have at least, to have enough tiles for the weights they read. */
+export function slicesOfPictures(plan: ContractPlan, { extents }: ContractKernel, slices: readonly number[]): { readonly unit: number; readonly least: number } {
+  if (plan.kind === 'panels') return { unit: 1, least: 1 };
+  const { stencil, pictureAxes, tiles: [down, across] } = plan.filter;
+  const unit = sizeAlong(slices.filter((a) => stencil.reaches.some((r) => r.position === a)), extents);
+  const few = sizeAlong(pictureAxes, extents) * down * across < 8 * plan.schedule.tiles;
+  return { unit, least: unit * Math.ceil((few ? plan.schedule.tiles / 2 : plan.schedule.tiles) / (down * across)) };
 }
