@@ -104,7 +104,9 @@ export function withSlicesOf(program: Program, kernels: readonly Kernel[], maker
   if (leads.length + (own.lead === null ? 0 : 1) > 1) return null;
   const lead = own.lead ?? leads[0] ?? 0;
   const all = [...members, { kernel: at, outer: [], inner: variables }];
-  const length = Math.min(own.length, ...all.map((m) => withoutLanes(kernels[m.kernel], m)));
+  // Without products a task has a multiple of four slices, where lanes along a reduction's points may begin.
+  const products = all.some((m) => kernels[m.kernel].kind === 'contract');
+  const length = Math.min(own.length, ...all.map((m) => (products || kernels[m.kernel].kind !== 'reduce' ? withoutLanes(kernels[m.kernel], m) : Infinity)));
   if (length <= lead) return null;
   const cut = (m: Member): Member => {
     const axes = [...m.outer, ...m.inner];
