@@ -23,6 +23,12 @@ function load(file: string): LoadedProgram {
 
 const compile = (file: string, disabled: readonly string[] = []): CompiledModel => compileTraining(load(file), { ...options, target: { ...target, disabled } });
 
+/** A usual discrete GPU. */
+const gpu: TargetOptions = {
+  target: 'wgsl', maxBindingBytes: 2 ** 31, maxBindings: 10, maxWorkgroupInvocations: 1024, maxWorkgroupStorageBytes: 49152,
+  subgroups: true, subgroupSize: 32, software: false, threads: 1, relaxedSimd: false, disabled: [],
+};
+
 const launches = (c: CompiledModel): number => c.plan.entries['step'].launches.length;
 
 describe('a training step', () => {
@@ -34,6 +40,13 @@ describe('a training step', () => {
     // The optimizer is one map over the whole arena.
     const arena = compiled.kernels['step'].program.tensors.find((t) => t.kind === 'source' && t.name === 'parameters');
     expect(compiled.kernels['step'].kernels.filter((k) => k.stores.some((s) => s.tensor === arena?.id))).toHaveLength(1);
+  });
+
+  it.each([['bench/models/cnn.ssl', 28], ['bench/models/mlp.ssl', 18], ['models/vision/simclr.ssl', 69]])('of %s is at most %i dispatches on a GPU', (file, most) => {
+    const { plan } = compileTraining(load(file), { ...options, target: gpu });
+    const step = plan.entries['step'];
+    expect(step.launches.length).toBeLessThanOrEqual(most);
+    expect(step.peakBytes).toBeLessThanOrEqual(1.1 * step.liveBytes);
   });
 
   it('costs as much counted as compiled', () => {
