@@ -25,7 +25,7 @@ export function machineOf(target: TargetOptions, program: Program): Machine {
     };
   }
   return {
-    cacheBytes, sideBySide: target.software ? 1 : sideBySide, steps: 1,
+    cacheBytes, sideBySide: target.software ? 1 : sideBySide, steps: null,
     nestOf: once((kernel) => nestOnGpu(kernel, target, elementOf)),
     chainNests: () => bug('a chain on a GPU'),
   };

@@ -3,8 +3,8 @@
  * launches' tensors once and what others need of it once; what is moved follows the schedule through one cache.
  *
  * The model, the same for both targets: memory, and in front of it one cache of `cacheBytes` that keeps what was used last. Lines
- * are moved whole. Kernels of a chain run task by task. The parts of a launch run one after the other, or in `steps` side by
- * side, each doing as large a share of its tasks in a step; tasks of a part run in their order, on a GPU `sideBySide` workgroups at a time and in
+ * are moved whole. Kernels of a chain run task by task. The parts of a launch go side by side in steps,
+ * each doing as large a share of its tasks in a step; tasks of a part run in their order, on a GPU `sideBySide` workgroups at a time and in
  * step. What is touched again before so much else went through the cache that it is gone counts once (`transfersOf`).
  * Everything stored is moved, needed or not; partial results are moved twice where they do not stay.
  */
@@ -16,8 +16,8 @@ import type { Program } from '../tensor/program.js';
 import { bytesOf, sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import { elementsOf, patternOf } from './accesses.js';
-import { total } from './loop-nest.js';
-import type { Machine, Part, Patterns, Unit, Way } from './units.js';
+import { inStep, tasksOf, total } from './loop-nest.js';
+import type { Machine, Part, Patterns, StepMachine, Unit, Way } from './units.js';
 import { allOf, aloneUnit, byTensor, bytesIn, chainUnits, partOf } from './units.js';
 
 export interface Traffic {
@@ -37,16 +37,28 @@ export function trafficOf(kernels: KernelProgram, launches: readonly (readonly n
   const needed = neededAfter(kernels, launches);
   return launches.map((launch, at) => {
     const parts = new Map(launch.map((k) => [k, partOf(program, kernels.kernels[k])]));
+    const { shareOf, steps } = sharing([...parts.values()], machine);
     const partAt = (k: number): Part => parts.get(k) ?? partOf(program, kernels.kernels[k]);
     const unitsOf = (k: number, { cacheBytes }: Pick<Machine, 'cacheBytes'>): readonly Unit[] => {
       const chain = chains.get(k);
-      if (chain === undefined) return [aloneUnit(program, partAt(k), { ...machine, cacheBytes })];
-      return chain.members[0].kernel === k ? chainUnits(program, chain, chain.members.map((m) => partAt(m.kernel)), { ...machine, cacheBytes }) : [];
+      if (chain === undefined) return [aloneUnit(program, partAt(k), { ...machine, steps, cacheBytes, sideBySide: shareOf(partAt(k)) })];
+      return chain.members[0].kernel === k ? chainUnits(program, chain, chain.members.map((m) => partAt(m.kernel)), { ...machine, steps, cacheBytes }) : [];
     };
     const [beside, behind] = [launch.filter((k) => !isTail.has(k)), launch.filter((k) => isTail.has(k))];
-    const moved = movedIn(program, beside, behind, unitsOf, machine);
+    const moved = movedIn(program, beside, behind, unitsOf, { ...machine, steps });
     return { idealBytes: idealOf(program, [...beside, ...behind].map(partAt), (id) => needed(id, at)), ...moved };
   });
+}
+
+/**
+ * How the parts of a launch share the machine: in its steps, or, on a GPU, in rounds of workgroups. Of those that run at a time each kernel has as
+ * many as its share of the work, the points of its loops: short workgroups are soon over.
+ */
+function sharing(parts: readonly Part[], { steps, sideBySide, nestOf }: Machine): { readonly shareOf: (part: Part) => number; readonly steps: number } {
+  if (steps !== null) return { shareOf: () => sideBySide, steps };
+  const all = parts.reduce((n, { extents }) => n + sizeOf(extents), 0);
+  const shareOf = ({ extents }: Part): number => Math.max(1, Math.round((sideBySide * sizeOf(extents)) / all));
+  return { shareOf, steps: Math.max(1, ...parts.map((part) => tasksOf(inStep(nestOf(part.kernel), part.extents, shareOf(part)), part.extents))) };
 }
 
 /** Whether something after launch `at` needs a tensor: another launch, the host, the next run. */
@@ -80,7 +92,7 @@ function idealOf(program: Program, parts: readonly Part[], needed: (id: TensorId
 }
 
 /** What the kernels `beside` one another move, and those `behind` them. */
-function movedIn(program: Program, beside: readonly number[], behind: readonly number[], unitsOf: (k: number, cache: Pick<Machine, 'cacheBytes'>) => readonly Unit[], machine: Machine): Moved {
+function movedIn(program: Program, beside: readonly number[], behind: readonly number[], unitsOf: (k: number, cache: Pick<Machine, 'cacheBytes'>) => readonly Unit[], machine: StepMachine): Moved {
   const { cacheBytes } = machine;
   const own = new Map(beside.map((k) => [k, unitsOf(k, machine)]));
   const units = [...own.values()].flat();

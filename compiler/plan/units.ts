@@ -18,12 +18,15 @@ export interface Machine {
   readonly cacheBytes: number;
   /** Workgroups that run at a time, in step. */
   readonly sideBySide: number;
-  /** Steps in which the parts of a launch go through their tasks side by side; 1 where they come one after the other. */
-  readonly steps: number;
+  /** Steps in which the parts of a launch go through their tasks side by side, 1 where they come one after the other; null: as many as it has rounds of workgroups. */
+  readonly steps: number | null;
   readonly nestOf: (kernel: Kernel) => LoopNest;
   /** The loops of each kernel of a chain, whose tasks are the chain's. */
   readonly chainNests: (chain: Chain, links: readonly Sliced[]) => readonly LoopNest[];
 }
+
+/** The machine for a launch, whose steps are known. */
+export type StepMachine = Machine & { readonly steps: number };
 
 /** A kernel and what it touches. */
 export interface Part {
@@ -74,11 +77,11 @@ export function byTensor(program: Program, patterns: Patterns): ReadonlyMap<Tens
 export const bytesIn = (program: Program, id: TensorId): number => sizeOf(program.tensors[id].shape) * bytesOf(program.tensors[id].element);
 
 /** A kernel by itself. */
-export function aloneUnit(program: Program, part: Part, machine: Machine): Unit {
+export function aloneUnit(program: Program, part: Part, machine: StepMachine): Unit {
   return unitOf(program, part, inStep(machine.nestOf(part.kernel), part.extents, machine.sideBySide), machine);
 }
 
-function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest: LoopNest, { cacheBytes, steps }: Machine): Unit {
+function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest: LoopNest, { cacheBytes, steps }: StepMachine): Unit {
   const all = allOf(reads);
   const patterns = patternsOf(all, extents);
   const shared = nest.shared ?? { bytes: 0, reads: 0, parts: 1, from: new Set<TensorId>() };
@@ -108,7 +111,7 @@ function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest
 }
 
 /** A chain as one unit where what a task of all its kernels touches stays in the cache; else its kernels one after the other. */
-export function chainUnits(program: Program, chain: Chain, parts: readonly Part[], machine: Machine): readonly Unit[] {
+export function chainUnits(program: Program, chain: Chain, parts: readonly Part[], machine: StepMachine): readonly Unit[] {
   const nests = machine.chainNests(chain, parts.map(({ kernel }, i) => ({ kernel, member: chain.members[i] })));
   const task = parts.reduce((n, { reads, writes, extents }, i) => n + nests[i].scratchBytes + total(touched([...allOf(reads), ...writes], inTask(nests[i], extents))), 0);
   const units = parts.map((part, i) => unitOf(program, part, nests[i], machine));

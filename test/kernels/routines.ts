@@ -1,24 +1,21 @@
 /** Programs with routines and segmented sums, as users' files lead to them, for the tests of both targets. */
-import { fuse } from '../../compiler/fuse/fuse.js';
-import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import { differentiate } from '../../compiler/tensor/differentiate.js';
+import type { Program } from '../../compiler/tensor/program.js';
 import { add, binary, float, index, int, mul, select } from '../../compiler/tensor/scalar.js';
 import type { Scalar, TensorId } from '../../compiler/tensor/scalar.js';
 import { simplify } from '../../compiler/tensor/simplify.js';
 import { origin } from './tools.js';
 
-const options = { disabled: [], maxBindings: 8, target: 'wasm' as const };
-
-/** Simplified and fused, with all that `make` names as outputs. */
-function program(name: string, make: (b: ProgramBuilder) => Readonly<Record<string, TensorId | undefined>>): KernelProgram {
+/** Simplified, with all that `make` names as outputs. */
+function program(name: string, make: (b: ProgramBuilder) => Readonly<Record<string, TensorId | undefined>>): Program {
   const b = new ProgramBuilder(name);
   for (const [output, id] of Object.entries(make(b))) if (id !== undefined) b.output(output, id);
-  return fuse(simplify(b.build()), options);
+  return simplify(b.build());
 }
 
 /** The sorted rows of `x` and the gradient of a weighted sum of them. */
-export function sorting(shape: readonly number[], element: 'f32' | 'i32' = 'f32'): KernelProgram {
+export function sorting(shape: readonly number[], element: 'f32' | 'i32' = 'f32'): Program {
   return program('sorting', (b) => {
     const x = b.source('x', 'data', element, shape, origin('x'));
     const order = b.routine('argsort', [x], origin('order'));
@@ -39,7 +36,7 @@ export function positive(b: ProgramBuilder, batch: number, n: number): TensorId 
 }
 
 /** A factor and both solutions with it. */
-export function triangular(batch: number, n: number, columns: number): KernelProgram {
+export function triangular(batch: number, n: number, columns: number): Program {
   return program('triangular', (b) => {
     const right = b.source('b', 'data', 'f32', [batch, n, columns], origin('b'));
     const factor = b.routine('cholesky', [positive(b, batch, n)], origin('factor'));
@@ -58,7 +55,7 @@ export interface Segments {
   readonly guarded?: boolean;
 }
 
-export function segments({ items, rows, columns, batch = [], counts = false, guarded = false }: Segments): KernelProgram {
+export function segments({ items, rows, columns, batch = [], counts = false, guarded = false }: Segments): Program {
   return program('segments', (b) => {
     const keys = rows.map((_, r) => b.source(`a${r}`, 'data', 'i32', [...batch, ...items], origin(`a${r}`)));
     const x = b.source('x', 'data', 'f32', [...batch, ...items, ...columns], origin('x'));
@@ -76,7 +73,7 @@ export function segments({ items, rows, columns, batch = [], counts = false, gua
 }
 
 /** The gradient of rows gathered from a table. */
-export function gather(rows: number, width: number, items: number): KernelProgram {
+export function gather(rows: number, width: number, items: number): Program {
   return program('gather', (b) => {
     const table = b.source('table', 'parameters', 'f32', [rows, width], origin('table'));
     const at = b.source('at', 'data', 'i32', [items], origin('at'));
@@ -88,7 +85,7 @@ export function gather(rows: number, width: number, items: number): KernelProgra
 }
 
 /** Integers sorted, where the runs of equal ones begin, and sums over the runs, which a segmented sum of sorted keys takes. */
-export function runs(rows: number, n: number, columns: readonly number[]): KernelProgram {
+export function runs(rows: number, n: number, columns: readonly number[]): Program {
   return program('runs', (b) => {
     const x = b.source('x', 'data', 'i32', [rows, n], origin('x'));
     const sorted = b.comprehension('i32', [rows, n], null, b.read(x, [index(0), b.identity(b.routine('argsort', [x], origin('order')))]), origin('sorted'));

@@ -1,11 +1,12 @@
 /** Routines and segmented sums on the CPU target, against the float64 interpreter. */
 import { expect, it } from 'vitest';
-import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { fuse } from '../../compiler/fuse/fuse.js';
+import type { Program } from '../../compiler/tensor/program.js';
 import { gather, runs, segments, sorting, triangular } from '../kernels/routines.js';
 import { numbers } from '../kernels/tools.js';
 import { expectAgreement } from './harness.js';
 
-const programs: readonly (readonly [string, () => KernelProgram])[] = [
+const programs: readonly (readonly [string, () => Program])[] = [
   ['rows sorted', () => sorting([3, 5, 37])],
   ['one long row sorted', () => sorting([1000])],
   ['integers sorted', () => sorting([4, 129], 'i32')],
@@ -31,7 +32,7 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
 ];
 
 it.each(programs)('%s', async (_name, build) => {
-  const kernels = build();
+  const kernels = fuse(build(), { disabled: [], maxBindings: 8, target: 'wasm' });
   await expectAgreement(kernels, numbers(kernels.program, 3), 1e-4);
   expect.assertions(kernels.program.outputs.length);
 });

@@ -1,6 +1,7 @@
 /** Routines and segmented sums on a software adapter, with its own schedules and those of a GPU, against the float64 interpreter. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { KernelProgram } from '../../compiler/fuse/kernel.js';
+import { fuse } from '../../compiler/fuse/fuse.js';
+import type { Program } from '../../compiler/tensor/program.js';
 import type { Device } from '../../runtime/device/device.js';
 import { gather, runs, segments, sorting, triangular } from '../kernels/routines.js';
 import { numbers } from '../kernels/tools.js';
@@ -10,7 +11,7 @@ const opened = await openTestDevice();
 const reason = typeof opened === 'string' ? ` (skipped: ${opened})` : '';
 let device: Device;
 
-const programs: readonly (readonly [string, () => KernelProgram])[] = [
+const programs: readonly (readonly [string, () => Program])[] = [
   ['rows sorted', () => sorting([3, 5, 37])],
   ['integers sorted', () => sorting([4, 129], 'i32')],
   ['runs of rows', () => runs(5, 23, [])],
@@ -32,7 +33,7 @@ describe.skipIf(typeof opened === 'string')(`routines on an adapter${reason}`, (
   afterAll(() => device.close());
   for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
     it.each(programs)(`%s, ${schedules} schedules`, async (_name, build) => {
-      const kernels = build();
+      const kernels = fuse(build(), { disabled: [], maxBindings: 8, target: 'wgsl' });
       await expectAgreement(device, kernels, numbers(kernels.program, 3), options, 1e-4);
       expect.assertions(kernels.program.outputs.length);
     });

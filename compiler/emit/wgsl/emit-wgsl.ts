@@ -3,6 +3,7 @@
  * placements and limits give the same text. Every storage binding is `read_write`, because parts of one arena may be
  * read and written by one kernel.
  */
+import { bug } from '../../../grammar/diagnostics/report.js';
 import type { Span } from '../../../grammar/span.js';
 import type { TargetOptions } from '../../api.js';
 import { tensorsTouched } from '../../fuse/draft.js';
@@ -13,6 +14,7 @@ import { bindTensors } from './bindings.js';
 import { helperTexts } from './functions.js';
 import { splitGroups } from './kernel-text.js';
 import { identifier } from './names.js';
+import { shareGroups } from './share-groups.js';
 import { overlaid, splitLaunches, writeKernel } from './split-launch.js';
 import type { Dispatch } from './split-launch.js';
 
@@ -38,6 +40,8 @@ export interface WgslResult {
 
 /** Emits all kernels of all entries. Kernels that come out word for word the same share a module. */
 export function emitWgsl(entries: readonly WgslEntry[], options: WgslOptions): WgslResult {
+  // Workgroups of a dispatch run in any order.
+  for (const { kernels } of entries) if (kernels.chains.length + kernels.tails.length > 0) bug(`${kernels.name} has kernels that follow one another in a launch, which are for the CPU target`);
   const byText = new Map<string, { readonly name: string; readonly features: readonly string[]; readonly comments: string[] }>();
   const names = new Set<string>();
   const launches = entries.map((entry) => splitLaunches(entry, options).flatMap((dispatch) => (inOneModule(dispatch, entry, options) ? [dispatch] : dispatch.flat().map((part) => [[part]]))).map((dispatch): WgslLaunch => {
@@ -101,22 +105,11 @@ function emitLaunch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions):
   const group = z > 1
     ? `i32(workgroup.x + ${x}u * (workgroup.y + ${y}u * workgroup.z))`
     : y > 1 ? `i32(workgroup.x + ${x}u * workgroup.y)` : 'i32(workgroup.x)';
-  const functions: string[] = [];
-  const calls: string[] = [];
-  let start = 0;
-  parts.forEach((p, i) => {
-    if (parts.length === 1) return;
-    functions.push(`fn part_${i}(group: i32, thread: i32${parameters.map((q) => `, ${q}`).join('')}) {`, ...p.lines, '}', '');
-    const guard = p.body.threads < threads ? ` && thread < ${p.body.threads}` : '';
-    const names = parameters.map((q) => `, ${q.split(':')[0]}`).join('');
-    if (dispatch.length > 1) {
-      if (i > 0) calls.push('  storageBarrier();');
-      calls.push(`  ${guard === '' ? '' : `if (${guard.slice(' && '.length)}) `}{ part_${i}(group, thread${names}); }`);
-      return;
-    }
-    calls.push(`  if (group >= ${start} && group < ${start + p.body.groups}${guard}) { part_${i}(group${start === 0 ? '' : ` - ${start}`}, thread${names}); }`);
-    start += p.body.groups;
-  });
+  const functions = parts.length === 1 ? [] : parts.flatMap((p, i) => [`fn part_${i}(group: i32, thread: i32${parameters.map((q) => `, ${q}`).join('')}) {`, ...p.lines, '}', '']);
+  const call = (i: number, at: string): string =>
+    `${parts[i].body.threads < threads ? `if (thread < ${parts[i].body.threads}) ` : ''}{ part_${i}(${at}, thread${parameters.map((q) => `, ${q.split(':')[0]}`).join('')}); }`;
+  // Kernels behind one another, or side by side.
+  const calls = dispatch.length > 1 ? parts.flatMap((_, i) => [...(i > 0 ? ['storageBarrier();'] : []), call(i, 'group')]) : shareGroups(parts.map((p) => p.body.groups), call);
   const inVectors = new Set(parts.flatMap((p) => [...(p.body.vectors ?? [])]).map((id) => access.get(id)?.binding));
   const features = [...new Set([...parts.flatMap((p) => p.body.features), ...(bindings.some((b) => b.type === 'f16') ? ['f16'] : [])])];
   const lines = [
@@ -132,8 +125,8 @@ function emitLaunch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions):
     `fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32${builtins.map((b) => `, ${b}`).join('')}) {`,
     `  let group = ${group};`,
     '  let thread = i32(local);',
-    ...(parts.length === 1 && x * y * z > groups ? [`  if (group >= ${groups}) { return; }`] : []),
-    ...(parts.length === 1 ? parts[0].lines : calls),
+    ...(x * y * z > groups ? [`  if (group >= ${groups}) { return; }`] : []),
+    ...(parts.length === 1 ? parts[0].lines : calls.map((line) => `  ${line}`)),
     '}',
     '',
   ];
