@@ -1,5 +1,5 @@
 /**
- * Reductions over whole parameters (the norms of LARS and LAMB) where an optimizer runs on all of them at once: the parameters lie side
+ * Reductions over whole parameters (norms, for trust ratios) where an optimizer runs on all of them at once: the parameters lie side
  * by side along one axis, and `sum[*S](w^2)` is a value for each. However many there are, it takes two reductions: one over
  * pieces of at most so many elements, each within a parameter, and one over the pieces of each parameter. Where pieces lie, and
  * which parameter an element belongs to, are tables that the plan holds. The order of summation is fixed.
