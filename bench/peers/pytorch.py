@@ -10,6 +10,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from values import filled, hashed
 
 MODE = sys.argv[1] if len(sys.argv) > 1 else "eager"
 PRECISION = sys.argv[2] if len(sys.argv) > 2 else "fp32"
@@ -21,25 +22,6 @@ if DEVICE == "cuda":
     torch.backends.cudnn.benchmark = True
     if PRECISION == "tf32":
         torch.set_float32_matmul_precision("high")
-
-
-def hashed(size, salt, scale=1.0):
-    """The numbers of values.ts."""
-    x = (np.arange(size, dtype=np.uint64) * 2654435761 + salt * 40503) & 0xFFFFFFFF
-    x = ((x ^ (x >> np.uint64(15))) * 2246822519) & 0xFFFFFFFF
-    x = x ^ (x >> np.uint64(13))
-    return (scale * (x.astype(np.float64) / 2**31 - 1)).astype(np.float32)
-
-
-def filled(spec):
-    size = math.prod(spec["shape"])
-    if spec["fill"] == "ones":
-        values = np.ones(size, np.float32)
-    elif spec["fill"] == "zeros":
-        values = np.zeros(size, np.float32)
-    else:
-        values = hashed(size, spec["salt"], spec["scale"])
-    return torch.from_numpy(values.reshape(spec["shape"]))
 
 
 def mixed():
@@ -68,7 +50,7 @@ class Weights(torch.nn.Module):
         super().__init__()
         self.values = torch.nn.ParameterDict()
         for spec in specs:
-            w = filled(spec)
+            w = torch.from_numpy(filled(spec))
             name = spec["path"]
             if w.ndim == 4:
                 w = w.permute(3, 2, 0, 1).contiguous()

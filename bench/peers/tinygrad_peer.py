@@ -20,25 +20,7 @@ import tinygrad
 from tinygrad import Tensor, TinyJit
 from tinygrad.codegen import to_program
 from tinygrad.nn.optim import Adam
-
-
-def hashed(size, salt, scale=1.0):
-    """The numbers of values.ts."""
-    x = (np.arange(size, dtype=np.uint64) * 2654435761 + salt * 40503) & 0xFFFFFFFF
-    x = ((x ^ (x >> np.uint64(15))) * 2246822519) & 0xFFFFFFFF
-    x = x ^ (x >> np.uint64(13))
-    return (scale * (x.astype(np.float64) / 2**31 - 1)).astype(np.float32)
-
-
-def filled(spec):
-    size = math.prod(spec["shape"])
-    if spec["fill"] == "ones":
-        values = np.ones(size, np.float32)
-    elif spec["fill"] == "zeros":
-        values = np.zeros(size, np.float32)
-    else:
-        values = hashed(size, spec["salt"], spec["scale"])
-    return values.reshape(spec["shape"])
+from values import filled, hashed
 
 
 def dense(p, name, x):
