@@ -16,7 +16,7 @@ import { splitGroups } from './kernel-text.js';
 import { identifier } from './names.js';
 import { shareGroups } from './share-groups.js';
 import { overlaid, splitLaunches, writeKernel } from './split-launch.js';
-import type { Dispatch } from './split-launch.js';
+import type { Dispatch, Sharing } from './split-launch.js';
 
 export interface WgslOptions extends TargetOptions {
   /** `model.ssl:12` for a span, for the comments over kernels. */
@@ -44,11 +44,9 @@ export function emitWgsl(entries: readonly WgslEntry[], options: WgslOptions): W
   for (const { kernels } of entries) if (kernels.chains.length + kernels.tails.length > 0) bug(`${kernels.name} has kernels that follow one another in a launch, which are for the CPU target`);
   const byText = new Map<string, { readonly name: string; readonly features: readonly string[]; readonly comments: string[] }>();
   const names = new Set<string>();
-  const launches = entries.map((entry) => splitLaunches(entry, options).flatMap((dispatch) => (inOneModule(dispatch, entry, options) ? [dispatch] : dispatch.flat().map((part) => [[part]]))).map((dispatch): WgslLaunch => {
-    const sharing = dispatch.flat();
+  const launches = entries.map((entry) => splitLaunches(entry, options).flatMap((dispatch) => emitDispatch(dispatch, entry, options)).map(({ sharing, text, features, workgroups, bindings }): WgslLaunch => {
     const parts = sharing.map((p) => p.position);
     const kernels = sharing.map((p) => p.kernel);
-    const { text, features, workgroups, bindings } = emitLaunch(dispatch, entry, options);
     let module = byText.get(text);
     if (module === undefined) {
       let name = identifier(`${entry.kernels.name}_${kernels[0].name}${kernels.length > 1 ? `_and_${kernels.length - 1}_more` : ''}`);
@@ -78,24 +76,19 @@ function describeOrigins(kernel: Kernel, options: WgslOptions): string {
 }
 
 interface EmittedKernel extends Omit<WgslLaunch, 'kernel' | 'parts'> {
+  readonly sharing: readonly Sharing[];
   readonly text: string;
   readonly features: readonly string[];
 }
 
-/** Whether no kernel touches otherwise what another one reads in vectors; ranges that overlap are one binding only when all are known. */
-function inOneModule(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions): boolean {
-  const launch = dispatch.flat();
-  if (launch.length === 1) return true;
-  const { access } = bindTensors(launch.map((p) => p.kernel), entry.kernels.program, entry.placements, options);
-  const bodies = launch.map(({ kernel, limits }) => writeKernel(kernel, access, limits).body);
-  const inVectors = new Set(bodies.flatMap((b) => [...(b.vectors ?? [])]).map((id) => access.get(id)?.binding));
-  return inVectors.size === 0 || launch.every(({ kernel }, i) => [...tensorsTouched(kernel)].every((id) => !inVectors.has(access.get(id)?.binding) || bodies[i].vectors?.has(id) === true));
-}
-
-function emitLaunch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions): EmittedKernel {
-  const launch = dispatch.flat();
-  const { bindings, access } = bindTensors(launch.map((p) => p.kernel), entry.kernels.program, entry.placements, options);
-  const parts = launch.map(({ kernel, limits }) => writeKernel(kernel, access, limits));
+/** The kernels of a dispatch in one module, or a module each where one touches otherwise what another reads in vectors: ranges that overlap are known to be one binding only now. */
+function emitDispatch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions): readonly EmittedKernel[] {
+  const sharing = dispatch.flat();
+  const { bindings, access } = bindTensors(sharing.map((p) => p.kernel), entry.kernels.program, entry.placements, options);
+  const parts = sharing.map(({ kernel, limits }) => writeKernel(kernel, access, limits));
+  const inVectors = new Set(parts.flatMap((p) => [...(p.body.vectors ?? [])]).map((id) => access.get(id)?.binding));
+  const agree = inVectors.size === 0 || sharing.every(({ kernel }, i) => [...tensorsTouched(kernel)].every((id) => !inVectors.has(access.get(id)?.binding) || parts[i].body.vectors?.has(id) === true));
+  if (!agree && sharing.length > 1) return sharing.flatMap((part) => emitDispatch([[part]], entry, options));
   const groups = dispatch.length > 1 ? 1 : parts.reduce((n, p) => n + p.body.groups, 0);
   const threads = Math.max(...parts.map((p) => p.body.threads));
   const builtins = [...new Set(parts.flatMap((p) => p.body.builtins))];
@@ -110,7 +103,6 @@ function emitLaunch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions):
     `${parts[i].body.threads < threads ? `if (thread < ${parts[i].body.threads}) ` : ''}{ part_${i}(${at}, thread${parameters.map((q) => `, ${q.split(':')[0]}`).join('')}); }`;
   // Kernels behind one another, or side by side.
   const calls = dispatch.length > 1 ? parts.flatMap((_, i) => [...(i > 0 ? ['storageBarrier();'] : []), call(i, 'group')]) : shareGroups(parts.map((p) => p.body.groups), call);
-  const inVectors = new Set(parts.flatMap((p) => [...(p.body.vectors ?? [])]).map((id) => access.get(id)?.binding));
   const features = [...new Set([...parts.flatMap((p) => p.body.features), ...(bindings.some((b) => b.type === 'f16') ? ['f16'] : [])])];
   const lines = [
     ...features.map((f) => `enable ${f};`),
@@ -130,10 +122,11 @@ function emitLaunch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions):
     '}',
     '',
   ];
-  return {
+  return [{
+    sharing,
     text: lines.join('\n'),
     features,
     workgroups,
     bindings: bindings.map(({ arena, offset, bytes }) => ({ arena, offset, bytes })),
-  };
+  }];
 }
