@@ -71,9 +71,10 @@ class PeerProcess {
 
   constructor(readonly key: string, command: string, args: readonly string[]) {
     this.name = key;
-    // Debian's OpenBLAS takes newer Xeons for an old processor.
+    // Debian's OpenBLAS takes newer Xeons for an old processor; glibc gives large buffers back to the system, which maps and clears them anew in every step.
     const blas = cpus()[0]?.model.includes('Xeon') === true ? { OPENBLAS_CORETYPE: 'SkylakeX' } : {};
-    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'], env: { ...blas, ...process.env } });
+    const kept = { MALLOC_MMAP_THRESHOLD_: String(2 ** 30), MALLOC_TRIM_THRESHOLD_: String(2 ** 32) };
+    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'], env: { ...blas, ...kept, ...process.env } });
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }
 

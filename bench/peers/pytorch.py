@@ -1,15 +1,14 @@
 """PyTorch as a peer: `python3 pytorch.py eager|compiled fp32|tf32|amp`, on CUDA where there is one, else on the processor."""
 import contextlib
-import json
 import math
 import os
-import resource
 import sys
 import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from serve import serve
 from values import filled, hashed
 
 MODE = sys.argv[1] if len(sys.argv) > 1 else "eager"
@@ -229,32 +228,13 @@ def prepare_operation(work, _):
     return {"check": check, "compileMs": 1000 * (time.perf_counter() - started)}, lambda: (run(), sync())
 
 
-def main():
-    where = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
-    current = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if request["op"] == "hello":
-                answer = {"name": f"PyTorch {torch.__version__} {MODE} {PRECISION} ({where})"}
-            elif request["op"] == "prepare":
-                make = prepare_step if request["work"]["kind"] == "step" else prepare_operation
-                current = make(request["work"], request["parameters"])
-                answer = {"unable": True} if current is None else current[0]
-            elif request["op"] == "time":
-                ms = []
-                for _ in range(request["runs"]):
-                    started = time.perf_counter()
-                    current[1]()
-                    ms.append(1000 * (time.perf_counter() - started))
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-                answer = {"ms": ms, "peakBytes": torch.cuda.max_memory_allocated() if DEVICE == "cuda" else peak}
-            else:
-                current = None
-                answer = {}
-        except Exception as error:  # the benchmark reports it and goes on
-            answer = {"error": str(error).split("\n")[0]}
-        print(json.dumps(answer), flush=True)
+def prepare(work, specs):
+    return (prepare_step if work["kind"] == "step" else prepare_operation)(work, specs)
 
 
-main()
+where = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
+name = f"PyTorch {torch.__version__} {MODE} {PRECISION} ({where})"
+if DEVICE == "cuda":
+    serve(name, prepare, torch.cuda.max_memory_allocated)
+else:
+    serve(name, prepare)

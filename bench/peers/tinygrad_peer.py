@@ -1,9 +1,7 @@
 """tinygrad as a peer. `python3 tinygrad_peer.py cpu` answers requests on the processor (clang must be there); with `wgsl` it answers each
 `prepare` with the WGSL kernels of a step, for tinygrad-webgpu.ts to run on Dawn: no device is needed to make them."""
-import json
 import math
 import os
-import resource
 import sys
 import time
 
@@ -20,6 +18,7 @@ import tinygrad
 from tinygrad import Tensor, TinyJit
 from tinygrad.codegen import to_program
 from tinygrad.nn.optim import Adam
+from serve import serve
 from values import filled, hashed
 
 
@@ -145,33 +144,11 @@ def prepare_operation(work, _):
     return {"check": check, "compileMs": 1000 * (time.perf_counter() - started)}, run
 
 
-def main():
-    current = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if request["op"] == "hello":
-                answer = {"name": f"tinygrad {getattr(tinygrad, '__version__', '')} ({MODE})".replace("  ", " ")}
-            elif request["op"] == "prepare":
-                if MODE == "wgsl":
-                    answer = (request["work"]["kind"] == "step" and kernels_of_step(request["work"], request["parameters"])) or {"unable": True}
-                else:
-                    make = prepare_step if request["work"]["kind"] == "step" else prepare_operation
-                    current = make(request["work"], request["parameters"])
-                    answer = {"unable": True} if current is None else current[0]
-            elif request["op"] == "time":
-                ms = []
-                for _ in range(request["runs"]):
-                    started = time.perf_counter()
-                    current[1]()
-                    ms.append(1000 * (time.perf_counter() - started))
-                answer = {"ms": ms, "peakBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-            else:
-                current = None
-                answer = {}
-        except Exception as error:  # the benchmark reports it and goes on
-            answer = {"error": (str(error) or type(error).__name__).split("\n")[0]}
-        print(json.dumps(answer), flush=True)
+def prepare(work, specs):
+    if MODE == "wgsl":
+        made = kernels_of_step(work, specs) if work["kind"] == "step" else None
+        return None if made is None else (made, None)
+    return (prepare_step if work["kind"] == "step" else prepare_operation)(work, specs)
 
 
-main()
+serve(f"tinygrad {getattr(tinygrad, '__version__', '')} ({MODE})".replace("  ", " "), prepare)
