@@ -1,4 +1,5 @@
 /** Numbers that every peer makes for itself, the same in every language: a hash of the position and a salt. */
+import type { Input } from './works.js';
 
 /** In -1..1, 31 bits of a multiplicative hash. */
 export function hashed(index: number, salt: number): number {
@@ -6,6 +7,16 @@ export function hashed(index: number, salt: number): number {
   x = Math.imul(x ^ (x >>> 15), 2246822519) >>> 0;
   x = (x ^ (x >>> 13)) >>> 0;
   return x / 2 ** 31 - 1;
+}
+
+/** An input as a source takes it. */
+export function inputValues(input: Input, count: number, salt: number): Float32Array | Int32Array | Uint8Array {
+  const values = hashedArray(count * input.shape.reduce((a, b) => a * b, 1), salt, input.scale);
+  switch (input.element) {
+    case 'f32': return values;
+    case 'i32': return Int32Array.from(values, (v) => Math.floor(Math.abs(v)));
+    case 'u8': return Uint8Array.from(values, (v) => Math.abs(v));
+  }
 }
 
 /** A tensor of them, times `scale`. */

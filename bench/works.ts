@@ -1,18 +1,36 @@
 /** The works of the benchmark: what every peer that can do it does, and what it costs at least. */
 
+/** Hashed numbers of `-scale..scale`, or for integers their magnitudes, rounded down. */
+export interface Input {
+  readonly element: 'f32' | 'i32' | 'u8';
+  readonly shape: readonly number[];
+  readonly scale: number;
+}
+
 export type Work =
-  /** One training step: two inputs `a` and `b`, parameters by path. Checked by the losses of the first two steps. */
-  | { readonly kind: 'step'; readonly name: string; readonly file: string; readonly shape: readonly number[]; readonly batch: number }
+  /** One training step on inputs whose first axis, the batch, is left out; parameters by path. Checked by the losses of the first two steps. */
+  | { readonly kind: 'step'; readonly name: string; readonly file: string; readonly inputs: Readonly<Record<string, Input>>; readonly batch: number }
   /** One function on hashed inputs. Checked by the sum of squares of every result. */
   | {
       readonly kind: 'operation'; readonly name: string; readonly call: string; readonly set: Readonly<Record<string, string>>; readonly gradients: boolean;
-      readonly inputs: Readonly<Record<string, { readonly element: 'f32' | 'i32' | 'u8'; readonly shape: readonly number[]; readonly scale: number }>>;
+      readonly inputs: Readonly<Record<string, Input>>;
       readonly unit: 'GFLOP/s' | 'GB/s' | 'images/s';
       /** FLOPs, bytes or images of one run. */
       readonly amount: number;
     };
 
-const f32 = (shape: readonly number[], scale = 1) => ({ element: 'f32' as const, shape, scale });
+const f32 = (shape: readonly number[], scale = 1): Input => ({ element: 'f32', shape, scale });
+
+/** A step on two inputs of one shape, `a` and `b`. */
+function pairs(name: string, file: string, shape: readonly number[], batch: number): Work {
+  return { kind: 'step', name, file, inputs: { a: f32(shape), b: f32(shape) }, batch };
+}
+
+/** Skip-gram: two tables of 200,000 rows of 100, pairs of words with five negatives. */
+function embedding(name: string, file: string): Work {
+  const words = (shape: readonly number[]): Input => ({ element: 'i32', shape, scale: 200_000 });
+  return { kind: 'step', name, file, inputs: { word: words([]), context: words([]), noise: words([5]) }, batch: 4096 };
+}
 
 function product(m: number, k: number, n: number): Work {
   return { kind: 'operation', name: `product ${m}x${k}x${n}`, call: 'product', set: {}, gradients: false, inputs: { a: f32([m, k]), b: f32([k, n]) }, unit: 'GFLOP/s', amount: 2 * m * k * n };
@@ -39,10 +57,9 @@ function attention(examples: number, heads: number, tokens: number, width: numbe
 
 export const works: readonly Work[] = [
   product(512, 512, 512), product(1024, 1024, 1024), product(256, 128, 256), product(512, 512, 10000),
-  { kind: 'step', name: 'mlp step', file: 'mlp', shape: [784], batch: 256 },
-  { kind: 'step', name: 'cnn step', file: 'cnn', shape: [28, 28, 1], batch: 128 },
-  { kind: 'step', name: 'resnet18 step', file: 'resnet18', shape: [32, 32, 3], batch: 64 },
-  { kind: 'step', name: 'vit-tiny step', file: 'vit_tiny', shape: [32, 32, 3], batch: 32 },
+  pairs('mlp step', 'mlp', [784], 256), pairs('cnn step', 'cnn', [28, 28, 1], 128),
+  pairs('resnet18 step', 'resnet18', [32, 32, 3], 64), pairs('vit-tiny step', 'vit_tiny', [32, 32, 3], 32),
+  embedding('embedding adagrad', 'embedding'), embedding('embedding adagrad, lazy', 'embedding_lazy'), embedding('embedding adam, lazy', 'embedding_lazy_adam'),
   { kind: 'operation', name: 'layer norm 8192x1024', call: 'norm', set: {}, gradients: false, inputs: { x: f32([8192, 1024]) }, unit: 'GB/s', amount: 2 * 4 * 8192 * 1024 },
   {
     kind: 'operation', name: 'cross-entropy 4096x30522', call: 'vocabulary', set: {}, gradients: true, unit: 'GFLOP/s', amount: 3 * 2 * 4096 * 30522 * 128,

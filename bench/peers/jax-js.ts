@@ -81,7 +81,7 @@ async function prepareStep(work: Extract<Work, { kind: 'step' }>, specs: readonl
   const net = nets[work.file];
   if (net === undefined) return null;
   const started = performance.now();
-  const shape = [work.batch, ...work.shape];
+  const shape = [work.batch, ...work.inputs['a'].shape];
   const size = shape.reduce((a, b) => a * b, 1);
   const [a, b] = [1, 2].map((salt) => np.array(hashedArray(size, salt), { shape }));
   let weights: Weights = Object.fromEntries(specs.map((s) => [s.path, np.array(fill(s), { shape: [...s.shape] })]));

@@ -130,15 +130,48 @@ def vit_tiny(p, x, width=192, heads=3, depth=12):
 NETS = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18, "vit_tiny": vit_tiny}
 
 
+def given_input(spec, salt, batch=()):
+    values = hashed(math.prod([*batch, *spec["shape"]]), salt, spec["scale"]).reshape([*batch, *spec["shape"]])
+    return torch.from_numpy(values if spec["element"] == "f32" else np.floor(np.abs(values)).astype(np.int64)).to(DEVICE)
+
+
+# The optimizer of each, and whether gradients are of the rows that were read.
+TABLES = {"embedding": (torch.optim.Adagrad, 0.05, False), "embedding_lazy": (torch.optim.Adagrad, 0.05, True), "embedding_lazy_adam": (torch.optim.SparseAdam, 0.001, True)}
+
+
+def prepare_tables(work, specs):
+    if MODE == "compiled":
+        return None
+    started = time.perf_counter()
+    optimizer_of, rate, sparse = TABLES[work["file"]]
+    word, context, noise = [given_input(spec, 1 + k, [work["batch"]]) for k, spec in enumerate(work["inputs"].values())]
+    inside, outside = [torch.nn.Embedding.from_pretrained(torch.from_numpy(filled(s)).to(DEVICE), freeze=False, sparse=sparse) for s in specs]
+    optimizer = optimizer_of([inside.weight, outside.weight], lr=rate)
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        w = inside(word)
+        near, far = (w * outside(context)).sum(1), (w[:, None] * outside(noise)).sum(2)
+        loss = F.softplus(-near).mean() + F.softplus(far).sum(1).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    check = [float(run()), float(run())]
+    return {"check": check, "compileMs": 1000 * (time.perf_counter() - started)}, lambda: (run(), sync())
+
+
 def prepare_step(work, specs):
+    if work["file"] in TABLES:
+        return prepare_tables(work, specs)
     started = time.perf_counter()
     net = NETS.get(work["file"])
     if net is None:
         return None
     p = Weights(specs)
-    shape = [work["batch"], *work["shape"]]
+    shape = [work["batch"], *work["inputs"]["a"]["shape"]]
     data = [torch.from_numpy(hashed(math.prod(shape), salt).reshape(shape)) for salt in (1, 2)]
-    if len(work["shape"]) == 3:
+    if len(shape) == 4:
         data = [x.permute(0, 3, 1, 2) for x in data]
         data = [x.contiguous(memory_format=torch.channels_last) if DEVICE == "cuda" else x.contiguous() for x in data]
     a, b = [x.to(DEVICE) for x in data]
@@ -181,9 +214,7 @@ def prepare_operation(work, _):
     call = work["call"]
     given = {}
     for k, (name, spec) in enumerate(work["inputs"].items()):
-        values = hashed(math.prod(spec["shape"]), 1 + k, spec["scale"]).reshape(spec["shape"])
-        tensor = torch.from_numpy(values) if spec["element"] == "f32" else torch.from_numpy(np.floor(np.abs(values)).astype(np.int64))
-        given[name] = tensor.to(DEVICE)
+        given[name] = given_input(spec, 1 + k)
     if work["gradients"]:
         for x in given.values():
             x.requires_grad_(x.is_floating_point())

@@ -5,9 +5,10 @@ import type { LoadedProgram, Reader } from '../../compiler/api.js';
 import { compileCall, compileTraining, loadProgram } from '../../compiler/pipeline.js';
 import { openDevice } from '../../runtime/device/select.js';
 import type { Device, Session } from '../../runtime/device/device.js';
+import type { Manifest } from '../../compiler/plan/manifest.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { targetOf } from '../../cli/device.js';
-import { fill, hashedArray, parameterSpecs } from '../values.js';
+import { fill, inputValues, parameterSpecs } from '../values.js';
 import type { ParameterSpec } from '../values.js';
 import type { Work } from '../works.js';
 import type { ClassCost, Runnable } from './serve.js';
@@ -27,12 +28,18 @@ function load(file: string): LoadedProgram {
 function compileStep(device: Device, work: Extract<Work, { kind: 'step' }>) {
   return compileTraining(load(work.file), {
     model: null, set: { batch: `${work.batch}`, precision }, steps: 100, resident: true, embedBatch: work.batch, target: targetOf(device),
-    data: { examples: work.batch, classes: null, inputs: ['a', 'b'].map((name) => ({ name, element: 'f32', shape: work.shape })) },
+    data: { examples: work.batch, classes: null, inputs: Object.entries(work.inputs).map(([name, { element, shape }]) => ({ name, element, shape })) },
   });
 }
 
-function writeParameters(session: Session, arena: readonly { readonly path: string; readonly offset: number }[], parameters: readonly ParameterSpec[]): void {
-  for (const p of parameters) session.write('parameters', fill(p), arena.find((a) => a.path === p.path)?.offset ?? 0);
+/** What a step trains, without slow copies of it. */
+const trained = ({ parameters }: Manifest): Manifest['parameters'] => parameters.filter((p) => !p.arena.startsWith('target.'));
+
+function writeParameters(session: Session, places: Manifest['parameters'], parameters: readonly ParameterSpec[]): void {
+  for (const p of parameters) {
+    const place = places.find((a) => a.path === p.path);
+    if (place !== undefined) session.write(place.arena, fill(p), place.offset);
+  }
 }
 
 /** Runs each launch of an entry alone, once and often in one go: the difference leaves out what a run costs by itself. */
@@ -75,10 +82,8 @@ async function prepareStep(device: Device, work: Extract<Work, { kind: 'step' }>
     to.write('clock.seed', Int32Array.of(0));
     to.write('clock.step', Int32Array.of(0));
     await to.run('init');
-    writeParameters(to, manifest.parameters.filter((p) => p.arena === 'parameters'), parameters);
-    const size = work.batch * work.shape.reduce((a, b) => a * b, 1);
-    to.write('data.a', hashedArray(size, 1));
-    to.write('data.b', hashedArray(size, 2));
+    writeParameters(to, trained(manifest), parameters);
+    Object.entries(work.inputs).forEach(([name, input], k) => { to.write(`data.${name}`, inputValues(input, work.batch, 1 + k)); });
     const order = Int32Array.from({ length: work.batch }, (_, i) => i);
     for (const name of ['batch.order', 'batch.example']) if (name in plan.sources) to.write(name, order);
   };
@@ -107,10 +112,7 @@ async function prepareOperation(device: Device, work: Extract<Work, { kind: 'ope
   for (const clock of ['clock.seed', 'clock.step']) if (clock in compiled.plan.sources) session.write(clock, Int32Array.of(0));
   await session.run('init');
   Object.entries(work.inputs).forEach(([name, input], k) => {
-    const size = input.shape.reduce((a, b) => a * b, 1);
-    if (!(`input.${name}` in compiled.plan.sources)) return;
-    const values = hashedArray(size, 1 + k, input.scale);
-    session.write(`input.${name}`, input.element === 'f32' ? values : input.element === 'i32' ? Int32Array.from(values, (v) => Math.floor(Math.abs(v))) : Uint8Array.from(values, (v) => Math.abs(v)));
+    if (`input.${name}` in compiled.plan.sources) session.write(`input.${name}`, inputValues(input, 1, 1 + k));
   });
   const run = async (): Promise<void> => {
     await session.run('call');
@@ -135,7 +137,7 @@ await serve({
   name: `sslc (${device.name})`,
   gpu: device.kind === 'gpu' && !device.limits.software,
   half: device.limits.half === true,
-  parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(compileStep(device, work).manifest.parameters.filter((p) => p.arena === 'parameters'))),
+  parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(trained(compileStep(device, work).manifest))),
   prepare: (work, parameters) => (work.kind === 'step' ? prepareStep(device, work, parameters) : precision === 'f32' ? prepareOperation(device, work) : Promise.resolve(null)),
 });
 await device.close();

@@ -74,7 +74,7 @@ async function prepareStep(work: Extract<Work, { kind: 'step' }>, specs: readonl
   const net = nets[work.file];
   if (net === undefined) return null;
   const started = performance.now();
-  const shape = [work.batch, ...work.shape];
+  const shape = [work.batch, ...work.inputs['a'].shape];
   const size = shape.reduce((x, y) => x * y, 1);
   const [a, b] = [1, 2].map((salt) => tf.tensor(hashedArray(size, salt), shape));
   const weights: Weights = Object.fromEntries(specs.map((s) => [s.path, tf.variable(tf.tensor(fill(s), s.shape))]));

@@ -57,7 +57,7 @@ function transposed(values: Float32Array, shape: readonly number[], order: reado
 
 /** The tensors a step begins with, in tinygrad's layout: channels first. */
 function startValues(work: Extract<Work, { kind: 'step' }>, specs: readonly ParameterSpec[]): ReadonlyMap<string, Float32Array> {
-  const shape = [work.batch, ...work.shape];
+  const shape = [work.batch, ...work.inputs['a'].shape];
   const size = shape.reduce((x, y) => x * y, 1);
   const data = (salt: number): Float32Array => (shape.length === 4 ? transposed(hashedArray(size, salt), shape, [0, 3, 1, 2]) : hashedArray(size, salt));
   const weights = specs.map((s) => [s.path, s.shape.length === 4 ? transposed(fill(s), s.shape, [3, 2, 0, 1]) : fill(s)] as const);

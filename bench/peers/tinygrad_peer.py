@@ -58,9 +58,9 @@ def step_of(work, specs):
     p = {path: Tensor(np.ascontiguousarray(v)).contiguous().realize() for path, v in values.items()}
     for w in p.values():
         w.is_param_()
-    shape = [work["batch"], *work["shape"]]
+    shape = [work["batch"], *work["inputs"]["a"]["shape"]]
     data = [hashed(math.prod(shape), salt).reshape(shape) for salt in (1, 2)]
-    if len(work["shape"]) == 3:
+    if len(shape) == 4:
         data = [x.transpose(0, 3, 1, 2) for x in data]
     data = [np.ascontiguousarray(x) for x in data]
     a, b = [Tensor(x).contiguous().realize() for x in data]
