@@ -31,23 +31,26 @@ type Moved = Omit<Traffic, 'idealBytes'>;
 
 /** The traffic of each launch; `launches` are lists of kernels. */
 export function trafficOf(kernels: KernelProgram, launches: readonly (readonly number[])[], machine: Machine): readonly Traffic[] {
+  const needed = neededAfter(kernels, launches);
+  return launches.map((launch, at) => trafficOfLaunch(kernels, launch, machine, (id) => needed(id, at)));
+}
+
+/** The traffic of kernels in one launch, after which some of what they make is needed. */
+export function trafficOfLaunch(kernels: KernelProgram, launch: readonly number[], machine: Machine, needed: (id: TensorId) => boolean): Traffic {
   const { program } = kernels;
   const chains = chainOfKernel(kernels);
   const isTail = new Set(kernels.tails);
-  const needed = neededAfter(kernels, launches);
-  return launches.map((launch, at) => {
-    const parts = new Map(launch.map((k) => [k, partOf(program, kernels.kernels[k])]));
-    const { shareOf, steps } = sharing([...parts.values()], machine);
-    const partAt = (k: number): Part => parts.get(k) ?? partOf(program, kernels.kernels[k]);
-    const unitsOf = (k: number, { cacheBytes }: Pick<Machine, 'cacheBytes'>): readonly Unit[] => {
-      const chain = chains.get(k);
-      if (chain === undefined) return [aloneUnit(program, partAt(k), { ...machine, steps, cacheBytes, sideBySide: shareOf(partAt(k)) })];
-      return chain.members[0].kernel === k ? chainUnits(program, chain, chain.members.map((m) => partAt(m.kernel)), { ...machine, steps, cacheBytes }) : [];
-    };
-    const [beside, behind] = [launch.filter((k) => !isTail.has(k)), launch.filter((k) => isTail.has(k))];
-    const moved = movedIn(program, beside, behind, unitsOf, { ...machine, steps });
-    return { idealBytes: idealOf(program, [...beside, ...behind].map(partAt), (id) => needed(id, at)), ...moved };
-  });
+  const parts = new Map(launch.map((k) => [k, partOf(program, kernels.kernels[k])]));
+  const { shareOf, steps } = sharing([...parts.values()], machine);
+  const partAt = (k: number): Part => parts.get(k) ?? partOf(program, kernels.kernels[k]);
+  const unitsOf = (k: number, { cacheBytes }: Pick<Machine, 'cacheBytes'>): readonly Unit[] => {
+    const chain = chains.get(k);
+    if (chain === undefined) return [aloneUnit(program, partAt(k), { ...machine, steps, cacheBytes, sideBySide: shareOf(partAt(k)) })];
+    return chain.members[0].kernel === k ? chainUnits(program, chain, chain.members.map((m) => partAt(m.kernel)), { ...machine, steps, cacheBytes }) : [];
+  };
+  const [beside, behind] = [launch.filter((k) => !isTail.has(k)), launch.filter((k) => isTail.has(k))];
+  const moved = movedIn(program, beside, behind, unitsOf, { ...machine, steps });
+  return { idealBytes: idealOf(program, [...beside, ...behind].map(partAt), needed), ...moved };
 }
 
 /**

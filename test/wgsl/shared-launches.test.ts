@@ -30,6 +30,28 @@ function besides(): KernelProgram {
   return fused(b);
 }
 
+/** Two products with x, of which one reads it in vectors and one has neighbouring steps in it, and the sums of its columns. */
+function sharing(): KernelProgram {
+  const b = new ProgramBuilder('sharing');
+  const x = b.source('x', 'data', 'f32', [96, 64], origin);
+  const w = b.source('w', 'data', 'f32', [64, 72], origin);
+  const v = b.source('v', 'data', 'f32', [96, 40], origin);
+  b.output('forward', b.comprehension('f32', [96, 72], { op: 'sum', extents: [64] }, mul(b.read(x, [index(0), index(2)]), b.read(w, [index(2), index(1)])), origin));
+  b.output('weights', b.comprehension('f32', [64, 40], { op: 'sum', extents: [96] }, mul(b.read(x, [index(2), index(0)]), b.read(v, [index(2), index(1)])), origin));
+  b.output('sums', b.comprehension('f32', [64], { op: 'sum', extents: [96] }, b.read(x, [index(1), index(0)]), origin));
+  return fused(b);
+}
+
+/** More small tensors than a kernel may bind, most of them side by side in memory. */
+function manySmall(): KernelProgram {
+  const b = new ProgramBuilder('many_small');
+  for (let n = 0; n < 9; n++) {
+    const x = b.source(`x${n}`, 'data', 'f32', [5 + n, 40], origin);
+    b.output(`y${n}`, b.comprehension('f32', [5 + n], { op: n % 2 === 0 ? 'sum' : 'max', extents: [40] }, b.read(x, [index(0), index(1)]), origin));
+  }
+  return fused(b);
+}
+
 /** A sum of few numbers, what is made of it, and a sum of that: each a workgroup, one after the other. */
 function afterwards(): KernelProgram {
   const b = new ProgramBuilder('afterwards');
@@ -59,6 +81,17 @@ describe('dispatches', () => {
     expect(dispatches(kernels, options)).toHaveLength(1);
   });
 
+  it.each(schedules)('hold a kernel that reads in vectors what others read one by one: %s', (_name, options) => {
+    const kernels = sharing();
+    expect(dispatches(kernels, options)).toEqual([[0, 1, 2]]);
+    const { code } = emitWgsl([{ kernels, placements: planMemory([kernels], { alignment: 256, arenaLimit: null }).entries[0].placements }], options);
+    expect(code.target === 'wgsl' && Object.values(code.modules).join()).toMatch(/x_data: array<vec4<f32>>/);
+  });
+
+  it('hold more small tensors than they can bind apart', () => {
+    expect(dispatches(manySmall(), gpuOptions)).toHaveLength(1);
+  });
+
   it('keep large kernels apart that need one another', () => {
     const b = new ProgramBuilder('apart');
     const x = b.source('x', 'data', 'f32', [500, 90], origin);
@@ -76,7 +109,7 @@ describe.skipIf(typeof opened === 'string')(`dispatches on an adapter${reason}`,
   beforeAll(() => { if (typeof opened !== 'string') device = opened; });
   afterAll(() => device.close());
 
-  it.each(schedules.flatMap(([name, options]) => ([['besides', besides], ['afterwards', afterwards]] as const).map(([what, build]) => [what, name, build, options] as const)))('compute what they should: %s, %s', async (_what, _name, build, options) => {
+  it.each(schedules.flatMap(([name, options]) => ([['besides', besides], ['afterwards', afterwards], ['sharing', sharing], ['manySmall', manySmall]] as const).map(([what, build]) => [what, name, build, options] as const)))('compute what they should: %s, %s', async (_what, _name, build, options) => {
     const kernels = build();
     await expectAgreement(device, kernels, numbers(kernels.program), options, 1e-4);
   });

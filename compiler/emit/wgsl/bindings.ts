@@ -21,6 +21,8 @@ export interface Binding {
   readonly arena: number;
   readonly offset: number;
   readonly bytes: number;
+  /** Its words come in fours, for a kernel that reads them so. */
+  readonly inVectors?: boolean;
 }
 
 /** How a tensor is reached: a binding and the element of it where the tensor starts. */
@@ -49,18 +51,36 @@ interface Group {
 
 const alignment = 256;
 
-/** Collects the tensors the kernels of a launch read and write, in the order they are first mentioned, and groups their slots. */
-export function bindTensors(kernels: readonly Kernel[], program: Program, placements: ReadonlyMap<TensorId, Slot>, limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): KernelBindings {
-  const [kernel] = kernels;
-  const touched = new Set(kernels.flatMap((k) => [...tensorsTouched(k)]));
-  const slotOf = (id: TensorId): Slot => placements.get(id) ?? bug(`tensor ${id} of kernel ${kernel.name} has no memory`);
-  let groups: Group[] = [...touched].map((id) => {
+interface BindingLimits {
+  readonly maxBindings: number;
+  readonly maxBindingBytes: number;
+}
+
+const slotIn = (placements: ReadonlyMap<TensorId, Slot>, [kernel]: readonly Kernel[]) => (id: TensorId): Slot => placements.get(id) ?? bug(`tensor ${id} of kernel ${kernel.name} has no memory`);
+
+/** The ranges of the tensors that kernels read and write, in the order they are first mentioned; those that overlap are one. */
+function rangesOf(kernels: readonly Kernel[], placements: ReadonlyMap<TensorId, Slot>): Group[] {
+  const slotOf = slotIn(placements, kernels);
+  return joinOverlapping([...new Set(kernels.flatMap((k) => [...tensorsTouched(k)]))].map((id) => {
     const slot = slotOf(id);
     const low = slot.offset - (slot.offset % alignment);
     return { arena: slot.arena, half: slot.element === 'f16', low, high: Math.max(slot.offset + Math.ceil(slot.bytes / 4) * 4, low + 4), tensors: [id] };
-  });
-  groups = joinOverlapping(groups);
-  while (groups.length > limits.maxBindings) groups = joinNearest(groups, limits) ?? tooMuch(kernel, program, kernel.stores[0].tensor, `${groups.length} separate ranges of memory`, `${limits.maxBindings}`);
+  }));
+}
+
+/** Whether kernels can be bound together when ranges no further apart than `span` bytes are joined. */
+export function canBind(kernels: readonly Kernel[], placements: ReadonlyMap<TensorId, Slot>, limits: BindingLimits, span: number): boolean {
+  let groups: Group[] | null = rangesOf(kernels, placements);
+  while (groups !== null && groups.length > limits.maxBindings) groups = joinNearest(groups, Math.min(span, limits.maxBindingBytes));
+  return groups !== null;
+}
+
+/** Collects the tensors the kernels of a launch read and write and groups their slots. */
+export function bindTensors(kernels: readonly Kernel[], program: Program, placements: ReadonlyMap<TensorId, Slot>, limits: BindingLimits): KernelBindings {
+  const [kernel] = kernels;
+  const slotOf = slotIn(placements, kernels);
+  let groups = rangesOf(kernels, placements);
+  while (groups.length > limits.maxBindings) groups = joinNearest(groups, limits.maxBindingBytes) ?? tooMuch(kernel, program, kernel.stores[0].tensor, `${groups.length} separate ranges of memory`, `${limits.maxBindings}`);
   const taken = new Set<string>();
   const access = new Map<TensorId, TensorAccess>();
   const bindings = groups.map((group): Binding => {
@@ -114,14 +134,14 @@ function joinOverlapping(groups: readonly Group[]): Group[] {
   return result;
 }
 
-/** The two groups of one arena that lie nearest as one; null when no two may be joined. */
-function joinNearest(groups: readonly Group[], limits: { readonly maxBindings: number; readonly maxBindingBytes: number }): Group[] | null {
+/** The two groups of one arena that lie nearest as one; null when no two are within `most` bytes. */
+function joinNearest(groups: readonly Group[], most: number): Group[] | null {
   let best: { a: number; b: number; span: number } | null = null;
   for (let a = 0; a < groups.length; a++) {
     for (let b = a + 1; b < groups.length; b++) {
       if (groups[a].arena !== groups[b].arena || groups[a].half !== groups[b].half) continue;
       const span = Math.max(groups[a].high, groups[b].high) - Math.min(groups[a].low, groups[b].low);
-      if (span <= limits.maxBindingBytes && (best === null || span < best.span)) best = { a, b, span };
+      if (span <= most && (best === null || span < best.span)) best = { a, b, span };
     }
   }
   if (best === null) return null;

@@ -6,11 +6,12 @@
 import { bug } from '../../../grammar/diagnostics/report.js';
 import type { Span } from '../../../grammar/span.js';
 import type { TargetOptions } from '../../api.js';
-import { tensorsTouched } from '../../fuse/draft.js';
+import { tensorsRead } from '../../fuse/draft.js';
 import type { Kernel, KernelProgram } from '../../fuse/kernel.js';
 import type { Code, Launch, Slot } from '../../plan/plan.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import { bindTensors } from './bindings.js';
+import type { TensorAccess } from './bindings.js';
 import { helperTexts } from './functions.js';
 import { splitGroups } from './kernel-text.js';
 import { identifier } from './names.js';
@@ -81,14 +82,17 @@ interface EmittedKernel extends Omit<WgslLaunch, 'kernel' | 'parts'> {
   readonly features: readonly string[];
 }
 
-/** The kernels of a dispatch in one module, or a module each where one touches otherwise what another reads in vectors: ranges that overlap are known to be one binding only now. */
+/** The kernels of a dispatch in one module, or a module each where one writes what another reads in vectors: ranges that overlap are known to be one binding only now. */
 function emitDispatch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions): readonly EmittedKernel[] {
   const sharing = dispatch.flat();
   const { bindings, access } = bindTensors(sharing.map((p) => p.kernel), entry.kernels.program, entry.placements, options);
-  const parts = sharing.map(({ kernel, limits }) => writeKernel(kernel, access, limits));
-  const inVectors = new Set(parts.flatMap((p) => [...(p.body.vectors ?? [])]).map((id) => access.get(id)?.binding));
-  const agree = inVectors.size === 0 || sharing.every(({ kernel }, i) => [...tensorsTouched(kernel)].every((id) => !inVectors.has(access.get(id)?.binding) || parts[i].body.vectors?.has(id) === true));
-  if (!agree && sharing.length > 1) return sharing.flatMap((part) => emitDispatch([[part]], entry, options));
+  const alone = sharing.map(({ kernel, limits }) => writeKernel(kernel, access, limits));
+  const inVectors = new Set(alone.flatMap((p) => [...(p.body.vectors ?? [])]).map((id) => access.get(id)?.binding));
+  const isVector = (id: TensorId): boolean => inVectors.has(access.get(id)?.binding);
+  if (sharing.length > 1 && inVectors.size > 0 && sharing.some(({ kernel }) => kernel.stores.some((s) => isVector(s.tensor)))) return sharing.flatMap((part) => emitDispatch([[part]], entry, options));
+  // Those that read one by one what others read in vectors pick from the vectors.
+  const picking: ReadonlyMap<TensorId, TensorAccess> = new Map([...access].map(([id, a]) => [id, isVector(id) ? { ...a, binding: { ...a.binding, inVectors: true } } : a]));
+  const parts = sharing.map(({ kernel, limits }, i) => ([...tensorsRead(kernel)].some((id) => isVector(id) && alone[i].body.vectors?.has(id) !== true) ? writeKernel(kernel, picking, limits) : alone[i]));
   const groups = dispatch.length > 1 ? 1 : parts.reduce((n, p) => n + p.body.groups, 0);
   const threads = Math.max(...parts.map((p) => p.body.threads));
   const builtins = [...new Set(parts.flatMap((p) => p.body.builtins))];

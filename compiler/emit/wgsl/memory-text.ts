@@ -1,6 +1,7 @@
 /**
  * Elements of tensors in memory, as WGSL: a tensor may lie in a binding whose words have another type than its elements, so
- * that loads and stores convert or reinterpret them. Addresses count elements.
+ * that loads and stores convert or reinterpret them. Addresses count elements. Where the words of a binding come in vectors, one of them is
+ * loaded by itself; none is stored so, since threads that write neighbouring parts of a vector may undo each other's.
  */
 import type { Scalar } from '../../tensor/scalar.js';
 import type { TensorAccess } from './bindings.js';
@@ -8,10 +9,13 @@ import type { TensorAccess } from './bindings.js';
 /** An address in words of the binding, from one that counts from the tensor's start. */
 const fromStart = ({ base }: TensorAccess, address: string): string => (base === 0 ? address : `${address} + ${base}`);
 
-/** The value at `at`, which counts from the binding's start; for u8 it must be a name. A `closed` text needs no parentheses. */
+/** Whether an address must be a name, since `loadText` writes it twice. */
+export const namesAddress = ({ binding, element }: TensorAccess): boolean => element === 'u8' || binding.inVectors === true;
+
+/** The value at `at`, which counts from the binding's start. A `closed` text needs no parentheses. */
 export function loadText({ binding, element }: TensorAccess, at: string): { readonly text: string; readonly closed: boolean } {
   if (element === 'u8') return { text: `i32(extractBits(${binding.name}[${at} >> 2u], u32(${at} & 3) * 8u, 8u))`, closed: false };
-  const word = `${binding.name}[${at}]`;
+  const word = binding.inVectors === true ? `${binding.name}[${at} >> 2u][${at} & 3]` : `${binding.name}[${at}]`;
   switch (element) {
     case 'f32': return { text: binding.type === 'f32' ? word : `bitcast<f32>(${word})`, closed: false };
     case 'f16': return { text: `f32(${word})`, closed: true };

@@ -108,7 +108,7 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
   if (wide && rows >= 96 && columns >= 48 && tilesOf(128, 64) >= 128) return { kind: 'tiles', blockRows: 128, blockColumns: 64, depth: 16, rows: 8, columns: 4, split: 1, buffers };
   if (wide && tilesOf(64, 64) >= 96) return { kind: 'tiles', blockRows: 64, blockColumns: 64, depth: 16, rows: 4, columns: 4, split: 1, buffers };
   // Few outputs: smaller tiles, and the steps of the reduction shared by groups of threads.
-  const split = wide && depth >= 256 ? 4 : 1;
+  const split = wide && depth >= 128 ? 4 : 1;
   return { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split, buffers: 1 };
 }
 

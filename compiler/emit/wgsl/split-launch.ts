@@ -5,12 +5,16 @@
  * memory is laid over one another's: a workgroup runs one kernel. Small kernels of one workgroup each, one after the other, are stages of a
  * dispatch: what a workgroup has stored it can read behind a barrier.
  */
-import { scalarsOf } from '../../fuse/draft.js';
+import { scalarsOf, tensorsTouched } from '../../fuse/draft.js';
 import { loopExtents } from '../../fuse/inline-maps.js';
 import type { Kernel } from '../../fuse/kernel.js';
+import { machineOf } from '../../plan/machine.js';
+import { trafficOfLaunch } from '../../plan/traffic.js';
+import type { Machine } from '../../plan/units.js';
+import { bytesIn } from '../../plan/units.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { TensorId } from '../../tensor/scalar.js';
-import { bindTensors } from './bindings.js';
+import { bindTensors, canBind } from './bindings.js';
 import type { TensorAccess } from './bindings.js';
 import { emitBody } from './emit-body.js';
 import type { WgslEntry, WgslOptions } from './emit-wgsl.js';
@@ -22,6 +26,12 @@ import { KernelWriter, renderBlock } from './writer.js';
 /** Lines of the kernels in one module; compiling it takes longer than in proportion. Where threads wait, kernels are few and long. */
 const mostLines = 300;
 const mostWaitingLines = 800;
+
+/** Bytes of a binding that has several tensors, for kernels to share a dispatch: small ones, or parts of an arena. Large ones keep theirs, which may be read in vectors. */
+const mostJoined = 1 << 22;
+
+/** What kernels of a dispatch may move beyond their ideal. */
+const mostExcess = 1.1;
 
 /** Elements of a point that fewer threads than a reduction would have can take as well. */
 const shortReduction = 4096;
@@ -81,9 +91,6 @@ interface Home {
   readonly tensors: Set<TensorId>;
   readonly shared: (readonly string[])[];
   readonly alone: boolean;
-  /** Tensors read in vectors, whose bindings nobody may touch otherwise, and the others. */
-  readonly vectors: Set<TensorId>;
-  readonly others: Set<TensorId>;
   threads: number | null;
   most: number;
   lines: number;
@@ -133,9 +140,15 @@ function inTurn(written: readonly WrittenKernel[]): boolean {
   return written.every(({ body }) => !waits(body) || body.threads === threads) && overlaid(written.map((w) => w.body.shared)) !== null && written.reduce((n, w) => n + w.lines.length, 0) <= mostLines;
 }
 
-function byReading({ vectors }: KernelText, tensors: ReadonlySet<TensorId>): { readonly vectors: readonly TensorId[]; readonly others: readonly TensorId[] } {
-  const inVectors = (id: TensorId): boolean => vectors?.has(id) === true;
-  return { vectors: [...tensors].filter(inVectors), others: [...tensors].filter((id) => !inVectors(id)) };
+/**
+ * Whether kernels may share a dispatch with a product among them for the sake of what they move: those that go through the same large tensors
+ * in different orders find less of them in the cache together than one after the other.
+ */
+function goTogether(parts: readonly Sharing[], { kernels }: WgslEntry, machine: Machine): boolean {
+  const touched = new Set(parts.flatMap((p) => [...tensorsTouched(p.kernel)]));
+  if ([...touched].reduce((n, id) => n + bytesIn(kernels.program, id), 0) <= machine.cacheBytes) return true;
+  const { idealBytes, bytesRead, bytesWritten } = trafficOfLaunch(kernels, parts.map((p) => p.position), machine, () => true);
+  return bytesRead + bytesWritten <= mostExcess * idealBytes;
 }
 
 /** The kernels of each dispatch, in order. */
@@ -144,24 +157,23 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
   if (launch.length === 1) return [all];
   const homes: Home[] = [];
   const write = ({ kernel, limits }: Sharing): WrittenKernel => writeKernel(kernel, bindTensors([kernel], entry.kernels.program, entry.placements, options).access, limits);
+  const machine = machineOf(options, entry.kernels.program);
   const enter = (part: Sharing, { body, lines }: WrittenKernel, tensors: ReadonlySet<TensorId>, open: readonly Home[]): boolean => {
     if (staysAlone(body, options)) return false;
+    const { kernel } = part;
     const waiting = waits(body);
-    const { vectors, others } = byReading(body, tensors);
     const home = open.find((h) => {
-      if (h.alone || vectors.some((id) => h.others.has(id)) || others.some((id) => h.vectors.has(id))) return false;
+      if (h.alone || (kernel.kind === 'contract' && !goTogether([...h.parts, part], entry, machine))) return false;
       const threads = h.threads ?? (waiting ? body.threads : null);
       if (threads !== null && (waiting ? body.threads !== threads || h.most > threads : body.threads > threads)) return false;
       const shared = [...h.shared, body.shared];
-      return new Set([...h.tensors, ...tensors]).size <= options.maxBindings && h.lines + lines.length <= (threads === null ? mostLines : mostWaitingLines)
+      return (new Set([...h.tensors, ...tensors]).size <= options.maxBindings || canBind([...h.parts.map((p) => p.kernel), kernel], entry.placements, options, mostJoined)) && h.lines + lines.length <= (threads === null ? mostLines : mostWaitingLines)
         && overlaid(shared) !== null && overlaidBytes(shared) <= options.maxWorkgroupStorageBytes;
     });
     if (home === undefined) return false;
     home.parts.push(part);
     for (const id of tensors) home.tensors.add(id);
     home.shared.push(body.shared);
-    for (const id of vectors) home.vectors.add(id);
-    for (const id of others) home.others.add(id);
     if (waiting) home.threads = body.threads;
     home.most = Math.max(home.most, body.threads);
     home.lines += lines.length;
@@ -180,8 +192,7 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
       const slim = { ...part, limits: { ...options, maxWorkgroupInvocations: threads } };
       return enter(slim, write(slim), tensors, homes);
     })) continue;
-    const { vectors, others } = byReading(written.body, tensors);
-    homes.push({ parts: [part], tensors, vectors: new Set(vectors), others: new Set(others), shared: [written.body.shared], alone: staysAlone(written.body, options), threads: waits(written.body) ? written.body.threads : null, most: written.body.threads, lines: written.lines.length });
+    homes.push({ parts: [part], tensors, shared: [written.body.shared], alone: staysAlone(written.body, options), threads: waits(written.body) ? written.body.threads : null, most: written.body.threads, lines: written.lines.length });
   }
   const order = (a: Sharing, b: Sharing): number => a.position - b.position;
   return homes.map((h) => [...h.parts].sort(order)).sort(([a], [b]) => order(a, b));

@@ -11,7 +11,7 @@ import type { Scalar, TensorId } from '../../tensor/scalar.js';
 import { affineOf, visit } from '../../tensor/scalar.js';
 import type { TensorAccess } from './bindings.js';
 import type { HelperName } from './functions.js';
-import { elementText, loadText, storeText, storeWordText } from './memory-text.js';
+import { elementText, loadText, namesAddress, storeText, storeWordText } from './memory-text.js';
 import { intLiteral } from './names.js';
 import type { Range } from './ranges.js';
 import { rangeOf } from './ranges.js';
@@ -378,7 +378,7 @@ export class KernelWriter {
   }
 
   private load(access: TensorAccess, address: Piece, environment: Environment): Piece {
-    const at = access.element !== 'u8' || address.atom ? address : this.declare(environment, address, 'at');
+    const at = !namesAddress(access) || address.atom ? address : this.declare(environment, address, 'at');
     return { ...loadText(access, at.text), level: at.level, atom: false };
   }
 
