@@ -85,16 +85,15 @@ export interface Touches {
 /** Bytes of each tensor read that go from memory to a cache with `room` for operands and results. */
 export function transfersOf(nest: LoopNest, { inner, late, writes, once }: Touches, extents: Ranges, room: number): ReadonlyMap<TensorId, number> {
   const all = [...inner, ...late];
-  // When the next round comes to what stays the same, what changed has been touched for both.
-  const fits = (accesses: readonly Access[], inside: Ranges, axis: number): boolean =>
-    total(touched(accesses, inside)) + total(touched(accesses.filter((a) => a.axes.includes(axis)), inside)) <= room;
+  // When the next round comes to what stays the same, what both rounds touch has been touched, which taps for instance have mostly in common.
+  const fits = (accesses: readonly Access[], outside: Ranges, axis: number, step: number): boolean => total(touched(accesses, at(outside, axis, 2 * step))) <= room;
   if (total(once) + total(touched(writes, extents)) <= room) return once;
   let ranges = extents;
   let rounds = 1;
   let outside = once;
   for (const { axis, step } of nest.tasks.flatMap((loop) => loopsOf(loop, extents))) {
     const inside = at(ranges, axis, step);
-    if (fits([...all, ...writes], inside, axis)) return scaled(outside, rounds);
+    if (fits([...all, ...writes], ranges, axis, step)) return scaled(outside, rounds);
     rounds *= Math.ceil(ranges[axis] / inside[axis]);
     ranges = inside;
     outside = touched(all, ranges);
@@ -104,7 +103,7 @@ export function transfersOf(nest: LoopNest, { inner, late, writes, once }: Touch
   let within = touched(inner, ranges);
   for (const { axis, step } of nest.inner.flatMap((loop) => loopsOf(loop, extents))) {
     const inside = at(ranges, axis, step);
-    if (fits(inner, inside, axis)) break;
+    if (fits(inner, ranges, axis, step)) break;
     rounds *= Math.ceil(ranges[axis] / inside[axis]);
     ranges = inside;
     within = touched(inner, ranges);

@@ -54,30 +54,35 @@ describe('parts of tensors', () => {
   });
 });
 
-/** Bytes that go through a cache of whole lines which drops what was used longest ago, for the product of m x k and k x n in the order of `nest`. */
-function simulate(m: number, k: number, n: number, nest: LoopNest, cacheBytes: number): number {
+/** The axes that an operand's elements depend on, and the word in memory of one of them. */
+interface Operand {
+  readonly axes: readonly number[];
+  readonly word: (at: readonly number[]) => number;
+}
+
+/** Bytes that a cache transfers, line by line, which keeps what was used last; a nest's innermost rounds go through one operand after the other. */
+function simulate(extents: readonly number[], operands: readonly Operand[], nest: LoopNest, cacheBytes: number): number {
   const cache = new Set<number>();
   let misses = 0;
-  const touch = (address: number): void => {
-    const at = Math.floor(address / lineBytes);
+  const touch = (word: number): void => {
+    const at = Math.floor((4 * word) / lineBytes);
     if (!cache.delete(at)) {
       misses++;
       if ((cache.size + 1) * lineBytes > cacheBytes) for (const oldest of cache) { cache.delete(oldest); break; }
     }
     cache.add(at);
   };
-  const extents = [m, n, k];
+  const touchAll = ({ axes, word }: Operand, from: readonly number[], to: readonly number[], depth = 0, at: readonly number[] = from): void => {
+    if (depth === axes.length) { touch(word(at)); return; }
+    for (let v = from[axes[depth]]; v < to[axes[depth]]; v++) touchAll({ axes, word }, from, to, depth + 1, at.with(axes[depth], v));
+  };
   const loops = [...nest.tasks, ...nest.inner].filter((l) => l.step < extents[l.axes[0]]);
   const run = (depth: number, from: readonly number[], to: readonly number[]): void => {
-    if (depth === loops.length) {
-      for (let i = from[0]; i < to[0]; i++) for (let p = from[2]; p < to[2]; p++) touch(4 * (i * k + p));
-      for (let p = from[2]; p < to[2]; p++) for (let j = from[1]; j < to[1]; j++) touch(4 * (m * k + p * n + j));
-      return;
-    }
+    if (depth === loops.length) { for (const operand of operands) touchAll(operand, from, to); return; }
     const { axes: [axis], step } = loops[depth];
-    for (let v = from[axis]; v < to[axis]; v += step) run(depth + 1, from.map((x, a) => (a === axis ? v : x)), to.map((x, a) => (a === axis ? Math.min(x, v + step) : x)));
+    for (let v = from[axis]; v < to[axis]; v += step) run(depth + 1, from.with(axis, v), to.with(axis, Math.min(to[axis], v + step)));
   };
-  run(0, [0, 0, 0], extents);
+  run(0, extents.map(() => 0), extents);
   return misses * lineBytes;
 }
 
@@ -104,7 +109,7 @@ describe('a product in a cache', () => {
     const once = touched(reads.inner, extents);
     const moved = transfersOf(nest, { ...reads, writes: [], once }, extents, cacheBytes);
     const counted = (moved.get(x) ?? 0) + (moved.get(w) ?? 0);
-    const simulated = simulate(m, k, n, nest, cacheBytes);
+    const simulated = simulate([m, n, k], [{ axes: [0, 2], word: ([i, , p]) => i * k + p }, { axes: [2, 1], word: ([, j, p]) => m * k + p * n + j }], nest, cacheBytes);
     expect(counted / simulated).toBeGreaterThan(0.95);
     // Near the size at which something stops to fit the count is the larger.
     expect(counted / simulated).toBeLessThan(1.5);
@@ -113,6 +118,29 @@ describe('a product in a cache', () => {
   it('moves all of both operands once where they fit', () => {
     const once = touched(reads.inner, extents);
     expect([...transfersOf(nestOf(rowsFirst, 16), { ...reads, writes: writeAccesses(program, kernel), once }, extents, 1 << 20).values()]).toEqual([4 * m * k, 4 * k * n]);
+  });
+});
+
+describe('a convolution in a cache', () => {
+  const [positions, channels, results, taps] = [96, 64, 16, 3];
+  const b = new ProgramBuilder('convolution');
+  const x = b.source('x', 'data', 'f32', [positions + taps - 1, channels], origin);
+  const w = b.source('w', 'data', 'f32', [taps, channels, results], origin);
+  b.output('y', b.comprehension('f32', [positions, results], { op: 'sum', extents: [taps, channels] }, mul(b.read(x, [add(index(0), index(2)), index(3)]), b.read(w, [index(2), index(3), index(1)])), origin));
+  const { program, kernels: [kernel] } = fuse(b.build(), options);
+  const reads = readAccesses(program, kernel);
+  const extents = loopExtents(kernel);
+  const nest: LoopNest = { tasks: [{ axes: [0], step: positions }], inner: [{ axes: [2], step: 1 }, { axes: [3], step: 8 }], scratchBytes: 0, partialBytes: 0 };
+
+  // All of it fits; then what a tap reads does, which is mostly what the one before it read; then nothing.
+  it.each([40 << 10, 34 << 10, 12 << 10])('of %i bytes: as simulated', (cacheBytes) => {
+    const moved = transfersOf(nest, { ...reads, writes: [], once: touched(reads.inner, extents) }, extents, cacheBytes);
+    const counted = (moved.get(x) ?? 0) + (moved.get(w) ?? 0);
+    const data: Operand = { axes: [0, 2, 3], word: ([i, , t, c]) => (i + t) * channels + c };
+    const weights: Operand = { axes: [2, 3, 1], word: ([, o, t, c]) => (positions + taps - 1) * channels + (t * channels + c) * results + o };
+    const simulated = simulate(extents, [data, weights], nest, cacheBytes);
+    expect(counted / simulated).toBeGreaterThan(0.95);
+    expect(counted / simulated).toBeLessThan(1.5);
   });
 });
 
