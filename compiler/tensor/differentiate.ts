@@ -21,8 +21,8 @@ import type { Permutations } from './invert-read.js';
 import type { Comprehension, Origin, Tensor, Window } from './program.js';
 import { sizeOf } from './program.js';
 import { differentiateScalar, insideOf } from './scalar-derivative.js';
-import type { Scalar, TensorId } from './scalar.js';
-import { add, binary, div, float, index, int, mul, operands, select, sub, unary, visitWhere } from './scalar.js';
+import type { ReadScalar, Scalar, TensorId } from './scalar.js';
+import { add, binary, div, float, index, indexVariables, int, mul, operands, read as readOf, select, sub, substitute, unary, visitWhere } from './scalar.js';
 import { createInterner } from './structure.js';
 
 /** What reaches a tensor: a scalar over its indices, or a whole tensor laid over a part of it. */
@@ -209,15 +209,24 @@ function gather(builder: ProgramBuilder, tensor: Tensor, shares: readonly Share[
       if (extents.length === 0) {
         term = outer === null ? inner : outer(inner);
       } else {
-        const sum = builder.comprehension('f32', tensor.shape, { op: 'sum', extents }, inner, origin);
-        if (outer === null && shares.length === 1) return sum;
-        term = outer === null ? builder.identity(sum) : outer(builder.identity(sum));
+        const sum = sumOf(builder, tensor.shape, extents, inner, origin);
+        if (outer === null && shares.length === 1 && sameShape(builder.tensor(sum.tensor).shape, tensor.shape)) return sum.tensor;
+        term = outer === null ? sum : outer(sum);
       }
     }
     total = total === null ? term : add(total, term);
   }
   if (total === null) return null;
   return identityRead(total, tensor.shape, shapeOf) ?? builder.comprehension('f32', tensor.shape, null, total, origin);
+}
+
+/** A sum at every index of `shape`, summed once for all indices of the axes that it does not vary along: what reads one row of two has a gradient in it alone. */
+function sumOf(builder: ProgramBuilder, shape: readonly number[], extents: readonly number[], inner: Scalar, origin: Origin): ReadScalar {
+  const used = indexVariables(inner);
+  const axes = shape.flatMap((n, axis) => (used.has(axis) || n === 1 ? [axis] : []));
+  const body = axes.length === shape.length ? inner : substitute(inner, (v) => (v >= shape.length ? index(v - shape.length + axes.length) : index(axes.indexOf(v))));
+  const sum = builder.comprehension('f32', axes.map((axis) => shape[axis]), { op: 'sum', extents }, body, origin);
+  return readOf(sum, axes.map((axis) => index(axis)), 'f32');
 }
 
 /** Gradients of windows that lie side by side make up the gradient of the whole without a copy. */

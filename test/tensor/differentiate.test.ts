@@ -249,4 +249,14 @@ describe('gradients keep their form', () => {
     const program = checkGradient(b, y, [x, w], { x: numbers(42), w: numbers(36, 2) });
     for (const name of ['grad0', 'grad1']) expect(isProductOfReads(bodyOf(program, name))).toBe(true);
   });
+
+  it('what reads one row of two is summed for that row alone', () => {
+    const b = new ProgramBuilder('p');
+    const [rows, width, count] = [2, 5, 3];
+    const x = b.source('x', 'parameters', 'f32', [rows, count, width], origin);
+    const y = b.comprehension('f32', [width, width], { op: 'sum', extents: [count] }, mul(b.read(x, [int(0), index(2), index(0)]), b.read(x, [int(1), index(2), index(1)])), origin);
+    const program = checkGradient(b, y, [x], { x: numbers(rows * count * width) });
+    const sums = program.tensors.filter((t) => t.kind === 'comprehension' && t.reduce !== null && t.shape.includes(count));
+    expect(sums.map((t) => t.shape)).toEqual([[count, width], [count, width]]);
+  });
 });
