@@ -92,8 +92,8 @@ export function listImages(folder: string): readonly ImageFile[] {
 
 /** Decodes one picture to size x size x 3 bytes: shorter side scaled to fit, centre kept, transparency over white. */
 export async function decodeImage(path: string, size: number): Promise<Uint8Array> {
-  // Loaded when there is a picture to decode: most commands decode none.
-  const { default: sharp } = await import('sharp');
+  const { importSharp } = await import('../native-packages.js');
+  const { default: sharp } = await importSharp();
   const pixels = await sharp(path, { failOn: 'error' })
     .rotate()
     .flatten({ background: '#ffffff' })

@@ -4,9 +4,9 @@
  * and passed over.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { atomicWrite } from '../train/atomic-write.js';
+import { cacheFolder } from './cache-folder.js';
 
 /** Winners by kernel shape. */
 export type Schedules = Readonly<Record<string, string>>;
@@ -24,8 +24,7 @@ interface CacheFile {
 }
 
 export function scheduleCache(environment: Readonly<Record<string, string | undefined>>, compiler: string): ScheduleCache {
-  const folder = environment['XDG_CACHE_HOME'] ?? '';
-  return { path: join(folder === '' ? join(homedir(), '.cache') : folder, 'sslc', 'schedules.json'), compiler };
+  return { path: join(cacheFolder(environment), 'schedules.json'), compiler };
 }
 
 /** What was measured on a device; nothing where there is no file. `warn` is told of a file that is not ours. */

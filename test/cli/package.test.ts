@@ -44,6 +44,17 @@ describe('the packed command', () => {
     expect(stdout).toContain('x: u8[28, 28, 1]');
   });
 
+  it('keeps the code V8 made of it, and says the same with it', () => {
+    const check = (): ReturnType<typeof sslc> => sslc('check', 'node_modules/sslc/models/vision/vicreg.ssl');
+    const cold = check();
+    const file = join(folder, '.cache', 'sslc', 'code', 'check.bin');
+    const { mtimeMs, size } = statSync(file);
+    expect(size).toBeGreaterThan(100_000);
+    expect(check()).toEqual(cold);
+    // Nothing was refused: then it would have been written anew.
+    expect(statSync(file).mtimeMs).toBe(mtimeMs);
+  });
+
   it('trains', { timeout: 120_000 }, () => {
     writeFileSync(join(folder, 'package.json'), '{}');
     const { code, stdout } = sslc('train', 'node_modules/sslc/models/vision/simclr.ssl', '--steps', '1', '--set', 'batch=8', '--set', 'channels=2', '--device', 'cpu', '--no-evaluate');

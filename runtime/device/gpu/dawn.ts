@@ -44,7 +44,8 @@ export async function openDawn(options: DawnOptions): Promise<GPU> {
 
 async function loadModule(): Promise<typeof Webgpu> {
   try {
-    return await import('webgpu');
+    const { importWebgpu } = await import('../../native-packages.js');
+    return await importWebgpu();
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new DeviceError('unavailable', `the GPU runtime (npm package \`webgpu\`) did not load: ${why}`);
