@@ -23,6 +23,7 @@ import { placeUpdates } from './place-updates.js';
 import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
 import { scatterSegments } from './scatter-segments.js';
+import { sortSegments } from './sort-segments.js';
 import { splitLongSums } from './split-long-sums.js';
 import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
@@ -45,6 +46,8 @@ export const fusePasses: readonly FusePass[] = [
   // Before the merges: what can disappear into its users leaves less to merge.
   { name: 'inline', description: 'maps move into the kernels that read them', run: inlineMaps },
   { name: 'hidden segments', description: 'sums by key that inlining brought to light', run: scatterSegments },
+  // Once all segmented sums are found, and before maps that add them up join something else.
+  { name: 'sorted segments', description: 'segmented sums into large tables sort their items', run: sortSegments },
   { name: 'hidden contractions', description: 'products that inlining brought to light', run: classifyContractions },
   // Before epilogues: a map over the matrix must still be free to move into the matrix's users.
   { name: 'online', description: 'similarity matrices are consumed as they are computed', run: streamProducts },

@@ -84,6 +84,32 @@ export function gather(rows: number, width: number, items: number): Program {
   });
 }
 
+/** Rows of tables read in one place, at indices of their own or at those of the first table and place; `repeated` times in a row, which the index does not know of. */
+export interface TableRead {
+  readonly table: number;
+  readonly items: number;
+  readonly repeated: number;
+  readonly sameRows: boolean;
+}
+
+/** Gradients of tables that are read in several places; what lies outside a table is zero. */
+export function gathers(rows: number, width: number, reads: readonly TableRead[]): Program {
+  return program('gathers', (b) => {
+    const count = 1 + Math.max(...reads.map((r) => r.table));
+    const tables = Array.from({ length: count }, (_, k) => b.source(`table${k}`, 'parameters', 'f32', [rows, width], origin(`table${k}`)));
+    const keys = reads.map((r, k) => (r.sameRows && k > 0 ? null : b.source(`at${k}`, 'data', 'i32', [r.items], origin(`at${k}`))));
+    const losses = reads.map((r, k) => {
+      const items = keys[k] === null ? reads[0].items : r.items;
+      const shape = [items, r.repeated, width];
+      const weights = b.source(`w${k}`, 'data', 'f32', shape, origin(`w${k}`));
+      const taken = b.comprehension('f32', shape, null, mul(b.read(tables[r.table], [b.read(keys[k] ?? keys[0] ?? weights, [index(0)]), index(2)], float(0)), b.identity(weights)), origin(`taken${k}`));
+      return b.comprehension('f32', [], { op: 'sum', extents: shape }, mul(b.identity(taken), b.identity(taken)), origin(`loss${k}`));
+    });
+    const loss = b.comprehension('f32', [], null, losses.map((l) => b.read(l, [])).reduce(add), origin('loss'));
+    return Object.fromEntries(differentiate(b, loss, tables).map((g, k) => [`gradient${k}`, g]));
+  });
+}
+
 /** Integers sorted, where the runs of equal ones begin, and sums over the runs, which a segmented sum of sorted keys takes. */
 export function runs(rows: number, n: number, columns: readonly number[]): Program {
   return program('runs', (b) => {

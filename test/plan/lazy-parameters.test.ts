@@ -16,8 +16,8 @@ const items = 4096;
 /** Rows that are read: of each item the word, though it is in two terms, its context and one word of noise. */
 const reads = 3 * items;
 
-function counted(target: TargetOptions, optimizer: string, vocabulary: number) {
-  const { loaded, options } = training(skipgram(`optimizer ${optimizer}()\ngroup inside, outside { lazy true }`, optimizer), target,
+function counted(target: TargetOptions, optimizer: string, vocabulary: number, lazy = true) {
+  const { loaded, options } = training(skipgram(`optimizer ${optimizer}()${lazy ? '\ngroup inside, outside { lazy true }' : ''}`, optimizer), target,
     { vocabulary: `${vocabulary}`, width: `${width}`, negatives: '1', batch: `${items}` }, 2 * items);
   const { programs } = buildTraining(loaded, options);
   const step = fuse(runPasses(programs['step'], target), target);
@@ -44,5 +44,16 @@ describe.each([['CPU', exactOptions], ['GPU', gpuOptions]] as const)('on a %s', 
     for (const k of writers) for (const s of k.stores) expect(s.row, k.name).toBeDefined();
     expect(writers).toHaveLength(optimizer === 'rowwise_adagrad' ? 4 : 2);
     expect(kernels.filter((k) => k.kind === 'scatter').map((k) => k.sorted)).toEqual([true, true]);
+  });
+
+  it('dense tables: gradients are made once, row by row, and read once', () => {
+    const vocabulary = 200_000;
+    const { step, bytes } = counted(target, 'adagrad', vocabulary, false);
+    const table = 4 * width * vocabulary;
+    // Weights and squares are read and written; gradients are written and read, on GPUs for their norm and again for the update.
+    const passes = target.target === 'wasm' ? 6 : 7;
+    expect(bytes).toBeLessThan(1.03 * passes * 2 * table);
+    expect(step.kernels.filter((k) => k.kind === 'scatter').map((k) => k.sorted)).toEqual([true, true]);
+    expect(step.kernels.flatMap((k) => (k.kind === 'routine' ? [sizeOf(k.extents)] : [])).sort((a, b) => a - b)).toEqual([items, 2 * items]);
   });
 });

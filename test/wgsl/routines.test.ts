@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fuse } from '../../compiler/fuse/fuse.js';
 import type { Program } from '../../compiler/tensor/program.js';
 import type { Device } from '../../runtime/device/device.js';
-import { gather, runs, segments, sorting, triangular } from '../kernels/routines.js';
+import { gather, gathers, runs, segments, sorting, triangular } from '../kernels/routines.js';
 import { numbers } from '../kernels/tools.js';
 import { expectAgreement, gpuOptions, openTestDevice, softwareOptions } from './harness.js';
 
@@ -26,6 +26,7 @@ const programs: readonly (readonly [string, () => Program])[] = [
   ['segments by two keys', () => segments({ items: [200], rows: [3, 5], columns: [3] })],
   ['segments of every row', () => segments({ items: [60], rows: [5], columns: [3], batch: [4] })],
   ['gradient of a gather', () => gather(9, 12, 80)],
+  ['gradients of large tables read in several places', () => gathers(5000, 16, [{ table: 0, items: 9, repeated: 3, sameRows: false }, { table: 1, items: 9, repeated: 1, sameRows: true }, { table: 0, items: 7, repeated: 1, sameRows: false }])],
 ];
 
 describe.skipIf(typeof opened === 'string')(`routines on an adapter${reason}`, () => {

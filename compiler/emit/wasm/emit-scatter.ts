@@ -1,7 +1,7 @@
 /**
  * Segmented sums: a task owns a range of the axes without keys, clears its part of the result, then goes through the items
  * in order and adds each where its keys say. Every element is summed by one task in the order of the items, so the
- * result does not depend on the number of tasks.
+ * result does not depend on the number of tasks. Sorted items: `emit-sorted-scatter.ts`.
  */
 import type { ScatterKernel } from '../../fuse/kernel.js';
 import { bytesOf } from '../../tensor/program.js';
@@ -10,6 +10,7 @@ import { I32, op } from './binary.js';
 import type { Context } from './context.js';
 import { taskFunction } from './context.js';
 import { chooseLanes } from './emit-map.js';
+import { emitSortedScatter } from './emit-sorted-scatter.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
@@ -23,6 +24,7 @@ export const mostScans = 8;
 const scanCost = 8;
 
 export function emitScatter(context: Context, name: string, kernel: ScatterKernel): number {
+  if (kernel.sorted) return emitSortedScatter(context, name, kernel);
   const { memory } = context;
   const { extents, reduceExtents, keys } = kernel;
   const rank = extents.length;

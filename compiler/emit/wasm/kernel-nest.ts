@@ -162,9 +162,10 @@ function onlineNest(kernel: OnlineKernel, schedule: OnlineSchedule): LoopNest {
   };
 }
 
-/** Every task goes through all items for its own elements. */
+/** Every task goes through all items for its own elements; in the order of their keys they are gone through once. */
 function scatterNest(kernel: ScatterKernel): LoopNest {
   const items = kernel.reduceExtents.map((_, i) => kernel.extents.length + i);
+  if (kernel.sorted) return { ...plain, tasks: each(items), inner: [] };
   const keyed = new Set(kernel.keys.map((k) => k.axis));
   const free = kernel.extents.flatMap((n, a) => (n > 1 && !keyed.has(a) ? [a] : []));
   const columns = sizeAlong(free, kernel.extents);

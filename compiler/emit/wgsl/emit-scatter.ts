@@ -1,13 +1,13 @@
 /**
  * Segmented sums: a thread owns one index of the axes without keys and a range of rows, goes through the items in order and
  * adds those whose keys lie in its range. Nobody else writes its elements, so nothing is atomic and the sums are always in
- * the same order. Where keys are sorted, a thread owns one element and searches for the first of its items.
+ * the same order. Where keys are sorted, a thread searches for the first of its items and goes along rows and items side by side.
  */
 import type { ScatterKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import { pointOf } from './contract-shape.js';
 import type { Emitter } from './kernel-text.js';
-import { scatterThreads } from './schedule.js';
+import { scatterThreads, sortedRows } from './schedule.js';
 import type { Block, Frame } from './writer.js';
 
 export const emitScatter: Emitter<ScatterKernel> = (kernel, writer, limits) => {
@@ -84,14 +84,16 @@ const emitSorted: Emitter<ScatterKernel> = (kernel, writer, limits) => {
   const free = extents.flatMap((_, axis) => (axis === key.axis ? [] : [axis]));
   const freeExtents = free.map((axis) => extents[axis]);
   const columns = sizeOf(freeExtents);
-  const points = sizeOf(extents);
+  const rows = extents[key.axis];
+  const rowsEach = sortedRows(sizeOf(extents), rows, limits);
+  const strips = columns * Math.ceil(rows / rowsEach);
   const threads = limits.software ? 8 : 64;
   const body = writer.root.body;
-  body.items.push(`let strip = group * ${threads} + thread;`, `if (strip >= ${points}) { return; }`);
+  body.items.push(`let strip = group * ${threads} + thread;`, `if (strip >= ${strips}) { return; }`);
   const column = writer.frame(body, { name: 'column', axes: free, extents: freeExtents });
-  column.block.items.push(`let column = strip % ${columns};`, `let row = strip / ${columns};`);
+  column.block.items.push(`let column = strip % ${columns};`, `let first_row = (strip / ${columns}) * ${rowsEach};`);
   writer.bindDecoded(column, 'column', free, freeExtents, 'i');
-  body.items.push(`var total = ${value.type === 'f32' ? '0.0' : '0'};`, 'var item = 0;', `var end = ${items};`);
+  body.items.push('var item = 0;', `var end = ${items};`);
   const keyIn = (block: Block, at: string, ...outer: readonly Frame[]): string => {
     const frame = writer.frame(block);
     frame.axes.set(extents.length, at);
@@ -99,14 +101,15 @@ const emitSorted: Emitter<ScatterKernel> = (kernel, writer, limits) => {
   };
   const search = writer.nested(body, 'while (item < end)');
   search.body.items.push('let middle = (item + end) / 2;');
-  search.body.items.push(`if (${keyIn(search.body, 'middle', search)} < row) { item = middle + 1; } else { end = middle; }`);
-  const run = writer.nested(body, `for (; item < ${items}; item++)`);
-  run.body.items.push(`if (${keyIn(run.body, 'item', run)} != row) { break; }`);
+  search.body.items.push(`if (${keyIn(search.body, 'middle', search)} < first_row) { item = middle + 1; } else { end = middle; }`);
+  const strip = writer.nested(body, `for (var row = first_row; row < min(first_row + ${rowsEach}, ${rows}); row++)`);
+  strip.axes.set(key.axis, 'row');
+  strip.body.items.push(`var total = ${value.type === 'f32' ? '0.0' : '0'};`);
+  const run = writer.nested(strip.body, `for (; item < ${items}; item++)`);
+  run.body.items.push(`if (${keyIn(run.body, 'item', strip, run)} != row) { break; }`);
   const last = writer.frame(run.body);
   last.axes.set(extents.length, 'item');
-  run.body.items.push(`total += ${writer.value(value, writer.environment(column, run, last))};`);
-  const own = writer.frame(body);
-  own.axes.set(key.axis, 'row');
-  writer.store(body, kernel.stores[0].tensor, writer.value(pointOf(extents), writer.environment(column, own)), 'total', value.type);
-  return { threads, groups: Math.ceil(points / threads), shared: [], builtins: [], features: [] };
+  run.body.items.push(`total += ${writer.value(value, writer.environment(column, strip, run, last))};`);
+  writer.store(strip.body, kernel.stores[0].tensor, writer.value(pointOf(extents), writer.environment(column, strip)), 'total', value.type);
+  return { threads, groups: Math.ceil(strips / threads), shared: [], builtins: [], features: [] };
 };

@@ -63,6 +63,11 @@ export function scatterThreads(limits: ScheduleLimits): number {
   return limits.software ? 64 : 16384;
 }
 
+/** Rows a thread has of a segmented sum of sorted items: enough to make its search worth it, while all are busy. */
+export function sortedRows(points: number, rows: number, limits: ScheduleLimits): number {
+  return Math.max(1, Math.min(limits.software ? rows : 16, Math.floor(points / scatterThreads(limits))));
+}
+
 function powerOfTwoBelow(n: number): number {
   return n < 1 ? 1 : 2 ** Math.floor(Math.log2(n));
 }
