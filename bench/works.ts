@@ -48,11 +48,13 @@ function contrast(batch: number): Work {
   return { kind: 'operation', name: `nt-xent ${rows} rows`, call: 'contrast', set: {}, gradients: true, inputs: { u: f32([batch, 128]), v: f32([batch, 128]) }, unit: 'GFLOP/s', amount: 3 * 2 * rows * rows * 128 };
 }
 
-function attention(examples: number, heads: number, tokens: number, width: number): Work {
+function attention(examples: number, heads: number, tokens: number, width: number, causal = false): Work {
   const shape = [examples, heads, tokens, width];
-  // Two products forward and four backward, without what is computed again.
-  const amount = 6 * 2 * examples * heads * tokens * tokens * width;
-  return { kind: 'operation', name: `attention ${shape.join('x')}`, call: 'attention', set: {}, gradients: true, inputs: { q: f32(shape), k: f32(shape), v: f32(shape), pull: f32(shape) }, unit: 'GFLOP/s', amount };
+  // Two products forward and four backward, without what is computed again; under a causal mask for the pairs that it leaves.
+  const pairs = causal ? (tokens * (tokens + 1)) / 2 : tokens * tokens;
+  const amount = 6 * 2 * examples * heads * pairs * width;
+  const call = causal ? 'causal_attention' : 'attention';
+  return { kind: 'operation', name: `${causal ? 'causal ' : ''}attention ${shape.join('x')}`, call, set: {}, gradients: true, inputs: { q: f32(shape), k: f32(shape), v: f32(shape), pull: f32(shape) }, unit: 'GFLOP/s', amount };
 }
 
 export const works: readonly Work[] = [
@@ -66,7 +68,7 @@ export const works: readonly Work[] = [
     inputs: { h: f32([4096, 128]), w: f32([30522, 128], 0.1), label: { element: 'i32', shape: [4096], scale: 30522 } },
   },
   contrast(2048), contrast(8192),
-  attention(16, 6, 197, 64), attention(2, 6, 1024, 64),
+  attention(16, 6, 197, 64), attention(2, 6, 1024, 64), attention(2, 6, 1024, 64, true),
   {
     kind: 'operation', name: 'augmentation 256x32x32x3', call: 'augmentation', set: {}, gradients: false, unit: 'images/s', amount: 256,
     inputs: { x: { element: 'u8', shape: [256, 32, 32, 3], scale: 256 } },

@@ -103,10 +103,13 @@ def resnet18(p, x):
     return x.mean((2, 3))
 
 
-def attention(q, k, v):
+def attention(q, k, v, causal=False):
     if hasattr(F, "scaled_dot_product_attention"):
-        return F.scaled_dot_product_attention(q, k, v)
-    return (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(3) @ v
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    s = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+    if causal:
+        s = s.masked_fill(torch.ones(s.shape[2:], dtype=torch.bool, device=s.device).triu(1), -1e9)
+    return s.softmax(3) @ v
 
 
 def vit_tiny(p, x, width=192, heads=3, depth=12):
@@ -228,8 +231,8 @@ def prepare_operation(work, _):
         function = lambda: [nt_xent(given["u"], given["v"])]
     elif call == "vocabulary":
         function = lambda: [F.cross_entropy(given["h"] @ given["w"].T, given["label"])]
-    elif call == "attention":
-        function = lambda: [(attention(given["q"], given["k"], given["v"]) * given["pull"]).sum()]
+    elif call in ("attention", "causal_attention"):
+        function = lambda: [(attention(given["q"], given["k"], given["v"], call == "causal_attention") * given["pull"]).sum()]
     elif call == "adamw":
         w = torch.nn.Parameter(given["w"])
         w.grad = given["g"]

@@ -1,10 +1,12 @@
 /**
- * What launches do, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the schedule repeats.
+ * What launches do, counted, not measured. FLOPs: every f32 operation once, a multiply-add as two, whatever the schedule repeats; nothing for
+ * blocks of scores that a mask leaves out.
  * Bytes: `traffic.ts`.
  */
 import type { TargetOptions } from '../api.js';
 import { loopExtents } from '../fuse/inline-maps.js';
 import type { Kernel, KernelProgram, RoutineKernel } from '../fuse/kernel.js';
+import { partLeft } from '../fuse/masked-blocks.js';
 import type { ReduceOperator } from '../tensor/program.js';
 import { routineRank, sizeAlong, sizeOf } from '../tensor/program.js';
 import { holds } from '../tensor/holds.js';
@@ -59,6 +61,9 @@ function operationsIn(roots: readonly Scalar[], extents: readonly number[]): num
 /** Operations that take one element into a reduction: its deviation from the mean, the square of that and their sum, or one. */
 const operationsOf = (op: ReduceOperator): number => (op === 'deviations' ? 3 : 1);
 
+/** Pairs that a mask leaves out are counted in squares of so many rows and columns: targets differ in how they cut them. */
+const maskedBlock = 64;
+
 /** FLOPs of a kernel. */
 function flopsOf(kernel: Kernel): number {
   const points = sizeOf(kernel.extents);
@@ -74,15 +79,16 @@ function flopsOf(kernel: Kernel): number {
     }
     case 'routine': return operationsIn(kernel.operands, extents) + routineFlops(kernel);
     case 'online': {
+      const left = partLeft(kernel, maskedBlock);
       const pairs = sizeAlong([...kernel.batch, ...kernel.rows], kernel.extents) * sizeOf(kernel.streamedExtents);
       const outer = extents.slice(0, kernel.extents.length + kernel.streamedExtents.length);
-      const score = kernel.scores.reduce((n, s) => n + 2 * pairs * sizeAlong(s.inner, extents), 0) + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
+      const score = kernel.scores.reduce((n, s) => n + 2 * left * pairs * sizeAlong(s.inner, extents), 0) + operationsIn(kernel.scores.flatMap((s) => [s.left, s.right]), extents);
       if (kernel.combine.kind === 'reduce') {
-        return stores + score + operationsIn(kernel.combine.reductions.map((r) => r.body), outer) + kernel.combine.reductions.length * pairs;
+        return Math.round(stores + score + left * (operationsIn(kernel.combine.reductions.map((r) => r.body), outer) + kernel.combine.reductions.length * pairs));
       }
       // The weight does not vary along the columns.
       const rowOnly = outer.map((n, a) => (kernel.columns.includes(a) ? 1 : n));
-      return stores + score + operationsIn([kernel.combine.weight], rowOnly) + 2 * points * sizeOf(kernel.streamedExtents);
+      return Math.round(stores + score + left * (operationsIn([kernel.combine.weight], rowOnly) + 2 * points * sizeOf(kernel.streamedExtents)));
     }
   }
 }

@@ -4,11 +4,14 @@
  * lie side by side.
  */
 import type { OnlineKernel } from '../../fuse/kernel.js';
+import type { MaskedBlocks } from '../../fuse/masked-blocks.js';
+import { maskedBlocks } from '../../fuse/masked-blocks.js';
 import type { Scalar } from '../../tensor/scalar.js';
+import { indexVariables } from '../../tensor/scalar.js';
 import type { State } from './accumulators.js';
 import { finishState, finishedLocal, isReal, makeState, mergeLanes, resetState, resultType, takeElement } from './accumulators.js';
 import { F32, I32, V128, op } from './binary.js';
-import type { Local } from './binary.js';
+import type { FunctionBuilder, Local } from './binary.js';
 import { chooseOnline } from './choose-schedule.js';
 import type { Context } from './context.js';
 import { taskFunction } from './context.js';
@@ -55,6 +58,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   const outAt = area(combine.kind === 'contract' ? outRows * outStride : 0);
   context.needs.scratch = Math.max(context.needs.scratch, bytes + 1024);
 
+  const mask = maskedBlocks(kernel);
   const graph = new Graph();
   const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
   const scratchNode = graph.variable('i32');
@@ -130,10 +134,8 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       moveStates(r, true);
     });
 
-    f.i32(0).set(lj0);
-    f.count(lj0, () => f.i32(J), streamBlock, () => e.scope(() => {
-      e.bind(j0, lj0);
-      end(j1, lj0, streamBlock, J);
+    /** All pairs of the rows and the streamed columns from j0 to j1. */
+    const wholeBlock = (): void => {
       const streamLoop = (j: Node) => ({ variable: j, local: f.local(I32), extent: streamBlock, begin: () => f.get(lj0), pushEnd: () => f.get(j1) });
       scores.forEach(({ axes, size, depth, rightOf, leftStride }, slot) => {
         const k0 = variable(size);
@@ -206,9 +208,62 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
         });
         emitPanelProduct(f, {
           tile: outTile, leftStride: weightStride, resultStride: outStride, depth: streamBlock, left: weight, right: value, result: out, relaxed: context.relaxed,
-          pushRows: () => f.get(rowCount), pushColumns: () => f.i32(N), pushDepth: () => f.get(j1).get(lj0).op(op.i32sub), pushAdd: () => f.get(lj0),
+          pushRows: () => f.get(rowCount), pushColumns: () => f.i32(N), pushDepth: () => f.get(j1).get(lj0).op(op.i32sub), pushAdd: () => { if (mask === null) f.get(lj0); else f.i32(1); },
         });
       }
+    };
+    /** Leaves out blocks of which the mask leaves nothing, where that changes nothing. */
+    const masking = ({ variables, masked, values }: MaskedBlocks): ((whole: () => void) => void) => {
+      const [lastRow, lastStreamed] = [variable(M), variable(J)];
+      const [atRow, atStreamed, skips] = [v(), v(), v()];
+      const ends = (axes: readonly Node[]): Node[] => {
+        const all_ = [...axes];
+        [all_[variables.rows[0]], all_[variables.rows[1]], all_[variables.streamed[0]], all_[variables.streamed[1]]] = [r0, lastRow, j0, lastStreamed];
+        return all_;
+      };
+      f.get(r1).i32(1).op(op.i32sub).set(atRow);
+      e.bind(lastRow, atRow);
+      if (combine.kind === 'contract') clear(f, out, outRows * outStride);
+      const [weight] = values;
+      return (whole) => {
+        f.get(j1).i32(1).op(op.i32sub).set(atStreamed);
+        e.bind(lastStreamed, atStreamed);
+        e.scope(() => e.scalar(lower(ends(environment({})), [], masked)));
+        if (combine.kind === 'reduce') {
+          f.if(() => e.scope(() => overRows(() => [], (r) => {
+            moveStates(r, false);
+            values.forEach((s, i) => {
+              const local = f.local(s.type === 'f32' ? F32 : I32);
+              e.scalar(lower(ends(environment({ r })), [], s));
+              f.set(local);
+              takeElement(f, context.math, states[i].single, local, () => f.get(lj0));
+            });
+            moveStates(r, true);
+          })), () => e.scope(whole));
+        } else {
+          f.set(skips);
+          // Weights that are not zero by what they are, as those of a softmax, must be so by their values.
+          if (weight.kind !== 'const' || weight.value !== 0) f.get(skips).if(() => e.scope(() => {
+            const alongRows = kernel.rows.some((a) => indexVariables(weight).has(a));
+            const k = variable(alongRows ? M : J);
+            const local = v();
+            f.get(alongRows ? lr0 : lj0).set(local);
+            e.loop(k, local, () => f.get(alongRows ? r1 : j1), 1, [], () => {
+              e.scalar(lower(environment(alongRows ? { r: k } : { j: k }), [], weight));
+              f.f32(0).op(op.f32ne).if(() => { f.i32(0).set(skips); });
+            });
+          }));
+          f.get(skips).op(op.i32eqz).if(() => e.scope(whole));
+        }
+        e.unbind(lastStreamed);
+      };
+    };
+    const skipsBlock = mask === null ? null : masking(mask);
+    f.i32(0).set(lj0);
+    f.count(lj0, () => f.i32(J), streamBlock, () => e.scope(() => {
+      e.bind(j0, lj0);
+      end(j1, lj0, streamBlock, J);
+      if (skipsBlock === null) wholeBlock(); else skipsBlock(wholeBlock);
       e.unbind(j0);
     }));
 
@@ -250,4 +305,11 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     });
   });
   return B * rowBlocks;
+}
+
+/** Zeros in `bytes` of the worker's memory, a multiple of 16. */
+function clear(f: FunctionBuilder, at: Local, bytes: number): void {
+  const offset = f.local(I32);
+  f.i32(0).set(offset);
+  f.count(offset, () => f.i32(bytes), 16, () => f.get(at).get(offset).op(op.i32add).f32x4(0).storeV());
 }

@@ -14,6 +14,8 @@ import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import { laneSums } from './lane-sums.js';
 import type { OnlineLanesSchedule } from './schedule-lanes.js';
+import type { BlockEnds, OwnPlaces } from './skip-masked.js';
+import { skipProduct, skipReductions } from './skip-masked.js';
 import { countFrame } from './stage.js';
 import type { Block, Environment, Frame, KernelWriter } from './writer.js';
 
@@ -41,11 +43,11 @@ export function emitOnlineLanes(kernel: OnlineKernel, writer: KernelWriter, sche
   );
   const shared = countFrame(writer, body, 'shared_row', `group / ${rowTiles * columnTiles}`, null, sharedAxes, extentsOf(sharedAxes));
   const rows: Rows = { count: sizeOf(extentsOf(axes)), block, axes, extents: extentsOf(axes), shared };
+  const agree = kernel.combine.kind === 'contract' && emitSecondProduct(kernel, kernel.combine, writer, schedule, rows, body);
   if (kernel.combine.kind === 'reduce') emitReductions(kernel, kernel.combine, writer, schedule, rows, body);
-  else emitSecondProduct(kernel, kernel.combine, writer, schedule, rows, body);
   return {
     threads: size, groups: sizeOf(extentsOf(sharedAxes)) * rowTiles * columnTiles, shared: [],
-    builtins: ['@builtin(subgroup_invocation_id) subgroup_lane: u32'], features: ['subgroups'],
+    builtins: ['@builtin(subgroup_invocation_id) subgroup_lane: u32'], features: ['subgroups'], ...(agree ? { agree } : {}),
   };
 }
 
@@ -57,7 +59,7 @@ interface Scored {
 }
 
 /** Opens the loop over blocks of streamed columns, computes `scores_K[e * own + c]`, and opens a loop over the rows e. */
-function emitScores(kernel: OnlineKernel, writer: KernelWriter, schedule: OnlineLanesSchedule, rows: Rows, body: Block): Scored {
+function emitScores(kernel: OnlineKernel, writer: KernelWriter, schedule: OnlineLanesSchedule, rows: Rows, body: Block, skip: (loop: Block, ends: BlockEnds, own: OwnPlaces) => void): Scored {
   const { size, shared, own } = schedule;
   const rank = kernel.extents.length;
   const streamedAxes = kernel.streamedExtents.map((_, i) => rank + i);
@@ -66,6 +68,11 @@ function emitScores(kernel: OnlineKernel, writer: KernelWriter, schedule: Online
   const clamp = rows.count % rows.block === 0 ? null : rows.count;
   const mine = upTo(shared).map((v) => countFrame(writer, body, `row_${v}`, `row_base + lane${v === 0 ? '' : ` + ${v * size}`}`, clamp, rows.axes, rows.extents));
   const loop = writer.loop(body, 'j0', streamedCount, own * size);
+  const end = (base: string, step: number, count: number): string => (count % step === 0 ? `${base} + ${step - 1}` : `min(${base} + ${step}, ${count}) - 1`);
+  const places = (name: string, base: string, count: number, clampTo: number | null, axes: readonly number[], extents: readonly number[]) => (block: Block): readonly Frame[] =>
+    upTo(count).map((v) => countFrame(writer, block, `masked_${name}_${v}`, `${base} + lane${v === 0 ? '' : ` + ${v * size}`}`, clampTo, axes, extents));
+  skip(loop.body, { rows: ['row_base', end('row_base', rows.block, rows.count)], streamed: ['j0', end('j0', own * size, streamedCount)] },
+    { rows: places('row', 'row_base', shared, clamp, rows.axes, rows.extents), streamed: places('column', 'j0', own, ragged ? streamedCount : null, streamedAxes, kernel.streamedExtents) });
   const streamed = upTo(own).map((c) => countFrame(writer, loop.body, `streamed_${c}`, `j0 + lane${c === 0 ? '' : ` + ${c * size}`}`, ragged ? streamedCount : null, streamedAxes, kernel.streamedExtents));
   const all = loopExtents(kernel);
   kernel.scores.forEach(({ inner: axes, left, right }, slot) => {
@@ -101,7 +108,11 @@ function emitReductions(kernel: OnlineKernel, combine: Extract<OnlineKernel['com
     writer.nested(body, `for (var e = 0; e < ${rows.block}; e++)`).body.items.push(`${array(k, c)}[e] = ${component.start};`);
   }));
   const ofRow = (k: number) => (c: number): string => `${array(k, c)}[e]`;
-  const { each, columns } = emitScores(kernel, writer, schedule, rows, body);
+  const { each, columns } = emitScores(kernel, writer, schedule, rows, body, (loop, ends) => skipReductions(kernel, writer, loop, ends, [rows.shared], rules, (masked, take) => {
+    const first = writer.nested(writer.nested(masked, 'if (lane == 0)').body, `for (var e = 0; e < ${rows.block}; e++)`);
+    const row = countFrame(writer, first.body, 'masked_row', 'row_base + e', rows.count % rows.block === 0 ? null : rows.count, rows.axes, rows.extents);
+    take(row, first.body, ofRow);
+  }));
   columns.forEach(({ environment, inside }, c) => {
     const values = combine.reductions.map((r) => writer.variable(r.body, environment, 'value'));
     const place = inside === null ? each.body : writer.nested(each.body, `if (${inside})`).body;
@@ -124,7 +135,8 @@ function emitReductions(kernel: OnlineKernel, combine: Extract<OnlineKernel['com
   writeStores(kernel.stores, writer, environment, store.body, writer.value(pointOf(kernel.extents), environment));
 }
 
-function emitSecondProduct(kernel: OnlineKernel, combine: Extract<OnlineKernel['combine'], { kind: 'contract' }>, writer: KernelWriter, schedule: OnlineLanesSchedule, rows: Rows, body: Block): void {
+/** Gives whether lanes agree on the way by what they find. */
+function emitSecondProduct(kernel: OnlineKernel, combine: Extract<OnlineKernel['combine'], { kind: 'contract' }>, writer: KernelWriter, schedule: OnlineLanesSchedule, rows: Rows, body: Block): boolean {
   const { size, own } = schedule;
   const rank = kernel.extents.length;
   const columnExtents = kernel.columns.map((axis) => kernel.extents[axis]);
@@ -132,9 +144,12 @@ function emitSecondProduct(kernel: OnlineKernel, combine: Extract<OnlineKernel['
   const streamedCount = sizeOf(kernel.streamedExtents);
   const columns = upTo(schedule.columns).map((m) => countFrame(writer, body, `column_${m}`, `column_base + lane${m === 0 ? '' : ` + ${m * size}`}`,
     columnCount % (schedule.columns * size) === 0 ? null : columnCount, kernel.columns, columnExtents));
+  let looks = false;
   const sum = laneSums('sum', rows.block, schedule.columns);
   sum.declare(body);
-  const scored = emitScores(kernel, writer, schedule, rows, body);
+  const scored = emitScores(kernel, writer, schedule, rows, body, (loop, ends, places) => {
+    looks = skipProduct(kernel, writer, loop, ends, [rows.shared], places, (_, found) => `subgroupAny(${found})`);
+  });
   scored.columns.forEach(({ environment, inside }, c) => {
     const weight = writer.variable(combine.weight, environment, 'weight');
     scored.each.body.items.push(`scores_0[e * ${own} + ${c}] = ${inside === null ? weight : `select(0.0, ${weight}, ${inside})`};`);
@@ -158,4 +173,5 @@ function emitSecondProduct(kernel: OnlineKernel, combine: Extract<OnlineKernel['
   column.accumulators.set(0, 'total');
   const environment = writer.environment(rows.shared, row, column);
   writeStores(kernel.stores, writer, environment, columnLoop.body, writer.value(pointOf(kernel.extents), environment));
+  return looks;
 }

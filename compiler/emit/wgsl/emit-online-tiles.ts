@@ -12,6 +12,8 @@ import { pointOf } from './contract-shape.js';
 import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { OnlineSchedule } from './schedule.js';
+import type { BlockEnds, OwnPlaces } from './skip-masked.js';
+import { skipProduct, skipReductions } from './skip-masked.js';
 import type { StagedOperand } from './stage.js';
 import { countFrame, loadStage, planStage, stepCount, storeStage } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
@@ -63,10 +65,10 @@ export function emitOnlineTiles(kernel: OnlineKernel, writer: KernelWriter, sche
 }
 
 /**
- * Opens the loop over blocks of streamed columns, computes `score_K_I` (a vector of four columns) for the thread's rows, and
- * opens a loop over those columns, in which `streamed` is known.
+ * Opens the loop over blocks of streamed columns, which `skip` may leave, computes `score_K_I` (a vector of four columns) for the thread's rows,
+ * and opens a loop over those columns, in which `streamed` is known.
  */
-function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly streamed: Frame } {
+function emitScores(s: Scoring, body: Block, skip: (loop: Block, ends: BlockEnds) => void): { readonly loop: Frame; readonly streamed: Frame } {
   const { writer, kernel, threads } = s;
   const rank = kernel.extents.length;
   const streamedAxes = kernel.streamedExtents.map((_, i) => rank + i);
@@ -76,6 +78,8 @@ function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly s
   const right = (scalar: Scalar, slot: number): StagedOperand => ({ name: `right_${slot}`, tile: 'right_tile', scalar, size: s.streamedCount, block: streamedBlock, axes: streamedAxes, extents: kernel.streamedExtents, base: 'j0' });
   const leftStages = kernel.scores.map((score, slot) => planStage(writer, body, left(score.left, slot), threads, depth, lastOf(score)));
   const loop = writer.nested(body, `for (var j0 = 0; j0 < ${s.streamedCount}; j0 += ${streamedBlock})`);
+  const end = (base: string, size: number, count: number): string => (count % size === 0 ? `${base} + ${size - 1}` : `min(${base} + ${size}, ${count}) - 1`);
+  skip(loop.body, { rows: ['row_base', end('row_base', s.schedule.blockRows, s.rowCount)], streamed: ['j0', end('j0', streamedBlock, s.streamedCount)] });
   kernel.scores.forEach((score, slot) => {
     const rightStage = planStage(writer, loop.body, right(score.right, slot), threads, depth, lastOf(score));
     four.forEach((i) => loop.body.items.push(`var score_${slot}_${i} = vec4f();`));
@@ -95,6 +99,14 @@ function emitScores(s: Scoring, body: Block): { readonly loop: Frame; readonly s
   return { loop, streamed };
 }
 
+/** The thread's row `i`, once more: frames hold what is computed where they are opened. */
+const rowFrame = (s: Scoring, block: Block, i: number): Frame =>
+  countFrame(s.writer, block, `masked_row_${i}`, `row_base + down * 4 + ${i}`, s.rowCount % s.schedule.blockRows === 0 ? null : s.rowCount, s.tileAxes, s.tileExtents);
+
+/** The thread's column `c` of the block. */
+const streamedFrame = (s: Scoring, block: Block, c: number): Frame =>
+  countFrame(s.writer, block, `masked_column_${c}`, `j0 + across * 4 + ${c}`, s.streamedCount % streamedBlock === 0 ? null : s.streamedCount, s.kernel.streamedExtents.map((_, i) => s.kernel.extents.length + i), s.kernel.streamedExtents);
+
 /** The frame in which the scores of the thread's row `i` and the streamed column are known. */
 function scoredFrame(writer: KernelWriter, kernel: OnlineKernel, block: Block, i: number): Frame {
   const scored = writer.frame(block);
@@ -113,7 +125,10 @@ function emitReductions(s: Scoring, combine: Extract<OnlineKernel['combine'], { 
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
   const nameOf = (k: number, row: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_row_${row}`;
   rules.forEach((rule, k) => four.forEach((i) => rule.components.forEach((c, n) => body.items.push(`var ${nameOf(k, i)(n)} = ${c.start};`))));
-  const { loop, streamed } = emitScores(s, body);
+  const { loop, streamed } = emitScores(s, body, (block, ends) => skipReductions(kernel, writer, block, ends, [s.shared], rules, (masked, each) => {
+    const first = writer.nested(masked, 'if (across == 0)');
+    four.forEach((i) => each(rowFrame(s, first.body, i), first.body, (k) => nameOf(k, i)));
+  }));
   const inside = isInside(s);
   const place = inside === null ? writer.frame(streamed.body) : writer.nested(streamed.body, `if (${inside})`);
   four.forEach((i) => {
@@ -163,7 +178,14 @@ function emitSecondProduct(s: Scoring, combine: Extract<OnlineKernel['combine'],
   const value: StagedOperand = { name: 'value', tile: 'right_tile', scalar: combine.value, size: s.columnCount, block: blockColumns, axes: kernel.columns, extents: columnExtents, base: 'column_base' };
   const top: Block = { items: [], indent: body.indent };
   body.items.push(top);
-  const { loop, streamed } = emitScores(s, body);
+  let looksAtWeights = false;
+  const own: OwnPlaces = { rows: (block) => four.map((i) => rowFrame(s, block, i)), streamed: (block) => four.map((c) => streamedFrame(s, block, c)) };
+  const { loop, streamed } = emitScores(s, body, (block, ends) => {
+    looksAtWeights = skipProduct(kernel, writer, block, ends, [s.shared], own, (masked, found) => {
+      masked.items.push(`if (${found}) { atomicStore(&some_weight, j0 + 1); }`, 'workgroupBarrier();', 'if (thread == 0) { some_block = atomicLoad(&some_weight); }');
+      return '(workgroupUniformLoad(&some_block) == j0 + 1)';
+    });
+  });
   const valueStage = planStage(writer, top, value, s.threads, depth, rank + streamedAxes.length - 1);
   const inside = isInside(s);
   const weights = four.map((i) => {
@@ -193,5 +215,7 @@ function emitSecondProduct(s: Scoring, combine: Extract<OnlineKernel['combine'],
   column.accumulators.set(0, 'total');
   const environment = writer.environment(s.shared, row, column);
   writeStores(kernel.stores, writer, environment, columnLoop.body, writer.value(pointOf(kernel.extents), environment));
-  return [`var<workgroup> weight_tile: array<vec4f, ${streamedBlock * (blockRows / 4)}>;`];
+  // The last block in which a thread found a weight, counted from 1: nothing has to be cleared.
+  const findings = looksAtWeights ? ['var<workgroup> some_weight: atomic<i32>;', 'var<workgroup> some_block: i32;'] : [];
+  return [`var<workgroup> weight_tile: array<vec4f, ${streamedBlock * (blockRows / 4)}>;`, ...findings];
 }

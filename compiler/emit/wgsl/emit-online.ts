@@ -15,6 +15,8 @@ import { writeStores } from './kernel-text.js';
 import { emitOnlineLanes } from './emit-online-lanes.js';
 import { emitOnlineTiles } from './emit-online-tiles.js';
 import type { OnlineSchedule } from './schedule.js';
+import type { BlockEnds } from './skip-masked.js';
+import { skipProduct, skipReductions } from './skip-masked.js';
 import { countFrame } from './stage.js';
 import type { KernelText } from './kernel-text.js';
 import type { KernelWriter } from './writer.js';
@@ -51,6 +53,12 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
   if (combine.kind === 'contract') body.items.push(`var sums: array<f32, ${chunk}>;`);
 
   const streamed = openLoops(writer, body, kernel.streamedExtents, rank, 'r');
+  const place = linearIndex(kernel.streamedExtents);
+  const ownRow = `row % ${sizeOf(kernel.rows.map((a) => kernel.extents[a]))}`;
+  const ends: BlockEnds = { rows: [ownRow, ownRow], streamed: [place, place] };
+  const outer = [row, ...streamed.loops];
+  if (combine.kind === 'reduce') skipReductions(kernel, writer, streamed.block, ends, outer, rules, (block, each) => each(writer.frame(block), block, nameOf));
+  else skipProduct(kernel, writer, streamed.block, ends, outer, { rows: (block) => [writer.frame(block)], streamed: (block) => [writer.frame(block)] }, (_, found) => `(${found})`);
   kernel.scores.forEach((_, k) => streamed.block.items.push(`var score_sum_${k} = 0.0;`));
   // Scores over the same axes are summed in one loop.
   const all = loopExtents(kernel);
@@ -70,7 +78,7 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
   const environment = writer.environment(row, ...streamed.loops, scored);
   if (combine.kind === 'reduce') {
     const values = combine.reductions.map((r) => writer.variable(r.body, environment, 'value'));
-    combine.reductions.forEach((_, k) => scored.body.items.push(...rules[k].update(nameOf(k), values[k], linearIndex(kernel.streamedExtents))));
+    combine.reductions.forEach((_, k) => scored.body.items.push(...rules[k].update(nameOf(k), values[k], place)));
     const last = writer.frame(body);
     rules.forEach((rule, k) => {
       last.block.items.push(`let total_${k} = ${rule.result(nameOf(k))};`);
@@ -80,8 +88,8 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
     const loop = writer.nested(body, `for (var j = 0; j < ${chunk}; j++)`);
     const column = countFrame(writer, loop.body, 'column', 'column_base + j', null, kernel.columns, columnExtents);
     column.block.items.splice(1, 0, `if (column >= ${columns}) { break; }`);
-    const place = writer.environment(row, last, column);
-    writeStores(kernel.stores, writer, place, loop.body, writer.value(pointOf(kernel.extents), place));
+    const here = writer.environment(row, last, column);
+    writeStores(kernel.stores, writer, here, loop.body, writer.value(pointOf(kernel.extents), here));
   } else {
     const weight = writer.variable(combine.weight, environment, 'weight');
     const addLoop = writer.nested(streamed.block, `for (var j = 0; j < ${chunk}; j++)`);
@@ -92,8 +100,8 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
     const column = countFrame(writer, loop.body, 'column', 'column_base + j', null, kernel.columns, columnExtents);
     column.block.items.splice(1, 0, `if (column >= ${columns}) { break; }`, 'let total = sums[j];');
     column.accumulators.set(0, 'total');
-    const place = writer.environment(row, column);
-    writeStores(kernel.stores, writer, place, loop.body, writer.value(pointOf(kernel.extents), place));
+    const here = writer.environment(row, column);
+    writeStores(kernel.stores, writer, here, loop.body, writer.value(pointOf(kernel.extents), here));
   }
   return { threads, groups: Math.ceil((rows * chunks) / threads), shared: [], builtins: [], features: [] };
 }

@@ -112,6 +112,7 @@ function emitDispatch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions
     ...features.map((f) => `enable ${f};`),
     // Subgroups take different branches by their number, which the analysis does not know to be the same for all lanes.
     ...(features.includes('chromium_experimental_subgroup_matrix') ? ['diagnostic(off, chromium.subgroup_matrix_uniformity);'] : []),
+    ...(parts.some((p) => p.body.agree === true) ? ['diagnostic(off, subgroup_uniformity);'] : []),
     ...bindings.map((b, i) => `@group(0) @binding(${i}) var<storage, read_write> ${b.name}: array<${inVectors.has(b) ? `vec4<${b.type}>` : b.type}>;`),
     ...(overlaid(parts.map((p) => p.body.shared)) ?? []),
     '',

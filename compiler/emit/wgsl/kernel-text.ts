@@ -16,6 +16,8 @@ export interface KernelText {
   readonly features: readonly string[];
   /** Tensors that it reads four elements at a time: their bindings are arrays of vectors. */
   readonly vectors?: ReadonlySet<TensorId>;
+  /** Lanes of a subgroup agree on what they do by what they find, which the analysis of subgroups' control flow does not follow. */
+  readonly agree?: boolean;
   /** Its threads wait for one another without workgroup memory, so the kernel runs by itself. */
   readonly synchronises?: boolean;
 }

@@ -52,7 +52,8 @@ export interface WrittenKernel {
 /** The statements of a kernel, which know `group` and `thread`, and what they need. */
 export function writeKernel(kernel: Kernel, access: ReadonlyMap<TensorId, TensorAccess>, options: WgslOptions): WrittenKernel {
   const extents = loopExtents(kernel);
-  const range = (axis: number): Range => ({ low: 0, high: (extents[axis] ?? 1) - 1 });
+  // Variables that an emitter adds behind the kernel's own may be anything.
+  const range = (axis: number): Range => (axis < extents.length ? { low: 0, high: extents[axis] - 1 } : { low: -Infinity, high: Infinity });
   const writer = new KernelWriter(access, range, scalarsOf(kernel), options.software);
   const empty = sizeOf(kernel.extents) === 0;
   const body: KernelText = empty ? { threads: 64, groups: 1, shared: [], builtins: [], features: [] } : emitBody(kernel, writer, options);
