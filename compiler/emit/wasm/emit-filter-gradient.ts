@@ -6,30 +6,29 @@
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { sizeAlong } from '../../tensor/program.js';
 import type { Local } from './binary.js';
-import { I32, op, simd } from './binary.js';
+import { I32, op } from './binary.js';
 import type { Context } from './context.js';
 import { taskFunction } from './context.js';
 import { emitEpilogue } from './emit-epilogue.js';
 import { Expressions } from './expressions.js';
 import { Graph } from './graph.js';
 import type { Node } from './graph.js';
-import { LinearMaps, transpose } from './linear-maps.js';
-import { lowerScalar } from './lower-scalar.js';
-import type { Filter } from './minimal-filter.js';
-import { inputMap, kernelMap, outputMap, tileInputs, tilePoints, tileResults } from './minimal-filter.js';
-import type { Side } from './filter-blocks.js';
 import { filterGradientBlocks } from './filter-blocks.js';
+import type { Operand, PointLayout } from './filter-operand.js';
+import { bandOfOperand, betweenBytes, mapOperand, matricesOf } from './filter-operand.js';
+import { forEachPoint, mostSlots, placesOfProducts, pointCount } from './filter-points.js';
+import { LinearMaps, transpose } from './linear-maps.js';
+import type { Filter } from './minimal-filter.js';
+import { tapsOf } from './minimal-filter.js';
 import { decodeGroup } from './nest.js';
 import { emitPanelProduct, roundUp } from './panels.js';
 import { addParts } from './add-parts.js';
 import type { FilterSchedule } from './schedule.js';
-import type { Band, PointLayout } from './tile-data.js';
-import { bandBytes, bandOf, copyBand, findPiece, mapTiles, unevenStride } from './tile-data.js';
-
-const tapCount = kernelMap[0].length ** 2;
+import type { Band } from './tile-data.js';
+import { bandBytes, findPiece, unevenStride } from './tile-data.js';
 
 export function emitFilterGradient(context: Context, name: string, kernel: ContractKernel, filter: Filter, schedule: FilterSchedule): number {
-  const { stencil, pictureAxes, tiles: [tilesDown, tilesAcross], positions } = filter;
+  const { stencil, pictureAxes, lines, lines: [down, across] } = filter;
   const all = [...kernel.extents, ...kernel.reduceExtents];
   const { rowSide, columnSide, tile, rowBlock, columnBlock, cut, parts, partPieces } = filterGradientBlocks(kernel, filter, schedule);
   const [M, N, pictures] = [rowSide.channels, columnSide.channels, pictureAxes].map((axes) => sizeAlong(axes, all));
@@ -37,25 +36,26 @@ export function emitFilterGradient(context: Context, name: string, kernel: Contr
   const columnBlocks = Math.ceil(N / columnBlock);
   const blocks = rowBlocks * columnBlocks;
 
-  const bandFor = (side: Side, channels: number): Band => {
-    const more = side.shifted ? tileInputs - tileResults : 0;
-    return bandOf(cut.height + more, cut.width + more, channels);
-  };
-  const [rowBand, columnBand] = [bandFor(rowSide, rowBlock), bandFor(columnSide, columnBlock)];
-  const leftStep = rowBlock * 4;
+  const [rowBand, columnBand] = [bandOfOperand(filter, cut, rowSide.shifted, rowBlock), bandOfOperand(filter, cut, columnSide.shifted, columnBlock)];
+  const [tilePoints, tapCount] = [pointCount(lines), tapsOf(lines)];
+  // What is added up at a point has rows, or columns, of its own.
+  const slotsOf = (side: Operand): number => (side.shifted ? mostSlots(lines) : 1);
+  const leftStep = slotsOf(rowSide) * rowBlock * 4;
   const panel = tile.columns * 4;
-  const rowLayout: PointLayout = { point: unevenStride(cut.tiles * leftStep), tile: leftStep, channel: (f, c) => f.get(c).i32(2).op(op.i32shl) };
+  const rowLayout: PointLayout = { point: unevenStride(cut.tiles * leftStep), slot: rowBlock * 4, tile: leftStep, channel: (f, c) => f.get(c).i32(2).op(op.i32shl) };
   const columnLayout: PointLayout = {
-    point: unevenStride(cut.tiles * columnBlock * 4), tile: panel,
+    point: unevenStride(cut.tiles * slotsOf(columnSide) * columnBlock * 4), slot: cut.tiles * columnBlock * 4, tile: panel,
     channel: (f, c) => f.get(c).i32(tile.columns).op(op.i32divU).i32(cut.tiles * panel).op(op.i32mul).get(c).i32(tile.columns).op(op.i32remU).i32(4).op(op.i32mul).op(op.i32add),
   };
-  const sumStride = columnBlock * 4;
-  const sumPoint = unevenStride(roundUp(rowBlock, tile.rows) * sumStride);
-  const resultTap = rowBlock * sumStride;
+  const sumStride = slotsOf(columnSide) * columnBlock * 4;
+  const sumPoint = unevenStride(roundUp(slotsOf(rowSide) * rowBlock, tile.rows) * sumStride);
+  const resultStride = columnBlock * 4;
+  const resultTap = rowBlock * resultStride;
   const resultBytes = tapCount * resultTap;
   let bytes = 0;
   const area = (size: number): number => { const at = bytes; bytes = roundUp(bytes + size, 64); return at; };
   const bandAt = area(Math.max(bandBytes(rowBand), bandBytes(columnBand)));
+  const betweenAt = area(betweenBytes(filter));
   // Tiles of registers may reach over the last row.
   const leftAt = area(tilePoints * rowLayout.point + 4 * tile.rows);
   const rightAt = area(tilePoints * columnLayout.point);
@@ -84,78 +84,71 @@ export function emitFilterGradient(context: Context, name: string, kernel: Contr
       f.get(scratch).i32(offset).op(op.i32add).set(local);
       return local;
     };
-    const bandStart = at(bandAt);
-    const [leftStart, rightStart, leftEnd, rightEnd] = [at(leftAt), at(rightAt), v(), v()];
+    const [bandStart, between] = [at(bandAt), at(betweenAt)];
 
     const graph = new Graph();
     const e = new Expressions(f, graph, context.math);
     const variable = (size: number): Node => graph.variable('i32', 0, Math.max(0, size - 1));
     const scratchNode = graph.variable('i32');
     e.bind(scratchNode, scratch);
-    const adjoint = transpose(kernelMap);
-    const maps = new LinearMaps(f, context.relaxed, [inputMap, transpose(outputMap), adjoint]);
+    const maps = new LinearMaps(f, context.relaxed, [...matricesOf(filter), down.kernel, across.kernel]);
     const pictureNode = variable(pictures);
-    const firstRowNode = variable(tilesDown * tileResults);
     const firstChannel = variable(Math.max(M, N));
+    const pictureOf = all.map(() => graph.int(0));
+    decodeGroup(graph, pictureAxes, all, pictureNode, pictureOf);
     /** Copies a band of one operand's block of channels, and maps its tiles. */
-    const mapSide = (side: Side, band: Band, layout: PointLayout, target: Local, firstRow: Local, begin: Local, end: Local): void => e.scope(() => {
-      const size = sizeAlong(side.channels, all);
-      const variables = { firstRow: firstRowNode, row: variable(tilesDown * tileResults + 2), column: variable(band.columns), channel: variable(size) };
-      const axes = all.map(() => graph.int(0));
-      decodeGroup(graph, pictureAxes, all, pictureNode, axes);
-      decodeGroup(graph, side.channels, all, variables.channel, axes);
-      const at = [variables.row, variables.column];
-      stencil.reaches.forEach(({ position, sign }, d) => { axes[position] = graph.linear([[at[d], 1]], side.shifted && sign < 0 ? tileResults - tileInputs : 0); });
-      const value = lowerScalar(graph, context.memory, { axes, accumulators: [] }, side.value);
-      // What fills up the last tiles must not count.
-      const inside = at.map((x, d) => graph.inside(x, positions[d])).reduce((a, b) => graph.binary('and', 'bool', a, b));
-      e.bind(firstRowNode, firstRow);
+    const mapSide = (operand: Operand, band: Band, layout: PointLayout, targets: readonly Local[], firstRow: Local, begin: Local, end: Local): void => {
       e.bind(firstChannel, begin);
-      copyBand(e, band, side.shifted ? value : graph.select(inside, value, graph.constant('f32', 0)), variables, graph.linear([[scratchNode, 1]], bandAt), firstRow, firstChannel, () => f.get(begin), () => f.get(end));
+      mapOperand(e, context, kernel, filter, cut, maps, {
+        operand, band, layout, axes: pictureOf, firstRow, firstChannel, pushBegin: () => f.get(begin), pushEnd: () => f.get(end), pushCount: () => f.get(end).get(begin).op(op.i32sub),
+        bandNode: graph.linear([[scratchNode, 1]], bandAt), bandStart, between, targets,
+      });
       e.unbind(firstChannel);
-      e.unbind(firstRowNode);
-      mapTiles(f, maps, side.matrix, band, bandStart, [cut.bandTiles, tilesAcross], tileResults, layout, target, () => f.get(end).get(begin).op(op.i32sub));
-    });
+    };
 
     f.i32(0).set(first);
     f.count(piece, () => f.get(pieceEnd), 1, () => {
-      const [picture, pictureEnd, firstRow, tileCount] = [v(), v(), v(), v()];
+      const [picture, pictureEnd, firstRow, pictureCount] = [v(), v(), v(), v()];
       f.get(piece).set(picture);
-      findPiece(f, cut, () => f.i32(pictures), { picture, pictureEnd, firstRow, tiles: tileCount });
-      f.get(leftStart).set(leftEnd);
-      f.get(rightStart).set(rightEnd);
+      findPiece(f, cut, () => f.i32(pictures), { picture, pictureEnd, pictures: pictureCount, firstRow });
+      const [leftTargets, rightTargets] = [[leftAt, leftStep], [rightAt, panel]].map(([start, tileBytes]) => cut.segments.map(({ before }) => {
+        const local = v();
+        f.get(scratch).i32(start).op(op.i32add).get(pictureCount).i32(before * tileBytes).op(op.i32mul).op(op.i32add).set(local);
+        return local;
+      }));
       e.loop(pictureNode, picture, () => f.get(pictureEnd), 1, [], () => {
-        mapSide(rowSide, rowBand, rowLayout, leftEnd, firstRow, r0, r1);
-        mapSide(columnSide, columnBand, columnLayout, rightEnd, firstRow, c0, c1);
+        mapSide(rowSide, rowBand, rowLayout, leftTargets, firstRow, r0, r1);
+        mapSide(columnSide, columnBand, columnLayout, rightTargets, firstRow, c0, c1);
       });
-      const [point, left, right, sum] = [v(), v(), v(), v()];
-      f.get(leftStart).set(left);
-      f.get(rightStart).set(right);
-      f.get(scratch).i32(sumAt).op(op.i32add).set(sum);
-      f.i32(0).set(point);
-      f.count(point, () => f.i32(tilePoints), 1, () => {
+      const [left, right, sum, rows, columns] = [v(), v(), v(), v(), v()];
+      forEachPoint(f, filter, cut, pictureCount, ({ point, slots, begin, end }) => {
+        f.get(scratch).i32(leftAt).op(op.i32add).get(point).i32(rowLayout.point).op(op.i32mul).op(op.i32add).get(begin).i32(leftStep).op(op.i32mul).op(op.i32add).set(left);
+        f.get(scratch).i32(rightAt).op(op.i32add).get(point).i32(columnLayout.point).op(op.i32mul).op(op.i32add).get(begin).i32(panel).op(op.i32mul).op(op.i32add).set(right);
+        f.get(scratch).i32(sumAt).op(op.i32add).get(point).i32(sumPoint).op(op.i32mul).op(op.i32add).set(sum);
+        for (const [side, block, pushCount, target] of [[rowSide, rowBlock, rowCount, rows], [columnSide, columnBlock, columnCount, columns]] as const) {
+          pushCount();
+          if (side.shifted) f.get(slots).i32(1).op(op.i32sub).i32(block).op(op.i32mul).op(op.i32add);
+          f.set(target);
+        }
         emitPanelProduct(f, {
           tile, leftStride: 4, leftStep, resultStride: sumStride, depth: cut.tiles, left, right, result: sum, relaxed: context.relaxed,
-          pushRows: rowCount, pushColumns: columnCount, pushDepth: () => f.get(tileCount), pushAdd: () => f.get(first),
+          pushRows: () => f.get(rows), pushColumns: () => f.get(columns), pushDepth: () => f.get(end).get(begin).op(op.i32sub), pushAdd: () => f.get(first),
         });
-        f.get(left).i32(rowLayout.point).op(op.i32add).set(left);
-        f.get(right).i32(columnLayout.point).op(op.i32add).set(right);
-        f.get(sum).i32(sumPoint).op(op.i32add).set(sum);
       });
       f.i32(1).set(first);
     });
 
     // To taps: result[tap][row][column].
     const [row, column, from, to] = [v(), v(), v(), v()];
+    const sums = placesOfProducts(lines, { point: sumPoint, slot: rowSide.shifted ? rowBlock * sumStride : columnBlock * 4 });
     f.i32(0).set(row);
     f.count(row, rowCount, 1, () => {
-      f.get(scratch).get(row).i32(sumStride).op(op.i32mul).op(op.i32add).tee(from).set(to);
+      f.get(scratch).i32(sumAt).op(op.i32add).get(row).i32(sumStride).op(op.i32mul).op(op.i32add).set(from);
+      f.get(scratch).i32(resultAt).op(op.i32add).get(row).i32(resultStride).op(op.i32mul).op(op.i32add).set(to);
       f.i32(0).set(column);
       f.count(column, columnCount, 4, () => {
-        maps.both(adjoint,
-          (i, j) => f.get(from).loadV(simd.load, sumAt + (i * tileInputs + j) * sumPoint),
-          (i, j, value) => f.get(to).get(value).storeV(resultAt + (i * adjoint.length + j) * resultTap));
-        f.get(from).i32(16).op(op.i32add).tee(from).set(to);
+        maps.square(transpose(down.kernel), transpose(across.kernel), { base: from, at: sums }, { base: to, at: (i, j) => (i * across.taps + j) * resultTap }, between);
+        f.get(from).i32(16).op(op.i32add).set(from).get(to).i32(16).op(op.i32add).set(to);
       });
     });
 
@@ -166,13 +159,12 @@ export function emitFilterGradient(context: Context, name: string, kernel: Contr
       const axes = all.map(() => graph.int(0));
       decodeGroup(graph, rowSide.channels, all, r, axes);
       decodeGroup(graph, columnSide.channels, all, c, axes);
-      const size = graph.int(adjoint.length);
       stencil.reaches.forEach(({ tap: axis, sign }, d) => {
-        const at = graph.binary(d === 0 ? 'idiv' : 'mod', 'i32', tap, size);
+        const at = graph.binary(d === 0 ? 'idiv' : 'mod', 'i32', tap, graph.int(across.taps));
         // Read at position - tap, the last tap comes first.
-        axes[axis] = sign > 0 ? at : graph.linear([[at, -1]], adjoint.length - 1);
+        if (axis !== null) axes[axis] = sign > 0 ? at : graph.linear([[at, -1]], lines[d].taps - 1);
       });
-      const address = graph.linear([[scratchNode, 1], [tap, resultTap], [r, sumStride], [firstOfRows, -sumStride], [c, 4], [firstOfColumns, -4]], resultAt);
+      const address = graph.linear([[scratchNode, 1], [tap, resultTap], [r, resultStride], [firstOfRows, -resultStride], [c, 4], [firstOfColumns, -4]], resultAt);
       const lt = f.local(I32);
       f.i32(0).set(lt);
       e.loop(tap, lt, () => f.i32(tapCount), 1, [], () => emitEpilogue(e, context, kernel, { variable: r, begin: r0, end: r1 }, { variable: c, begin: c0, end: c1 }, axes, address));

@@ -2,11 +2,10 @@
 import type { ContractKernel } from '../../fuse/kernel.js';
 import { loopExtents } from '../../fuse/inline-maps.js';
 import { sizeAlong } from '../../tensor/program.js';
-import type { Scalar } from '../../tensor/scalar.js';
-import type { Matrix } from './linear-maps.js';
-import { transpose } from './linear-maps.js';
+import type { Operand } from './filter-operand.js';
+import { mostSlots } from './filter-points.js';
+import { tilesOfLine } from './line-filter.js';
 import type { Filter } from './minimal-filter.js';
-import { inputMap, outputMap } from './minimal-filter.js';
 import type { SlicesCut } from './nest.js';
 import type { Tile } from './panels.js';
 import { chooseTile, roundUp } from './panels.js';
@@ -39,7 +38,7 @@ export interface FilterBlocks {
 /** `cut` as in `contractBlocks`. */
 export function filterBlocks(kernel: ContractKernel, filter: Filter, cut: SlicesCut | null, schedule: FilterSchedule): FilterBlocks {
   const all = loopExtents(kernel);
-  const { positions: [height, width], tiles: [tilesDown, tilesAcross] } = filter;
+  const [{ size: width }, tilesDown, tilesAcross] = [filter.lines[1], ...filter.lines.map(tilesOfLine)];
   const lead = (cut?.lead ?? []).filter((a) => all[a] > 1);
   const pictureAxes = filter.pictureAxes.filter((a) => !lead.includes(a));
   const [B, pictures, N] = [lead, pictureAxes, filter.otherChannels].map((axes) => sizeAlong(axes, all));
@@ -53,22 +52,13 @@ export function filterBlocks(kernel: ContractKernel, filter: Filter, cut: Slices
   const columnBlock = cut === null ? even(N, usualColumns, tile.columns) : roundUp(N, tile.columns);
   return {
     pictureAxes, lead, span, spans: Math.ceil(pictures / span), pieces, tile, columnBlock,
-    rowsOfTask: pieces.bands > 1 ? pieces.height * width : pieces.pictures * height * width, productColumns: even(columnBlock, usualColumns, tile.columns),
+    rowsOfTask: pieces.pictures * pieces.height * width, productColumns: even(columnBlock, usualColumns, tile.columns),
   };
 }
 
-/** What is particular to an operand of a gradient: its channels, and how its tiles become points. */
-export interface Side {
-  readonly value: Scalar;
-  readonly channels: readonly number[];
-  readonly matrix: Matrix;
-  /** Whether it is the operand read at shifted positions. */
-  readonly shifted: boolean;
-}
-
 export interface FilterGradientBlocks {
-  readonly rowSide: Side;
-  readonly columnSide: Side;
+  readonly rowSide: Operand;
+  readonly columnSide: Operand;
   readonly tile: Tile;
   readonly rowBlock: number;
   readonly columnBlock: number;
@@ -78,18 +68,21 @@ export interface FilterGradientBlocks {
   readonly partPieces: number;
 }
 
-export function filterGradientBlocks(kernel: ContractKernel, { stencil, dataChannels, otherChannels, pictureAxes, ...filter }: Filter, schedule: FilterSchedule): FilterGradientBlocks {
+export function filterGradientBlocks(kernel: ContractKernel, filter: Filter, schedule: FilterSchedule): FilterGradientBlocks {
+  const { stencil, dataChannels, otherChannels, pictureAxes } = filter;
   const all = loopExtents(kernel);
-  const data: Side = { value: stencil.data, channels: dataChannels, matrix: inputMap, shifted: true };
-  const other: Side = { value: stencil.other, channels: otherChannels, matrix: transpose(outputMap), shifted: false };
+  const data: Operand = { value: stencil.data, channels: dataChannels, shifted: true };
+  const other: Operand = { value: stencil.other, channels: otherChannels, shifted: false };
   // Columns hold the axis that neighbours in memory: it has the lanes.
   const [rowSide, columnSide] = Math.max(...data.channels) > Math.max(...other.channels) ? [other, data] : [data, other];
   const [M, N, pictures] = [rowSide.channels, columnSide.channels, pictureAxes].map((axes) => sizeAlong(axes, all));
-  const tile = chooseTile(even(M, usualChannels, 4), even(N, usualChannels, 4));
-  const rowBlock = even(M, usualChannels, tile.rows % 4 === 0 ? tile.rows : 4 * tile.rows);
-  const columnBlock = even(N, usualChannels, tile.columns);
+  // Half as many channels where each has several sums at a point.
+  const [mostRows, mostColumns] = [rowSide, columnSide].map((side) => (side.shifted && mostSlots(filter.lines) > 1 ? usualChannels / 2 : usualChannels));
+  const tile = chooseTile(even(M, mostRows, 4), even(N, mostColumns, 4));
+  const rowBlock = even(M, mostRows, tile.rows % 4 === 0 ? tile.rows : 4 * tile.rows);
+  const columnBlock = even(N, mostColumns, tile.columns);
   const blocks = Math.ceil(M / rowBlock) * Math.ceil(N / columnBlock);
-  const cut = cutPieces({ stencil, dataChannels, otherChannels, pictureAxes, ...filter }, pictures, schedule.tiles);
+  const cut = cutPieces(filter, pictures, schedule.tiles);
   const partsWanted = blocks < 8 ? Math.max(1, Math.min(Math.ceil(12 / blocks), Math.floor(cut.count / 2))) : 1;
   const partPieces = Math.ceil(cut.count / partsWanted);
   return { rowSide, columnSide, tile, rowBlock, columnBlock, cut, partPieces, parts: Math.ceil(cut.count / partPieces) };

@@ -20,18 +20,16 @@ import { chainCuts } from './emit-chain.js';
 import { mostScans } from './emit-scatter.js';
 import { mostChunks } from './emit-reduce.js';
 import { filterBlocks, filterGradientBlocks } from './filter-blocks.js';
-import { taps } from './find-stencil.js';
+import type { Operand } from './filter-operand.js';
+import { mostSlots, pointCount } from './filter-points.js';
 import type { Filter } from './minimal-filter.js';
-import { tilePoints } from './minimal-filter.js';
+import { productsOf, tapsOf } from './minimal-filter.js';
 import type { SlicesCut } from './nest.js';
 import { onlineBlocks } from './online-blocks.js';
 import { roundUp } from './panels.js';
 import type { ContractPlan } from './plan-contract.js';
 import { planContract } from './plan-contract.js';
 import type { FilterSchedule, OnlineSchedule, PanelSchedule } from './schedule.js';
-
-/** Taps of a minimal filter. */
-const tapCount = taps * taps;
 
 /** Points done side by side where lanes run along them: four lanes, unrolled four times. */
 const lanes = 16;
@@ -114,9 +112,9 @@ function filterNest(kernel: ContractKernel, filter: Filter, cut: SlicesCut | nul
   return {
     tasks: cut === null ? [{ axes: filter.otherChannels, step: b.columnBlock }, rows] : sliceLoops(cut), inner: cut === null ? [] : [rows],
     // Points of the tiles and of their products; results.
-    scratchBytes: 4 * (tilePoints * b.pieces.tiles * (channels + b.productColumns) + b.rowsOfTask * b.columnBlock),
+    scratchBytes: 4 * (pointCount(filter.lines) * b.pieces.tiles * (mostSlots(filter.lines) * channels + b.productColumns) + b.rowsOfTask * b.columnBlock),
     partialBytes: 0,
-    shared: { bytes: 4 * tilePoints * channels * roundUp(sizeAlong(filter.otherChannels, all), b.tile.columns), reads: sizeAlong(b.lead, all) * b.spans * b.pieces.count, parts: Math.ceil(sizeAlong(filter.otherChannels, all) / b.columnBlock), from: tensorsIn([filter.stencil.other]) },
+    shared: { bytes: 4 * productsOf(filter.lines) * channels * roundUp(sizeAlong(filter.otherChannels, all), b.tile.columns), reads: sizeAlong(b.lead, all) * b.spans * b.pieces.count, parts: Math.ceil(sizeAlong(filter.otherChannels, all) / b.columnBlock), from: tensorsIn([filter.stencil.other]) },
   };
 }
 
@@ -124,14 +122,15 @@ function filterGradientNest(kernel: ContractKernel, filter: Filter, schedule: Fi
   const b = filterGradientBlocks(kernel, filter, schedule);
   const [down, across] = filter.stencil.reaches;
   const pictures = [...filter.pictureAxes, down.position, across.position];
-  const piece = (b.cut.bands > 1 ? b.cut.height : b.cut.pictures * filter.positions[0]) * filter.positions[1];
+  const piece = b.cut.pictures * b.cut.height * b.cut.width;
   const all = loopExtents(kernel);
   const blocks = Math.ceil(sizeAlong(b.rowSide.channels, all) / b.rowBlock) * Math.ceil(sizeAlong(b.columnSide.channels, all) / b.columnBlock);
-  const sums = tapCount * b.rowBlock * b.columnBlock * 4;
+  const slots = (side: Operand): number => (side.shifted ? mostSlots(filter.lines) : 1);
+  const sums = tapsOf(filter.lines) * b.rowBlock * b.columnBlock * 4;
   return {
     tasks: [{ axes: pictures, step: b.partPieces * piece }, { axes: b.rowSide.channels, step: b.rowBlock }, { axes: b.columnSide.channels, step: b.columnBlock }],
     inner: [{ axes: pictures, step: piece }],
-    scratchBytes: 4 * tilePoints * (b.cut.tiles * (b.rowBlock + b.columnBlock) + b.rowBlock * b.columnBlock) + sums,
+    scratchBytes: 4 * (pointCount(filter.lines) * b.cut.tiles * (slots(b.rowSide) * b.rowBlock + slots(b.columnSide) * b.columnBlock) + productsOf(filter.lines) * b.rowBlock * b.columnBlock) + sums,
     partialBytes: b.parts > 1 ? blocks * b.parts * sums : 0,
   };
 }

@@ -3,15 +3,27 @@
  * their sums, as do columns.
  */
 import type { FunctionBuilder, Local } from './binary.js';
-import { V128, simd } from './binary.js';
+import { I32, V128, op, simd } from './binary.js';
 
 /** Row-major. */
 export type Matrix = readonly (readonly number[])[];
 
 export const transpose = (m: Matrix): Matrix => m[0].map((_, c) => m.map((row) => row[c]));
 
-/** Rows last to first. */
-export const reversed = (m: Matrix): Matrix => m.map((row) => [...row].reverse());
+/** Vectors of four lanes in memory, some in each of several lines: where they lie, in bytes from an address. */
+interface Lines {
+  readonly base: Local;
+  readonly at: (line: number, entry: number) => number;
+}
+
+/** A square of them. */
+export interface Square {
+  readonly base: Local;
+  readonly at: (row: number, column: number) => number;
+}
+
+const turned = ({ base, at }: Square): Lines => ({ base, at: (line, entry) => at(entry, line) });
+const isOne = (m: Matrix): boolean => m.length === 1 && m[0].length === 1 && m[0][0] === 1;
 
 /** Constants in locals, and sums of products of them with vectors. */
 export class LinearMaps {
@@ -27,21 +39,46 @@ export class LinearMaps {
     }
   }
 
-  /** matrix * x * matrix' of a square of vectors: `load(r, c)` pushes one, `store(r, c, value)` takes one. */
-  both(matrix: Matrix, load: (row: number, column: number) => void, store: (row: number, column: number, value: Local) => void): void {
+  /** target = down * source * across', by way of `between`, which has room for `down`'s rows by `across`'s columns. */
+  square(down: Matrix, across: Matrix, source: Square, target: Square, between: Local): void {
+    if (isOne(across)) { this.lines(down, 1, turned(source), turned(target)); return; }
+    if (isOne(down)) { this.lines(across, 1, source, target); return; }
+    const half: Square = { base: between, at: (row, column) => 16 * (row * across[0].length + column) };
+    this.lines(down, across[0].length, turned(source), turned(half));
+    this.lines(across, down.length, half, target);
+  }
+
+  /** Maps each of `count` lines. Those at equal distances are one loop. */
+  private lines(matrix: Matrix, count: number, source: Lines, target: Lines): void {
     const { f } = this;
-    const size = matrix[0].length;
-    const half: (readonly Local[])[] = [];
-    for (let c = 0; c < size; c++) {
-      const x = Array.from({ length: size }, (_, r) => {
+    const entries = [matrix[0].length, matrix.length];
+    const steps = (line: number): readonly (number | null)[] => [source, target].map(({ at }, n) => {
+      const found = new Set(Array.from({ length: entries[n] }, (_, entry) => at(line + 1, entry) - at(line, entry)));
+      return found.size === 1 ? [...found][0] : null;
+    });
+    const map = (first: number, from: Local, to: Local): void => {
+      const x = matrix[0].map((_, entry) => {
         const local = f.local(V128);
-        load(r, c);
-        f.set(local);
+        f.get(from).loadV(simd.load, source.at(first, entry)).set(local);
         return local;
       });
-      half.push(this.apply(matrix, x));
+      this.apply(matrix, x).forEach((value, entry) => f.get(to).get(value).storeV(target.at(first, entry)));
+    };
+    for (let first = 0, end = 1; first < count; first = end, end = first + 1) {
+      const step = first + 1 < count ? steps(first) : [null];
+      const [read, written] = step;
+      while (end < count && steps(end - 1).every((s, n) => s !== null && s === step[n])) end++;
+      if (end - first === 1 || read === null || written === null) {
+        map(first, source.base, target.base);
+        continue;
+      }
+      const [from, to, line] = [f.local(I32), f.local(I32), f.local(I32)];
+      f.get(source.base).set(from).get(target.base).set(to).i32(0).set(line);
+      f.count(line, () => f.i32(end - first), 1, () => {
+        map(first, from, to);
+        f.get(from).i32(read).op(op.i32add).set(from).get(to).i32(written).op(op.i32add).set(to);
+      });
     }
-    for (let r = 0; r < matrix.length; r++) this.apply(matrix, half.map((column) => column[r])).forEach((value, c) => store(r, c, value));
   }
 
   /** matrix * x, in locals that may be those of `x`. */

@@ -4,6 +4,7 @@ import { sizeAlong } from '../../tensor/program.js';
 import type { ElementOf } from '../measured-schedule.js';
 import type { ScheduleChoice } from './choose-schedule.js';
 import { chooseContract } from './choose-schedule.js';
+import { tilesOfLine } from './line-filter.js';
 import type { Filter } from './minimal-filter.js';
 import { findFilter } from './minimal-filter.js';
 import type { SlicesCut } from './nest.js';
@@ -27,7 +28,8 @@ export function planContract(choice: ScheduleChoice, elementOf: ElementOf, kerne
 /** How many slices tasks of a chain must be multiples of, to have whole pictures where those are filtered, and how many they have at least, to have enough tiles for the weights they read. */
 export function slicesOfPictures(plan: ContractPlan, { extents }: ContractKernel, slices: readonly number[]): { readonly unit: number; readonly least: number } {
   if (plan.kind === 'panels') return { unit: 1, least: 1 };
-  const { stencil, pictureAxes, tiles: [down, across] } = plan.filter;
+  const { stencil, pictureAxes, lines } = plan.filter;
+  const [down, across] = lines.map(tilesOfLine);
   const unit = sizeAlong(slices.filter((a) => stencil.reaches.some((r) => r.position === a)), extents);
   const few = sizeAlong(pictureAxes, extents) * down * across < 8 * plan.schedule.tiles;
   return { unit, least: unit * Math.ceil((few ? plan.schedule.tiles / 2 : plan.schedule.tiles) / (down * across)) };
