@@ -20,6 +20,8 @@ export interface FuseContext {
   readonly target: 'wasm' | 'wgsl';
   /** Keep large intermediate tensors in 16 bits. */
   readonly half?: boolean;
+  /** What a workgroup of a GPU has, for kernels that follow one another in it. */
+  readonly workgroup?: { readonly bytes: number; readonly threads: number };
   /** A GPU proper: it has far more cores than a software adapter, which small results with long sums leave idle. */
   readonly manyCores?: boolean;
 }

@@ -18,7 +18,6 @@ import { lowerKernels } from './lower-kernels.js';
 import { mergeEpilogues, mergeSiblings } from './merge-kernels.js';
 import { mergeOnline } from './merge-online.js';
 import { narrowStorage } from './narrow-storage.js';
-import { withOwnTensors } from './own-tensors.js';
 import { placeUpdates } from './place-updates.js';
 import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
@@ -68,6 +67,8 @@ export const fusePasses: readonly FusePass[] = [
   { name: 'half', description: 'where asked for, large tensors between kernels are kept in 16 bits', run: narrowStorage },
   // After what decides by the results of sums how their tensors are kept: parts of sums are kept whole.
   { name: 'long sums', description: 'on GPUs, few results with long sums are summed in parts', run: splitLongSums },
+  // Parts bind less than the sums they are of.
+  { name: 'sibling parts', description: 'on GPUs, parts of sums over the same data become one kernel', run: (draft, context) => (context.manyCores === true ? mergeSiblings(draft, context) : draft) },
 ];
 
 /** How far below the limit the passes aim when updates that need a copy push a kernel over it. */
@@ -93,14 +94,14 @@ function fuseWithin(program: Program, options: FuseOptions): KernelProgram {
   }
   draft = placeUpdates(draft, !options.disabled.includes('updates'));
   const groups: LaunchGroups = options.disabled.includes('launches') ? { launches: draft.kernels.map((_, i) => [i]), chains: [], tails: [] }
-    : groupLaunches(draft.program, draft.kernels, options.target === 'wasm' && !options.disabled.includes('chains'));
+    : groupLaunches(draft.program, draft.kernels, options.disabled.includes('chains') ? null : options.target === 'wasm' ? 'tasks' : options.manyCores === true ? 'workgroups' : null, options);
   const order = groups.launches.flat();
   const kernels = nameKernels(order.map((i) => draft.kernels[i]));
   const place = new Map(order.map((i, position) => [i, position]));
   const placeOf = (i: number): number => place.get(i) ?? bug(`kernel ${i} is in no launch`);
   return {
     name: program.name, program: draft.program, kernels, launches: groups.launches.map((g) => g.map(placeOf)), materialized: materializedTensors(draft),
-    chains: withOwnTensors(draft.program, draft.kernels, groups.chains).map((c) => ({ ...c, members: c.members.map((m) => ({ ...m, kernel: placeOf(m.kernel) })) })),
+    chains: groups.chains.map((c) => ({ ...c, members: c.members.map((m) => ({ ...m, kernel: placeOf(m.kernel) })) })),
     tails: groups.tails.map(placeOf),
   };
 }

@@ -10,10 +10,14 @@ import type { Program } from '../tensor/program.js';
 import { bytesOf, sizeOf } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { visit } from '../tensor/scalar.js';
+import type { FuseContext } from './draft.js';
 import { basesOf, scalarsOf, tensorsRead } from './draft.js';
+import type { ChainSearch } from './find-chains.js';
 import { chainWith } from './find-chains.js';
 import { loopExtents } from './inline-maps.js';
 import type { Chain, Kernel } from './kernel.js';
+import { withOwnTensors } from './own-tensors.js';
+import { workgroupChainWith, withWorkgroupMemory } from './workgroup-chains.js';
 
 /** Results so small that where they lie does not matter. */
 const smallBytes = 1 << 16;
@@ -52,8 +56,21 @@ function levelsOf(touches: readonly { readonly reads: ReadonlySet<TensorId>; rea
   });
 }
 
-/** With `chaining`, kernels run behind others in chains and as tails. */
-export function groupLaunches(program: Program, kernels: readonly Kernel[], chaining: boolean): LaunchGroups {
+/** Kernels run behind others where `follow` says: in tasks of the CPU target, in chains and as tails; or in workgroups of a GPU. */
+export function groupLaunches(program: Program, kernels: readonly Kernel[], follow: 'tasks' | 'workgroups' | null, context: FuseContext): LaunchGroups {
+  const apart = new Set<number>();
+  for (;;) {
+    const groups = groupApart(program, kernels, follow, apart, context);
+    if (follow !== 'workgroups') return { ...groups, chains: withOwnTensors(program, kernels, groups.chains) };
+    const placed = withWorkgroupMemory(program, kernels, groups.chains, context.workgroup?.bytes ?? 0);
+    if ('chains' in placed) return { ...groups, chains: placed.chains };
+    for (const k of placed.apart) apart.add(k);
+  }
+}
+
+/** The launches when the kernels of `apart` follow none in a workgroup. */
+function groupApart(program: Program, kernels: readonly Kernel[], follow: 'tasks' | 'workgroups' | null, apart: ReadonlySet<number>, context: FuseContext): LaunchGroups {
+  const chaining = follow === 'tasks';
   const launches: number[][] = [];
   const tails: number[][] = [];
   const isTail = (i: number): boolean => { const at = launchOf.get(i); return at !== undefined && tails[at].includes(i); };
@@ -78,7 +95,8 @@ export function groupLaunches(program: Program, kernels: readonly Kernel[], chai
     [...touches[maker].writes].every((id) => (readers.get(id) ?? []).every((r) => r === product || levels[r] > levels[maker] + 1));
   kernels.forEach((_, i) => {
     const { reads, writes } = touches[i];
-    const chain = chaining ? chainWith(program, kernels, i, { chains, writer: (id) => makers.get(id), launchOf: (k) => launchOf.get(k) ?? -1, mayFollow }) : null;
+    const search: ChainSearch = { chains, writer: (id) => makers.get(id), launchOf: (k) => launchOf.get(k) ?? -1, mayFollow };
+    const chain = follow === 'tasks' ? chainWith(program, kernels, i, search) : follow === 'workgroups' && !apart.has(i) ? workgroupChainWith(program, kernels, i, search, context) : null;
     const head = chain === null ? undefined : launchOf.get(chain.members[0].kernel);
     const ahead = new Set(chain?.members.slice(0, -1).flatMap((m) => [...touches[m.kernel].writes]));
     /** The first launch it may run in, by itself and behind the others of its chain. */

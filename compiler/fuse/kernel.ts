@@ -145,16 +145,19 @@ export interface Member {
   readonly kernel: number;
   readonly outer: readonly number[];
   readonly inner: readonly number[];
+  /** In a chain of workgroups: how many neighbours along the last of the axes are one slice. */
+  readonly grain?: number;
 }
 
 /**
  * Kernels of one launch that share their tasks. `points`: a task does some points whole. `slices`: a task does some slices of
- * every member; a reduction over the slices ends in parts, which the last task of a point adds up.
+ * every member; a reduction over the slices ends in parts, which the last task of a point adds up. `workgroups`: a workgroup of a GPU does
+ * some slices of every member, and none sums over them.
  */
 export interface Chain {
-  readonly cut: 'points' | 'slices';
+  readonly cut: 'points' | 'slices' | 'workgroups';
   readonly members: readonly Member[];
-  /** Tensors made for later members alone, which never lie in memory whole. */
+  /** Tensors made for later members alone, which never lie in memory whole: a worker, or a workgroup, has its slices of them. */
   readonly own: readonly TensorId[];
 }
 

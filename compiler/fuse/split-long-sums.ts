@@ -46,7 +46,8 @@ function splitKernel(before: Program, kernel: ContractKernel | ReduceKernel, par
   const place = (variable: number): Scalar => {
     const shifted = index(variable + cut.length);
     const piece = cut.findIndex((c) => c.axis === variable - rank);
-    return piece < 0 ? shifted : add(mul(index(piece), int(rest[variable - rank])), shifted);
+    if (piece < 0) return shifted;
+    return rest[variable - rank] === 1 ? index(piece) : add(mul(index(piece), int(rest[variable - rank])), shifted);
   };
   // One memo, so that what is shared stays shared.
   const memo = new Map<Scalar, Scalar>();

@@ -55,7 +55,7 @@ function verifyLaunches(verified: KernelProgram): void {
   const runsBehind = (k: number, other: number): boolean => other < k && (tails.has(k) || (chainOf.get(k) !== undefined && chainOf.get(k) === chainOf.get(other)));
   if (launches.flat().some((k, i) => k !== i) || launches.flat().length !== kernels.length) bug(`the launches of ${name} are not its kernels in order`);
   for (const { cut, members } of chains) {
-    const sizes = members.map(({ kernel, outer, inner }) => (cut === 'points' ? [outer] : [outer, inner]).map((axes) => axes.map((a) => loopExtents(kernels[kernel])[a]).join()).join(' of '));
+    const sizes = members.map(({ kernel, outer, inner, grain = 1 }) => (cut === 'points' ? [outer] : [outer, inner]).map((axes) => axes.map((a, k) => loopExtents(kernels[kernel])[a] / (axes === inner && k === axes.length - 1 ? grain : 1)).join()).join(' of '));
     if (sizes.some((s) => s !== sizes[0])) bug(`the kernels of a chain of ${name} have ${sizes.join(' and ')} to be cut into tasks`);
   }
   const bases = (ids: Iterable<TensorId>): Set<TensorId> => new Set([...ids].flatMap((id) => basesOf(program, id).map((b) => b.id)));

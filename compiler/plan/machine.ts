@@ -1,11 +1,10 @@
 /** The machine that bytes are counted for: what a target's kernels run on, as far as traffic depends on it (`traffic.ts`). */
-import { bug } from '../../grammar/diagnostics/report.js';
 import type { TargetOptions } from '../api.js';
 import type { ElementOf } from '../emit/measured-schedule.js';
 import { choiceOf } from '../emit/wasm/choose-schedule.js';
 import { stepsTogether } from '../emit/wasm/emit-wasm.js';
 import { chainNestsOnCpu, nestOnCpu } from '../emit/wasm/kernel-nest.js';
-import { nestOnGpu } from '../emit/wgsl/kernel-nest.js';
+import { chainNestsOnGpu, nestOnGpu } from '../emit/wgsl/kernel-nest.js';
 import type { Program } from '../tensor/program.js';
 import type { Machine } from './units.js';
 
@@ -27,7 +26,7 @@ export function machineOf(target: TargetOptions, program: Program): Machine {
   return {
     cacheBytes, sideBySide: target.software ? 1 : sideBySide, steps: null,
     nestOf: once((kernel) => nestOnGpu(kernel, target, elementOf)),
-    chainNests: () => bug('a chain on a GPU'),
+    chainNests: once((_, links) => chainNestsOnGpu(links, sideBySide)),
   };
 }
 

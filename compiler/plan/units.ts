@@ -110,14 +110,26 @@ function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest
   };
 }
 
+/** What a part touches in memory, when some tensors lie in workgroups' own. */
+function withoutTensors(part: Part, own: ReadonlySet<TensorId>): Part {
+  const outside = (list: readonly Access[]): readonly Access[] => list.filter((a) => !own.has(a.tensor));
+  return { ...part, reads: { inner: outside(part.reads.inner), late: outside(part.reads.late) }, writes: outside(part.writes) };
+}
+
 /** A chain as one unit where what a task of all its kernels touches stays in the cache; else its kernels one after the other. */
-export function chainUnits(program: Program, chain: Chain, parts: readonly Part[], machine: StepMachine): readonly Unit[] {
+export function chainUnits(program: Program, chain: Chain, all: readonly Part[], machine: StepMachine): readonly Unit[] {
+  const parts = chain.cut === 'workgroups' ? all.map((part) => withoutTensors(part, new Set(chain.own))) : all;
   const nests = machine.chainNests(chain, parts.map(({ kernel }, i) => ({ kernel, member: chain.members[i] })));
   const task = parts.reduce((n, { reads, writes, extents }, i) => n + nests[i].scratchBytes + total(touched([...allOf(reads), ...writes], inTask(nests[i], extents))), 0);
   const units = parts.map((part, i) => unitOf(program, part, nests[i], machine));
   if (task > machine.cacheBytes) return units.map((u) => ({ ...u, writes: new Map([...u.writes].filter(([, p]) => !chain.own.includes(p.tensor))) }));
-  const made = new Set(parts.flatMap((p) => p.kernel.stores.map((s) => s.tensor)));
-  const reads: Patterns = new Map(units.flatMap((u) => [...u.reads]).filter(([, p]) => !made.has(p.tensor)));
+  const made = new Set<TensorId>();
+  // What a member changes in place it has read before, or an earlier one has.
+  const reads: Patterns = new Map(units.flatMap((u, i) => {
+    const outside = [...u.reads].filter(([, p]) => !made.has(p.tensor));
+    for (const s of parts[i].kernel.stores) made.add(s.tensor);
+    return outside;
+  }));
   // What a kernel reads again, for itself, it still does.
   const again = new Map<TensorId, number>();
   const ways = new Map<string, Way>();

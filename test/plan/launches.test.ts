@@ -45,7 +45,7 @@ describe('launches', () => {
     b.update(x, doubled);
     b.update(y, some);
     const { program, kernels } = fuse(b.build(), options);
-    const { launches } = groupLaunches(program, kernels, false);
+    const { launches } = groupLaunches(program, kernels, null, options);
     const launchOf = (name: string): number => launches.findIndex((l) => l.some((k) => kernels[k].stores.some((s) => { const t = program.tensors[s.tensor]; return t.kind === 'source' && t.name === name; })));
     expect(launchOf('x')).toBeGreaterThan(launchOf('y'));
   });

@@ -6,7 +6,7 @@ import { bug, diagnostic, DiagnosticError } from '../../../grammar/diagnostics/r
 import { tensorsTouched } from '../../fuse/draft.js';
 import type { Kernel } from '../../fuse/kernel.js';
 import type { Slot } from '../../plan/plan.js';
-import type { Program } from '../../tensor/program.js';
+import type { Origin, Program } from '../../tensor/program.js';
 import { bytesOf, tensorOf } from '../../tensor/program.js';
 import type { ElementType, TensorId } from '../../tensor/scalar.js';
 import { identifier } from './names.js';
@@ -58,10 +58,10 @@ interface BindingLimits {
 
 const slotIn = (placements: ReadonlyMap<TensorId, Slot>, [kernel]: readonly Kernel[]) => (id: TensorId): Slot => placements.get(id) ?? bug(`tensor ${id} of kernel ${kernel.name} has no memory`);
 
-/** The ranges of the tensors that kernels read and write, in the order they are first mentioned; those that overlap are one. */
+/** The ranges of the tensors that kernels read and write, in the order they are first mentioned; those that overlap are one. What chains keep in workgroups' memory has none. */
 function rangesOf(kernels: readonly Kernel[], placements: ReadonlyMap<TensorId, Slot>): Group[] {
   const slotOf = slotIn(placements, kernels);
-  return joinOverlapping([...new Set(kernels.flatMap((k) => [...tensorsTouched(k)]))].map((id) => {
+  return joinOverlapping([...new Set(kernels.flatMap((k) => [...tensorsTouched(k)]))].filter((id) => placements.has(id)).map((id) => {
     const slot = slotOf(id);
     const low = slot.offset - (slot.offset % alignment);
     return { arena: slot.arena, half: slot.element === 'f16', low, high: Math.max(slot.offset + Math.ceil(slot.bytes / 4) * 4, low + 4), tensors: [id] };
@@ -94,13 +94,15 @@ export function bindTensors(kernels: readonly Kernel[], program: Program, placem
     for (const id of group.tensors) {
       const slot = slotOf(id);
       const element = tensorOf(program, id).element;
-      const parts = tensorOf(program, id).origin.name.split('.');
-      access.set(id, { binding, base: (slot.offset - group.low) / bytesOf(element), element, shape: tensorOf(program, id).shape, label: `${identifier(parts[parts.length - 1])}_at` });
+      access.set(id, { binding, base: (slot.offset - group.low) / bytesOf(element), element, shape: tensorOf(program, id).shape, label: labelOf(tensorOf(program, id).origin) });
     }
     return binding;
   });
   return { bindings, access };
 }
+
+/** A name for values of a tensor. */
+export const labelOf = ({ name }: Origin): string => `${identifier(name.split('.').at(-1) ?? name)}_at`;
 
 function wordType(element: ElementType): WordType {
   return element === 'u8' ? 'u32' : element === 'f32' || element === 'f16' ? element : 'i32';

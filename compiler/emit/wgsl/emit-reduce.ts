@@ -7,6 +7,7 @@ import type { ReduceKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
 import { affineOf, visit } from '../../tensor/scalar.js';
+import type { Component } from './accumulators.js';
 import { accumulatorRule } from './accumulators.js';
 import { chooseReduce } from './choose-schedule.js';
 import type { Emitter } from './kernel-text.js';
@@ -21,8 +22,8 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
   const reduceAxes = kernel.reduceExtents.map((_, i) => rank + i);
   const rules = kernel.reductions.map((r) => accumulatorRule(r.op, r.body.type));
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
-  const components = rules.flatMap((rule, k) => rule.components.map((c) => ({ ...c, name: `${c.suffix}_${k}_acc` })));
-  const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_acc`;
+  const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_${typeSuffix(rules[k].components[c])}acc`;
+  const components = rules.flatMap((rule, k) => rule.components.map((component, c) => ({ ...component, name: nameOf(k)(c) })));
   const { points: perGroup, lanes, merge } = chooseReduce(kernel, limits, writer.elementOf);
   const threads = perGroup * lanes;
   const groups = Math.ceil(points / perGroup);
@@ -108,6 +109,9 @@ export const emitReduce: Emitter<ReduceKernel> = (kernel, writer, limits) => {
     features: merge === 'subgroups' ? ['subgroups'] : [],
   };
 };
+
+/** Memory of workgroups is called by what it is made of, so that kernels beside one another may use the same. */
+const typeSuffix = ({ type }: Component): string => (type === 'f32' ? '' : `${type}_`);
 
 /** The row-major position of r0, r1, ... */
 export function linearIndex(extents: readonly number[]): string {

@@ -16,10 +16,13 @@ import { helperTexts } from './functions.js';
 import { splitGroups } from './kernel-text.js';
 import { identifier } from './names.js';
 import { shareGroups } from './share-groups.js';
-import { overlaid, splitLaunches, writeKernel } from './split-launch.js';
+import type { ScheduleLimits } from './schedule.js';
+import { splitLaunches, writePart } from './split-launch.js';
 import type { Dispatch, Sharing } from './split-launch.js';
+import { chainCalls } from './write-chain.js';
+import { overlaid } from './write-kernel.js';
 
-export interface WgslOptions extends TargetOptions {
+export interface WgslOptions extends TargetOptions, Pick<ScheduleLimits, 'sliced'> {
   /** `model.ssl:12` for a span, for the comments over kernels. */
   readonly lineOf?: (span: Span) => string;
 }
@@ -40,14 +43,18 @@ export interface WgslResult {
 }
 
 /** Emits all kernels of all entries. Kernels that come out word for word the same share a module. */
-export function emitWgsl(entries: readonly WgslEntry[], options: WgslOptions): WgslResult {
+export function emitWgsl(given: readonly WgslEntry[], options: WgslOptions): WgslResult {
   // Workgroups of a dispatch run in any order.
-  for (const { kernels } of entries) if (kernels.chains.length + kernels.tails.length > 0) bug(`${kernels.name} has kernels that follow one another in a launch, which are for the CPU target`);
+  for (const { kernels } of given) if (kernels.tails.length > 0 || kernels.chains.some((c) => c.cut !== 'workgroups')) bug(`${kernels.name} has kernels that follow one another in a launch, which are for the CPU target`);
+  const entries = given.map(({ kernels, placements }): WgslEntry => {
+    const own = new Set(kernels.chains.flatMap((c) => c.own));
+    return { kernels, placements: own.size === 0 ? placements : new Map([...placements].filter(([id]) => !own.has(id))) };
+  });
   const byText = new Map<string, { readonly name: string; readonly features: readonly string[]; readonly comments: string[] }>();
   const names = new Set<string>();
   const launches = entries.map((entry) => splitLaunches(entry, options).flatMap((dispatch) => emitDispatch(dispatch, entry, options)).map(({ sharing, text, features, workgroups, bindings }): WgslLaunch => {
-    const parts = sharing.map((p) => p.position);
-    const kernels = sharing.map((p) => p.kernel);
+    const parts = sharing.flatMap((p) => p.positions);
+    const kernels = sharing.flatMap((p) => p.kernels);
     let module = byText.get(text);
     if (module === undefined) {
       let name = identifier(`${entry.kernels.name}_${kernels[0].name}${kernels.length > 1 ? `_and_${kernels.length - 1}_more` : ''}`);
@@ -85,14 +92,14 @@ interface EmittedKernel extends Omit<WgslLaunch, 'kernel' | 'parts'> {
 /** The kernels of a dispatch in one module, or a module each where one writes what another reads in vectors: ranges that overlap are known to be one binding only now. */
 function emitDispatch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions): readonly EmittedKernel[] {
   const sharing = dispatch.flat();
-  const { bindings, access } = bindTensors(sharing.map((p) => p.kernel), entry.kernels.program, entry.placements, options);
-  const alone = sharing.map(({ kernel, limits }) => writeKernel(kernel, access, limits));
+  const { bindings, access } = bindTensors(sharing.flatMap((p) => p.kernels), entry.kernels.program, entry.placements, options);
+  const alone = sharing.map((part) => writePart(part, entry, access));
   const inVectors = new Set(alone.flatMap((p) => [...(p.body.vectors ?? [])]).map((id) => access.get(id)?.binding));
   const isVector = (id: TensorId): boolean => inVectors.has(access.get(id)?.binding);
-  if (sharing.length > 1 && inVectors.size > 0 && sharing.some(({ kernel }) => kernel.stores.some((s) => isVector(s.tensor)))) return sharing.flatMap((part) => emitDispatch([[part]], entry, options));
+  if (sharing.length > 1 && inVectors.size > 0 && sharing.some(({ kernels }) => kernels.some((k) => k.stores.some((s) => isVector(s.tensor))))) return sharing.flatMap((part) => emitDispatch([[part]], entry, options));
   // Those that read one by one what others read in vectors pick from the vectors.
   const picking: ReadonlyMap<TensorId, TensorAccess> = new Map([...access].map(([id, a]) => [id, isVector(id) ? { ...a, binding: { ...a.binding, inVectors: true } } : a]));
-  const parts = sharing.map(({ kernel, limits }, i) => ([...tensorsRead(kernel)].some((id) => isVector(id) && alone[i].body.vectors?.has(id) !== true) ? writeKernel(kernel, picking, limits) : alone[i]));
+  const parts = sharing.map((part, i) => (part.kernels.some((k) => [...tensorsRead(k)].some((id) => isVector(id) && alone[i].body.vectors?.has(id) !== true)) ? writePart(part, entry, picking) : alone[i]));
   const groups = dispatch.length > 1 ? 1 : parts.reduce((n, p) => n + p.body.groups, 0);
   const threads = Math.max(...parts.map((p) => p.body.threads));
   const builtins = [...new Set(parts.flatMap((p) => p.body.builtins))];
@@ -102,9 +109,15 @@ function emitDispatch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions
   const group = z > 1
     ? `i32(workgroup.x + ${x}u * (workgroup.y + ${y}u * workgroup.z))`
     : y > 1 ? `i32(workgroup.x + ${x}u * workgroup.y)` : 'i32(workgroup.x)';
-  const functions = parts.length === 1 ? [] : parts.flatMap((p, i) => [`fn part_${i}(group: i32, thread: i32${parameters.map((q) => `, ${q}`).join('')}) {`, ...p.lines, '}', '']);
+  const own = parameters.map((q) => `, ${q}`).join('');
+  const given = parameters.map((q) => `, ${q.split(':')[0]}`).join('');
+  const functions = parts.length === 1 && parts[0].stages === undefined ? [] : parts.flatMap((p, i) => {
+    const stages = p.stages ?? [];
+    const lines = p.stages === undefined ? p.lines : chainCalls(stages, p.body.threads, (m, at) => `stage_${i}_${m}(group, ${at}, thread${given});`).map((line) => `  ${line}`);
+    return [...stages.flatMap((s, m) => [`fn stage_${i}_${m}(slices: i32, group: i32, thread: i32${own}) {`, ...s.lines, '}', '']), `fn part_${i}(group: i32, thread: i32${own}) {`, ...lines, '}', ''];
+  });
   const call = (i: number, at: string): string =>
-    `${parts[i].body.threads < threads ? `if (thread < ${parts[i].body.threads}) ` : ''}{ part_${i}(${at}, thread${parameters.map((q) => `, ${q.split(':')[0]}`).join('')}); }`;
+    `${parts[i].body.threads < threads ? `if (thread < ${parts[i].body.threads}) ` : ''}{ part_${i}(${at}, thread${given}); }`;
   // Kernels behind one another, or side by side.
   const calls = dispatch.length > 1 ? parts.flatMap((_, i) => [...(i > 0 ? ['storageBarrier();'] : []), call(i, 'group')]) : shareGroups(parts.map((p) => p.body.groups), call);
   const features = [...new Set([...parts.flatMap((p) => p.body.features), ...(bindings.some((b) => b.type === 'f16') ? ['f16'] : [])])];
@@ -123,7 +136,7 @@ function emitDispatch(dispatch: Dispatch, entry: WgslEntry, options: WgslOptions
     `  let group = ${group};`,
     '  let thread = i32(local);',
     ...(x * y * z > groups ? [`  if (group >= ${groups}) { return; }`] : []),
-    ...(parts.length === 1 ? parts[0].lines : calls.map((line) => `  ${line}`)),
+    ...(functions.length === 0 ? parts[0].lines : calls.map((line) => `  ${line}`)),
     '}',
     '',
   ];

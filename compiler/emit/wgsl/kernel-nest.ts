@@ -1,7 +1,10 @@
 /** How the WGSL target goes over the points of each kernel, for counting what it transfers: the schedule chosen for it, as loops. Tasks are workgroups. */
 import { loopExtents } from '../../fuse/inline-maps.js';
 import type { ContractKernel, Kernel, OnlineKernel, ReduceKernel, ScatterKernel } from '../../fuse/kernel.js';
+import type { Sliced } from '../../fuse/slices-of-task.js';
+import { slicesOfWorkgroup } from '../../fuse/workgroup-slices.js';
 import type { Loop, LoopNest } from '../../plan/loop-nest.js';
+import { inStep } from '../../plan/loop-nest.js';
 import { routineRank, sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { ElementOf } from '../measured-schedule.js';
 import { chooseContract, chooseOnline, chooseReduce } from './choose-schedule.js';
@@ -25,6 +28,16 @@ export function nestOnGpu(kernel: Kernel, limits: ScheduleLimits, elementOf: Ele
     case 'scatter': return scatterNest(kernel, limits);
     case 'routine': return { ...plain, tasks: each(leading.slice(0, kernel.extents.length - routineRank(kernel.op))), inner: [] };
   }
+}
+
+/** The loops of a chain's members, so many workgroups side by side: each goes through its slices of one member after the other. */
+export function chainNestsOnGpu(links: readonly Sliced[], sideBySide: number): readonly LoopNest[] {
+  const block = slicesOfWorkgroup(links) ?? 1;
+  return links.map(({ kernel, member }) => {
+    const extents = loopExtents(kernel);
+    const rest = upTo(extents.length).filter((a) => !member.inner.includes(a));
+    return inStep({ ...plain, tasks: [{ axes: member.inner, step: block * (member.grain ?? 1) }], inner: each(rest) }, extents, sideBySide);
+  });
 }
 
 function reduceNest(kernel: ReduceKernel, limits: ScheduleLimits, elementOf: ElementOf): LoopNest {

@@ -38,5 +38,6 @@ export function splitGroups(groups: number): readonly [number, number, number] {
 /** Evaluates every store, then writes: a later value never sees an earlier store of the same point. */
 export function writeStores(stores: readonly Store[], writer: KernelWriter, environment: Environment, block: Block, address: string): void {
   const values = stores.map((store) => (stores.length === 1 ? writer.value(store.value, environment) : writer.variable(store.value, environment, 'result')));
-  stores.forEach((store, i) => writer.store(block, store.tensor, address, values[i], store.value.type));
+  const addresses = stores.map((store) => writer.addressIn(store.tensor, environment) ?? address);
+  stores.forEach((store, i) => writer.store(block, store.tensor, addresses[i], values[i], store.value.type));
 }

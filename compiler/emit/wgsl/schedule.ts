@@ -12,7 +12,10 @@ import type { MatricesSchedule } from './schedule-matrices.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 
 /** What a schedule depends on. */
-export type ScheduleLimits = Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'matrixUnits' | 'software' | 'schedules'>;
+export interface ScheduleLimits extends Pick<TargetOptions, 'maxWorkgroupInvocations' | 'maxWorkgroupStorageBytes' | 'subgroups' | 'subgroupSize' | 'matrixUnits' | 'software' | 'schedules'> {
+  /** The kernel is one workgroup's slices of a chain: it has that workgroup's threads, and others fill the GPU. */
+  readonly sliced?: boolean;
+}
 
 /**
  * `points` parallel points a workgroup, each reduced by `lanes` threads. Several lanes are merged through workgroup memory, or,
@@ -55,7 +58,7 @@ export type OnlineSchedule =
 
 /** Threads a workgroup for elementwise kernels. */
 export function mapThreads(points: number, limits: ScheduleLimits): number {
-  return limits.software || points < 4096 ? 64 : Math.min(256, limits.maxWorkgroupInvocations);
+  return limits.software || points < (limits.sliced === true ? 65 : 4096) ? 64 : Math.min(256, limits.maxWorkgroupInvocations);
 }
 
 /** Threads of a segmented sum: each scans all items, so no more than the adapter needs to be busy. */
@@ -77,11 +80,11 @@ export function scheduleReduce(kernel: ReduceKernel, bytes: number, limits: Sche
   const points = sizeOf(kernel.extents);
   const length = sizeOf(kernel.reduceExtents);
   const threads = Math.min(256, limits.maxWorkgroupInvocations, powerOfTwoBelow(limits.maxWorkgroupStorageBytes / Math.max(4, bytes)));
-  const alone: ReduceSchedule = { points: limits.software ? 64 : Math.min(64, threads), lanes: 1, merge: 'tree' };
+  const alone: ReduceSchedule = { points: limits.software ? 64 : Math.min(limits.sliced === true && points > 64 ? 256 : 64, threads), lanes: 1, merge: 'tree' };
   if (threads < 32 || length < 32) return alone;
   if (limits.software) return points >= 16 || length < 1024 ? alone : { points: 1, lanes: Math.min(64, threads), merge: 'tree' };
   // Enough threads to fill a GPU, no more lanes a point than every lane has a few elements for.
-  const wanted = Math.min(powerOfTwoBelow(131072 / points), powerOfTwoBelow(length / 4), threads);
+  const wanted = Math.min(powerOfTwoBelow(limits.sliced === true ? threads / points : 131072 / points), powerOfTwoBelow(length / 4), threads);
   const lanes = wanted < 4 ? 1 : wanted;
   return lanes === 1 ? alone : { points: threads / lanes, lanes, merge: limits.subgroups && lanes === threads ? 'subgroups' : 'tree' };
 }

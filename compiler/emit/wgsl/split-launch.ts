@@ -5,9 +5,10 @@
  * memory is laid over one another's: a workgroup runs one kernel. Small kernels of one workgroup each, one after the other, are stages of a
  * dispatch: what a workgroup has stored it can read behind a barrier.
  */
-import { scalarsOf, tensorsTouched } from '../../fuse/draft.js';
+import { tensorsTouched } from '../../fuse/draft.js';
 import { loopExtents } from '../../fuse/inline-maps.js';
-import type { Kernel } from '../../fuse/kernel.js';
+import type { Chain, Kernel } from '../../fuse/kernel.js';
+import { chainOfKernel } from '../../fuse/kernel.js';
 import { machineOf } from '../../plan/machine.js';
 import { trafficOfLaunch } from '../../plan/traffic.js';
 import type { Machine } from '../../plan/units.js';
@@ -16,12 +17,11 @@ import { sizeOf } from '../../tensor/program.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import { bindTensors, canBind } from './bindings.js';
 import type { TensorAccess } from './bindings.js';
-import { emitBody } from './emit-body.js';
 import type { WgslEntry, WgslOptions } from './emit-wgsl.js';
-import type { HelperName } from './functions.js';
 import type { KernelText } from './kernel-text.js';
-import type { Range } from './ranges.js';
-import { KernelWriter, renderBlock } from './writer.js';
+import { writeChain } from './write-chain.js';
+import type { WrittenKernel } from './write-kernel.js';
+import { lineCount, overlaid, waits, writeKernel } from './write-kernel.js';
 
 /** Lines of the kernels in one module; compiling it takes longer than in proportion. Where threads wait, kernels are few and long. */
 const mostLines = 300;
@@ -36,42 +36,17 @@ const mostExcess = 1.1;
 /** Elements of a point that fewer threads than a reduction would have can take as well. */
 const shortReduction = 4096;
 
-/** A kernel of a dispatch, its position in the program, and the limits it is written under. */
+/** A kernel of a dispatch, or a chain of them, where they stand in the program, and the limits they are written under. */
 export interface Sharing {
-  readonly position: number;
-  readonly kernel: Kernel;
+  readonly positions: readonly number[];
+  readonly kernels: readonly Kernel[];
+  readonly chain: Chain | null;
   readonly limits: WgslOptions;
 }
 
-export interface WrittenKernel {
-  readonly body: KernelText;
-  readonly helpers: ReadonlySet<HelperName>;
-  readonly lines: readonly string[];
-}
-
-/** The statements of a kernel, which know `group` and `thread`, and what they need. */
-export function writeKernel(kernel: Kernel, access: ReadonlyMap<TensorId, TensorAccess>, options: WgslOptions): WrittenKernel {
-  const extents = loopExtents(kernel);
-  // Variables that an emitter adds behind the kernel's own may be anything.
-  const range = (axis: number): Range => (axis < extents.length ? { low: 0, high: extents[axis] - 1 } : { low: -Infinity, high: Infinity });
-  const writer = new KernelWriter(access, range, scalarsOf(kernel), options.software);
-  const empty = sizeOf(kernel.extents) === 0;
-  const body: KernelText = empty ? { threads: 64, groups: 1, shared: [], builtins: [], features: [] } : emitBody(kernel, writer, options);
-  return { body, helpers: writer.helpers, lines: [...writer.preamble().map((line) => `  ${line}`), ...renderBlock(writer.root.body)] };
-}
-
-const waits = ({ shared, builtins, features, synchronises }: KernelText): boolean => shared.length > 0 || builtins.length > 0 || features.length > 0 || synchronises === true;
-
-/** Declarations of workgroup memory by name, as long as the longest of each; null where two kernels call different things alike. */
-export function overlaid(shared: readonly (readonly string[])[]): readonly string[] | null {
-  const found = new Map<string, { readonly type: string; readonly size: number }>();
-  for (const declaration of shared.flat()) {
-    const [, name, type, size] = /^var<workgroup> (\w+): array<(\w+), (\d+)>;$/.exec(declaration) ?? [];
-    const before = found.get(name);
-    if (name === undefined || (before !== undefined && before.type !== type)) return shared.length === 1 ? shared[0] : null;
-    found.set(name, { type, size: Math.max(before?.size ?? 0, Number(size)) });
-  }
-  return [...found].map(([name, { type, size }]) => `var<workgroup> ${name}: array<${type}, ${size}>;`);
+/** The statements of a part of a dispatch. */
+export function writePart({ kernels, chain, limits }: Sharing, entry: WgslEntry, access: ReadonlyMap<TensorId, TensorAccess>): WrittenKernel {
+  return chain === null ? writeKernel(kernels[0], access, limits) : writeChain(chain, entry.kernels, access, limits);
 }
 
 const bytesOfType = (type: string): number => (type.startsWith('vec4') ? 16 : 4) / (type.endsWith('h') || type === 'f16' ? 2 : 1);
@@ -110,27 +85,27 @@ export function splitLaunches(entry: WgslEntry, options: WgslOptions): readonly 
   for (const stage of entry.kernels.launches.flatMap((launch) => splitLaunch(launch, entry, options))) {
     const small = oneGroup(stage, entry, options);
     if (small !== null && open !== null) {
-      const kernels: readonly Kernel[] = [...open.kernels, stage[0].kernel];
+      const kernels: readonly Kernel[] = [...open.kernels, ...stage[0].kernels];
       const written = [...open.written, small];
       const access = [...bindTensors(kernels, entry.kernels.program, entry.placements, options).access.values()];
       // A stage may take the memory of what an earlier one has read, but two threads may not write halves of one word.
       if (access.length <= options.maxBindings && access.every((a) => a.element !== 'f16' || a.binding.type === 'f16') && inTurn(written)) {
         found[found.length - 1].push(stage);
-        open.kernels.push(stage[0].kernel);
+        open.kernels.push(...stage[0].kernels);
         open.written.push(small);
         continue;
       }
     }
     found.push([stage]);
-    open = small === null ? null : { written: [small], kernels: [stage[0].kernel] };
+    open = small === null ? null : { written: [small], kernels: [...stage[0].kernels] };
   }
   return found;
 }
 
 /** The kernel of a dispatch that is one small workgroup, or null. */
 function oneGroup(stage: readonly Sharing[], entry: WgslEntry, options: WgslOptions): WrittenKernel | null {
-  const [{ kernel, limits }] = stage;
-  if (options.software || stage.length > 1 || (kernel.kind !== 'map' && kernel.kind !== 'reduce') || sizeOf(loopExtents(kernel)) > smallWork) return null;
+  const [{ kernels: [kernel], chain, limits }] = stage;
+  if (options.software || stage.length > 1 || chain !== null || (kernel.kind !== 'map' && kernel.kind !== 'reduce') || sizeOf(loopExtents(kernel)) > smallWork) return null;
   const written = writeKernel(kernel, bindTensors([kernel], entry.kernels.program, entry.placements, options).access, limits);
   return written.body.groups === 1 && !staysAlone(written.body, options) ? written : null;
 }
@@ -146,29 +121,36 @@ function inTurn(written: readonly WrittenKernel[]): boolean {
  * in different orders find less of them in the cache together than one after the other.
  */
 function goTogether(parts: readonly Sharing[], { kernels }: WgslEntry, machine: Machine): boolean {
-  const touched = new Set(parts.flatMap((p) => [...tensorsTouched(p.kernel)]));
+  const touched = new Set(parts.flatMap((p) => p.kernels.flatMap((k) => [...tensorsTouched(k)])));
   if ([...touched].reduce((n, id) => n + bytesIn(kernels.program, id), 0) <= machine.cacheBytes) return true;
-  const { idealBytes, bytesRead, bytesWritten } = trafficOfLaunch(kernels, parts.map((p) => p.position), machine, () => true);
+  const { idealBytes, bytesRead, bytesWritten } = trafficOfLaunch(kernels, parts.flatMap((p) => p.positions), machine, () => true);
   return bytesRead + bytesWritten <= mostExcess * idealBytes;
 }
 
 /** The kernels of each dispatch, in order. */
 function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslOptions): readonly (readonly Sharing[])[] {
-  const all = launch.map((position): Sharing => ({ position, kernel: entry.kernels.kernels[position], limits: options }));
-  if (launch.length === 1) return [all];
+  const { kernels, program } = entry.kernels;
+  const chains = chainOfKernel(entry.kernels);
+  const all = launch.flatMap((position): readonly Sharing[] => {
+    const chain = chains.get(position) ?? null;
+    if (chain !== null && chain.members[0].kernel !== position) return [];
+    const positions = chain === null ? [position] : chain.members.map((m) => m.kernel);
+    return [{ positions, kernels: positions.map((p) => kernels[p]), chain, limits: options }];
+  });
+  if (all.length === 1) return [all];
   const homes: Home[] = [];
-  const write = ({ kernel, limits }: Sharing): WrittenKernel => writeKernel(kernel, bindTensors([kernel], entry.kernels.program, entry.placements, options).access, limits);
-  const machine = machineOf(options, entry.kernels.program);
-  const enter = (part: Sharing, { body, lines }: WrittenKernel, tensors: ReadonlySet<TensorId>, open: readonly Home[]): boolean => {
+  const write = (part: Sharing): WrittenKernel => writePart(part, entry, bindTensors(part.kernels, program, entry.placements, options).access);
+  const machine = machineOf(options, program);
+  const enter = (part: Sharing, written: WrittenKernel, tensors: ReadonlySet<TensorId>, open: readonly Home[]): boolean => {
+    const { body } = written;
     if (staysAlone(body, options)) return false;
-    const { kernel } = part;
     const waiting = waits(body);
     const home = open.find((h) => {
-      if (h.alone || (kernel.kind === 'contract' && !goTogether([...h.parts, part], entry, machine))) return false;
+      if (h.alone || (part.kernels.some((k) => k.kind === 'contract') && !goTogether([...h.parts, part], entry, machine))) return false;
       const threads = h.threads ?? (waiting ? body.threads : null);
       if (threads !== null && (waiting ? body.threads !== threads || h.most > threads : body.threads > threads)) return false;
       const shared = [...h.shared, body.shared];
-      return (new Set([...h.tensors, ...tensors]).size <= options.maxBindings || canBind([...h.parts.map((p) => p.kernel), kernel], entry.placements, options, mostJoined)) && h.lines + lines.length <= (threads === null ? mostLines : mostWaitingLines)
+      return (new Set([...h.tensors, ...tensors]).size <= options.maxBindings || canBind([...h.parts, part].flatMap((p) => p.kernels), entry.placements, options, mostJoined)) && h.lines + lineCount(written) <= (threads === null ? mostLines : mostWaitingLines)
         && overlaid(shared) !== null && overlaidBytes(shared) <= options.maxWorkgroupStorageBytes;
     });
     if (home === undefined) return false;
@@ -177,24 +159,25 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
     home.shared.push(body.shared);
     if (waiting) home.threads = body.threads;
     home.most = Math.max(home.most, body.threads);
-    home.lines += lines.length;
+    home.lines += lineCount(written);
     return true;
   };
   // Reductions come last: they can do with the threads of others.
-  for (const part of [...all.filter((p) => p.kernel.kind !== 'reduce'), ...all.filter((p) => p.kernel.kind === 'reduce')]) {
-    const { kernel } = part;
-    const { access } = bindTensors([kernel], entry.kernels.program, entry.placements, options);
+  const isReduction = ({ kernels: [kernel], chain }: Sharing): boolean => chain === null && kernel.kind === 'reduce';
+  for (const part of [...all.filter((p) => !isReduction(p)), ...all.filter(isReduction)]) {
+    const { kernels: [kernel], chain } = part;
+    const { access } = bindTensors(part.kernels, program, entry.placements, options);
     const tensors = new Set(access.keys());
     const written = write(part);
     if (enter(part, written, tensors, homes)) continue;
-    const adapts = kernel.kind === 'reduce' && waits(written.body) && sizeOf(kernel.reduceExtents) <= shortReduction;
+    const adapts = chain === null && kernel.kind === 'reduce' && waits(written.body) && sizeOf(kernel.reduceExtents) <= shortReduction;
     const narrower = adapts ? [...new Set(homes.flatMap((h) => (h.threads !== null && h.threads < written.body.threads ? [h.threads] : [])))] : [];
     if (narrower.some((threads) => {
       const slim = { ...part, limits: { ...options, maxWorkgroupInvocations: threads } };
       return enter(slim, write(slim), tensors, homes);
     })) continue;
-    homes.push({ parts: [part], tensors, shared: [written.body.shared], alone: staysAlone(written.body, options), threads: waits(written.body) ? written.body.threads : null, most: written.body.threads, lines: written.lines.length });
+    homes.push({ parts: [part], tensors, shared: [written.body.shared], alone: staysAlone(written.body, options), threads: waits(written.body) ? written.body.threads : null, most: written.body.threads, lines: lineCount(written) });
   }
-  const order = (a: Sharing, b: Sharing): number => a.position - b.position;
+  const order = (a: Sharing, b: Sharing): number => a.positions[0] - b.positions[0];
   return homes.map((h) => [...h.parts].sort(order)).sort(([a], [b]) => order(a, b));
 }

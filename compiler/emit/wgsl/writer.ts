@@ -62,6 +62,7 @@ export class KernelWriter {
   private readonly names = new Map<string, number>();
   private readonly uses = new Map<Scalar, number>();
   private startsUsed = false;
+  private placeOf: (tensor: TensorId) => Scalar | null = () => null;
   /** Tensors that are read four elements at a time. */
   private vectors: ReadonlySet<TensorId> = new Set();
 
@@ -132,6 +133,17 @@ export class KernelWriter {
   lanes(frames: readonly (readonly Frame[])[]): readonly Environment[] {
     const first = this.environment(...frames[0]);
     return frames.map((of, index) => ({ ...this.environment(...of), lane: { first, index } }));
+  }
+
+  /** Says where a point goes in tensors in which it does not lie as the kernel counts its points. */
+  storeAt(placeOf: (tensor: TensorId) => Scalar | null): void {
+    this.placeOf = placeOf;
+  }
+
+  /** The address of a point in a tensor; null: as the kernel counts its points. */
+  addressIn(tensor: TensorId, environment: Environment): string | null {
+    const place = this.placeOf(tensor);
+    return place === null ? null : this.value(place, environment);
   }
 
   /** From here on these tensors are read in vectors, in environments made by `lanes`. */
