@@ -78,18 +78,21 @@ function emitExp(f: FunctionBuilder, relaxed: boolean, general: number): Functio
 
 function makeGeneralExp(): FunctionBuilder {
   const f = new FunctionBuilder([V128], [V128]);
-  const [x, n, r] = [f.local(V128), f.local(V128), f.local(V128)];
-  f.f32x4(exponential.low).get(0).simd(simd.f32pmax).set(x);
-  f.f32x4(exponential.high).get(x).simd(simd.f32pmin).tee(x);
-  f.f32x4(exponential.log2e).simd(simd.f32mul).simd(simd.f32nearest).set(n);
-  f.get(x).get(n).f32x4(exponential.ln2High).simd(simd.f32mul).simd(simd.f32sub);
-  f.get(n).f32x4(exponential.ln2Low).simd(simd.f32mul).simd(simd.f32sub).set(r);
-  f.get(n).simd(simd.i32truncSatF32).set(n);
-  expOfReduced(f, r);
-  scaleByPower(f, n);
-  // The clamps let NaN pass as a bound: give it back.
-  f.get(0).get(0).get(0).simd(simd.f32eq).simd(simd.bitselect);
-  return f;
+  const [x, n, r, y] = [f.local(V128), f.local(V128), f.local(V128), f.local(V128)];
+  // What a mask leaves out of a softmax: the way through subnormal numbers takes a hundred times as long.
+  f.get(0).f32x4(exponential.low).simd(simd.f32lt).simd(simd.i32allTrue).if(() => f.f32x4(0).set(y), () => {
+    f.f32x4(exponential.low).get(0).simd(simd.f32pmax).set(x);
+    f.f32x4(exponential.high).get(x).simd(simd.f32pmin).tee(x);
+    f.f32x4(exponential.log2e).simd(simd.f32mul).simd(simd.f32nearest).set(n);
+    f.get(x).get(n).f32x4(exponential.ln2High).simd(simd.f32mul).simd(simd.f32sub);
+    f.get(n).f32x4(exponential.ln2Low).simd(simd.f32mul).simd(simd.f32sub).set(r);
+    f.get(n).simd(simd.i32truncSatF32).set(n);
+    expOfReduced(f, r);
+    scaleByPower(f, n);
+    // The clamps let NaN pass as a bound: give it back.
+    f.get(0).get(0).get(0).simd(simd.f32eq).simd(simd.bitselect).set(y);
+  });
+  return f.get(y);
 }
 
 /** Splits |x| (in `x`, positive) into e (f32 local) and f = m - 1 (local). */
