@@ -25,6 +25,7 @@ const usage = `usage: npm run bench -- [WORD ...] [options]
   --rounds N       rounds of interleaved runs (default 5)
   --seconds N      about how long a peer runs in a round (default 0.5)
   --slow N         leave out a peer whose run takes longer than N seconds (default 20)
+  --tune           also sslc with the schedules of each work's kernels measured first, as \`sslc --tune\` does
   --half           training steps in \`precision "f16"\` as well (always on a GPU)
   --no-probe       leave out the figures of the device itself, which are measured first on everything but the CPU target
   --roofline       also what each class of kernels reaches of the machine's ceilings (always on a GPU)
@@ -41,6 +42,7 @@ interface Options {
   readonly slow: number;
   readonly json: string | null;
   readonly half: boolean;
+  readonly tune: boolean;
   readonly probe: boolean;
   readonly roofline: boolean;
   readonly install: boolean;
@@ -52,14 +54,14 @@ function readOptions(argv: readonly string[]): Options {
   for (let i = 0; i < argv.length; i++) {
     const name = argv[i];
     if (!name.startsWith('--')) { words.push(name); continue; }
-    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--half', '--no-probe', '--roofline', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
-    value.set(name, [...(value.get(name) ?? []), ['--install', '--help', '--half', '--no-probe', '--roofline'].includes(name) ? 'yes' : argv[++i] ?? '']);
+    if (!['--device', '--peers', '--rounds', '--seconds', '--slow', '--json', '--half', '--tune', '--no-probe', '--roofline', '--install', '--help'].includes(name)) { console.error(`unknown option ${name}\n\n${usage}`); process.exit(2); }
+    value.set(name, [...(value.get(name) ?? []), ['--install', '--help', '--half', '--tune', '--no-probe', '--roofline'].includes(name) ? 'yes' : argv[++i] ?? '']);
   }
   if (value.has('--help')) { console.log(usage); process.exit(0); }
   const last = (name: string): string | null => value.get(name)?.at(-1) ?? null;
   return {
     words, devices: value.get('--device') ?? ['cpu'], peers: last('--peers')?.split(',') ?? null, rounds: Number(last('--rounds') ?? 5),
-    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), half: value.has('--half'), probe: !value.has('--no-probe'), roofline: value.has('--roofline'), install: value.has('--install'),
+    seconds: Number(last('--seconds') ?? 0.5), slow: Number(last('--slow') ?? 20), json: last('--json'), half: value.has('--half'), tune: value.has('--tune'), probe: !value.has('--no-probe'), roofline: value.has('--roofline'), install: value.has('--install'),
   };
 }
 
@@ -236,6 +238,11 @@ for (const choice of options.devices) {
   }
   device.name = hello['name'];
   gpu ||= hello['gpu'] === true;
+  if (options.tune) {
+    const tuned = own(choice, 'f32', 'tuned');
+    tuned.name = `${device.name}, tuned`;
+    devices.push(tuned);
+  }
   if (hello['half'] !== true || (hello['gpu'] !== true && !options.half)) continue;
   const half = own(choice, 'f16');
   half.name = `${device.name}, precision f16`;

@@ -1,12 +1,18 @@
-/** sslc as a peer: `node sslc.mjs cpu` or with a device that `sslc --device` takes; `f16` after it: training steps in that precision, and nothing else. */
+/**
+ * sslc as a peer: `node sslc.mjs cpu` or with a device that `sslc --device` takes; `f16` after it: training steps in that precision, and nothing
+ * else; `tuned` after both: with the schedules that were measured to be fastest for each work's kernels.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LoadedProgram, Reader } from '../../compiler/api.js';
+import type { CompiledCall, LoadedProgram, Reader, TargetOptions } from '../../compiler/api.js';
+import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import { compileCall, compileTraining, loadProgram } from '../../compiler/pipeline.js';
 import { openDevice } from '../../runtime/device/select.js';
 import type { Device, Session } from '../../runtime/device/device.js';
 import type { Manifest } from '../../compiler/plan/manifest.js';
 import type { Plan } from '../../compiler/plan/plan.js';
+import { tunables } from '../../compiler/plan/tuning.js';
+import { measureByClock, tuneKernels } from '../../runtime/tune/tune-kernels.js';
 import { targetOf } from '../../cli/device.js';
 import { fill, inputValues, parameterSpecs } from '../values.js';
 import type { ParameterSpec } from '../values.js';
@@ -15,7 +21,7 @@ import type { ClassCost, Runnable } from './serve.js';
 import { serve } from './serve.js';
 
 const root = process.cwd();
-const [choice = 'cpu', precision = 'f32'] = process.argv.slice(2);
+const [choice = 'cpu', precision = 'f32', tuned = ''] = process.argv.slice(2);
 const text = (path: string): string | null => (existsSync(path) ? readFileSync(path, 'utf8') : null);
 const reader: Reader = { read: text, resolve: () => null, library: (name) => join(root, 'models', `${name.replaceAll('.', '/')}.ssl`) };
 
@@ -25,9 +31,17 @@ function load(file: string): LoadedProgram {
   return loaded;
 }
 
-function compileStep(device: Device, work: Extract<Work, { kind: 'step' }>) {
+/** The target with the fastest schedules of the kernels of an entry, where that is asked for. */
+async function tunedTarget(device: Device, kernels: KernelProgram): Promise<TargetOptions> {
+  const target = targetOf(device);
+  if (tuned === '') return target;
+  const found = await tuneKernels(device, tunables({ [kernels.name]: kernels }, target), { rounds: 5, measure: measureByClock, signal: new AbortController().signal, found: () => Promise.resolve() });
+  return { ...target, schedules: Object.fromEntries(found.map((r) => [r.tunable.key, r.winner])) };
+}
+
+function compileStep(work: Extract<Work, { kind: 'step' }>, target: TargetOptions) {
   return compileTraining(load(work.file), {
-    model: null, set: { batch: `${work.batch}`, precision }, steps: 100, resident: true, embedBatch: work.batch, target: targetOf(device),
+    model: null, set: { batch: `${work.batch}`, precision }, steps: 100, resident: true, embedBatch: work.batch, target,
     data: { examples: work.batch, classes: null, inputs: Object.entries(work.inputs).map(([name, { element, shape }]) => ({ name, element, shape })) },
   });
 }
@@ -75,7 +89,7 @@ async function profileEntry(device: Device, plan: Plan, entry: string, fill: (se
 
 async function prepareStep(device: Device, work: Extract<Work, { kind: 'step' }>, parameters: readonly ParameterSpec[]): Promise<Runnable> {
   const started = performance.now();
-  const { plan, manifest } = compileStep(device, work);
+  const { plan, manifest } = compileStep(work, await tunedTarget(device, compileStep(work, targetOf(device)).kernels['step']));
   const session = await device.load(plan);
   const compileMs = performance.now() - started;
   const fillSources = async (to: Session): Promise<void> => {
@@ -104,9 +118,8 @@ async function prepareStep(device: Device, work: Extract<Work, { kind: 'step' }>
 
 async function prepareOperation(device: Device, work: Extract<Work, { kind: 'operation' }>): Promise<Runnable> {
   const started = performance.now();
-  const compiled = compileCall(load('operations'), {
-    name: work.call, set: work.set, inputs: work.inputs, gradients: work.gradients, training: true, target: targetOf(device),
-  });
+  const compile = (target: TargetOptions): CompiledCall => compileCall(load('operations'), { name: work.call, set: work.set, inputs: work.inputs, gradients: work.gradients, training: true, target });
+  const compiled = compile(await tunedTarget(device, compile(targetOf(device)).kernels['call']));
   const session = await device.load(compiled.plan);
   const compileMs = performance.now() - started;
   for (const clock of ['clock.seed', 'clock.step']) if (clock in compiled.plan.sources) session.write(clock, Int32Array.of(0));
@@ -137,7 +150,7 @@ await serve({
   name: `sslc (${device.name})`,
   gpu: device.kind === 'gpu' && !device.limits.software,
   half: device.limits.half === true,
-  parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(trained(compileStep(device, work).manifest))),
+  parameters: (work) => Promise.resolve(work.kind === 'operation' ? [] : parameterSpecs(trained(compileStep(work, targetOf(device)).manifest))),
   prepare: (work, parameters) => (work.kind === 'step' ? prepareStep(device, work, parameters) : precision === 'f32' ? prepareOperation(device, work) : Promise.resolve(null)),
 });
 await device.close();
