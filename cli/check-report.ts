@@ -98,7 +98,7 @@ function stageText(manifest: Manifest, { name, period, passes, writes, resets }:
 }
 
 function shapeOf({ states, parameters }: Manifest, { name, source }: Stage['writes'][number]): readonly number[] {
-  const found = source === 'parameters' ? parameters.find((p) => p.arena === 'parameters' && p.path === name) : states.find((s) => s.name === source);
+  const found = parameters.find((p) => p.arena === source && p.path === name) ?? states.find((s) => s.name === source);
   return found?.shape ?? [];
 }
 

@@ -12,8 +12,8 @@ import type { TensorId } from '../tensor/scalar.js';
 import { dependencies } from '../tensor/renumber.js';
 import { fail, newVariable } from './context.js';
 import type { Context, Store } from './context.js';
-import { rowGradient } from './row-gradients.js';
-import type { RowGradient } from './row-gradients.js';
+import { rowGradient, rowsOfPlace } from './row-gradients.js';
+import type { RowGradient, RowsOfPlace } from './row-gradients.js';
 import { nodeOf } from './store.js';
 import type { Layout, LazyParameter, PlacedStore } from './store.js';
 import { close, convertTensor, ensureWhole, materialize, tensorOfNode } from './tensor-value.js';
@@ -79,16 +79,25 @@ export interface Gradients {
 
 /** Differentiates for the parameters `wrt` and for rows. A lazy parameter of which the loss sees more than rows is an error. */
 export function differentiateRows(b: ProgramBuilder, store: PlacedStore, layout: Layout, loss: TensorId, wrt: readonly TensorId[], model: Span): Gradients {
-  const reads = layout.lazy.map((p) => store.reads.of(p));
-  checkReads(b, store, layout, loss, model, new Set(reads.flatMap((list) => list.map((r) => r.id))));
-  const all = differentiate(b, loss, [...wrt, ...reads.flatMap((list) => list.map((r) => r.id))]);
-  let next = wrt.length;
-  const rows = new Map<LazyParameter, RowGradient>();
-  layout.lazy.forEach((p, k) => {
-    const mine = all.slice(next, (next += reads[k].length));
-    if (mine.length > 0) rows.set(p, rowGradient(b, reads[k], mine));
+  const { dense, places } = differentiatePlaces(b, store, layout, loss, wrt, model, () => true);
+  return { dense, rows: new Map(places.map(([p, found]) => [p, rowGradient(b, p, found)])) };
+}
+
+/** The same, before what reached equal rows is summed: lazy parameters with the places that read them, of those that `counts`; `others` are differentiated for besides. */
+export function differentiatePlaces(
+  b: ProgramBuilder, store: PlacedStore, layout: Layout, loss: TensorId, wrt: readonly TensorId[], model: Span, counts: (rows: TensorId) => boolean, others: readonly TensorId[] = [],
+): { readonly dense: readonly TensorId[]; readonly rest: readonly TensorId[]; readonly places: readonly (readonly [LazyParameter, readonly RowsOfPlace[]])[] } {
+  const reads = layout.lazy.flatMap((p) => store.reads.of(p));
+  checkReads(b, store, layout, loss, model, new Set(reads.map((r) => r.id)));
+  const counted = reads.filter((r) => counts(r.id));
+  const all = differentiate(b, loss, [...wrt, ...others, ...counted.map((r) => r.id)]);
+  const first = wrt.length + others.length;
+  const found = counted.map((r, k) => ({ parameter: r.parameter, place: rowsOfPlace(b, r, all[first + k]) }));
+  const places = layout.lazy.flatMap((p) => {
+    const mine = found.filter((f) => f.parameter === p).map((f) => f.place);
+    return mine.length === 0 ? [] : [[p, mine] as const];
   });
-  return { dense: all.slice(0, wrt.length), rows };
+  return { dense: all.slice(0, wrt.length), rest: all.slice(wrt.length, first), places };
 }
 
 function checkReads(b: ProgramBuilder, store: PlacedStore, layout: Layout, loss: TensorId, model: Span, rows: ReadonlySet<TensorId>): void {

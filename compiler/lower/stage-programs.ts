@@ -18,7 +18,7 @@ import type { ElaboratedModel } from './model.js';
 import { Scope } from './scope.js';
 import { execute } from './statements.js';
 import { DiscoveringStore, nodeOf, PlacedStore } from './store.js';
-import type { Layout, PlacedParameter } from './store.js';
+import type { Layout, LazyParameter, PlacedParameter } from './store.js';
 import { close, convertTensor, materialize, needTensor, orderedFree, tensorOfNode } from './tensor-value.js';
 import { periodOf } from './training-spec.js';
 import type { TensorValue, Value } from './value.js';
@@ -144,12 +144,16 @@ function buildStage(request: StageRequest, s: Stage, programs: Record<string, Pr
         return;
       }
       changed.set(name.text, newParameter(m.c, layout, name, value, span));
-      writes.push({ name: name.text, source: 'parameters' });
+      writes.push({ name: name.text, source: layout.lazy.find((p) => p.path === name.text)?.source ?? 'parameters' });
     },
     reset: (name) => resets.push(name),
   });
   if (resets.length > 0) resetAll(request, m, store, resets, changed);
-  if (changed.size > 0) builder.update(store.flat(), replaceParameters(builder, store.flat(), layout, changed));
+  if (layout.parameters.some((p) => changed.has(p.path))) builder.update(store.flat(), replaceParameters(builder, store.flat(), layout, changed));
+  for (const p of layout.lazy) {
+    const value = changed.get(p.path);
+    if (value !== undefined) builder.update(store.source(p.source, p.shape, 'parameters'), value);
+  }
   store.commit((id) => id);
   programs[entry] = builder.build();
   for (const pass of passes) programs[pass.name] = buildPass(request, pass);
@@ -172,15 +176,9 @@ function buildPass(request: StageRequest, pass: Pass): Program {
   return builder.build();
 }
 
-/** The value a stage gives to a parameter of the model, in memory. */
-function refuseLazy(c: Context, layout: Layout, name: Identifier): void {
-  const lazy = layout.lazy.find((p) => p.path === name.text || p.path.startsWith(`${name.text}.`));
-  if (lazy !== undefined) fail(c, 'SSL4001', name.span, { feature: `a stage that writes \`${lazy.path}\`, whose rows are updated lazily,`, help: 'take it out of the group that says `lazy true`' });
-}
-
+/** The value a stage gives to a parameter of the model, in memory. The optimizer's states of it, of its rows where it is lazy, stay as they are. */
 function newParameter(c: Context, layout: Layout, name: Identifier, value: TensorValue, span: Span): TensorId {
-  refuseLazy(c, layout, name);
-  const p = layout.parameters.find((x) => x.path === name.text);
+  const p = [...layout.parameters, ...layout.lazy].find((x) => x.path === name.text);
   if (p === undefined) return fail(c, 'SSL3002', name.span, { role: `\`${name.text}\``, problem: 'is not a table, memory, state or param', help: 'only these can be assigned in a stage' });
   if (value.free.size > 0 || value.axes.map((a) => a.size).join() !== p.shape.join()) {
     return fail(c, 'SSL2003', span, { name: name.text, expected: `[${p.shape.join(', ')}]`, found: value.free.size > 0 ? 'a value for every example' : describe({ ...value, axes: value.axes }) });
@@ -196,23 +194,25 @@ function resetAll(request: StageRequest, m: Elaborated, store: PlacedStore, name
   fresh.context = c;
   request.discover(c, fresh);
   const parameters: PlacedParameter[] = [];
+  const lazy: LazyParameter[] = [];
   for (const name of names) {
     const state = m.model.frame.scope.get(`${name.text} state`);
-    refuseLazy(m.c, layout, name);
     const within = (path: string): boolean => path === name.text || path.startsWith(`${name.text}.`);
     const mine = layout.parameters.filter((p) => within(p.path));
+    const rows = layout.lazy.filter((p) => within(p.path));
     const states = layout.states.filter((x) => (state?.kind === 'string' ? x.name === state.value : x.name.startsWith('state.') && within(x.name.slice('state.'.length))));
-    if (mine.length + states.length === 0) return fail(m.c, 'SSL3002', name.span, { role: `\`${name.text}\``, problem: 'has nothing to reset', help: 'reset a net, a param, a table, a memory or a state of the model' });
-    for (const p of mine) {
+    if (mine.length + rows.length + states.length === 0) return fail(m.c, 'SSL3002', name.span, { role: `\`${name.text}\``, problem: 'has nothing to reset', help: 'reset a net, a param, a table, a memory or a state of the model' });
+    for (const p of [...mine, ...rows]) {
       const initial = fresh.parameters.get(p.path);
       if (initial !== undefined) changed.set(p.path, initial.initial);
-      parameters.push(p);
     }
+    parameters.push(...mine);
+    lazy.push(...rows);
     for (const x of states) setState(m.c, store, fresh, x.name, name.span);
   }
   for (const x of layout.states) {
     if (!x.name.startsWith('state.optimizer.')) continue;
-    if (parameters.some((p) => x.name.startsWith(`state.optimizer.${p.path}.`))) setState(m.c, store, fresh, x.name, names[0].span);
+    if ([...parameters, ...lazy].some((p) => x.name.startsWith(`state.optimizer.${p.path}.`))) setState(m.c, store, fresh, x.name, names[0].span);
     else if (x.shape.length === 1 && x.shape[0] === layout.parameters.length) {
       // A number for each parameter: those of these parameters start over.
       const before = store.state(x, () => tensorOfNode(m.c, store.flat()));

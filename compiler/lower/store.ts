@@ -201,7 +201,7 @@ export class PlacedStore implements Store {
 
   private lazyParameter(lazy: LazyParameter, info: ParameterInfo, target: TargetInfo | null, span: Span): TensorValue {
     const c = this.context ?? bug('store without a context');
-    if (target !== null) return fail(c, 'SSL4001', span, { feature: `a target of \`${lazy.path}\`, whose rows are updated lazily,`, help: 'take it out of the group that says `lazy true`' });
+    if (target !== null) return fail(c, 'SSL4001', span, { feature: `a target of \`${lazy.path}\`, whose rows are updated lazily,`, help: 'a target follows every row at every step: take the network out of the group that says `lazy true`, or read the table outside of it' });
     if (lazy.shape.join() !== info.shape.join()) return fail(c, 'SSL2003', span, { name: lazy.path, expected: `[${lazy.shape.join(', ')}] as in its first use`, found: `[${info.shape.join(', ')}]` });
     return tensorOfNode(c, this.source(lazy.source, lazy.shape, 'parameters'));
   }

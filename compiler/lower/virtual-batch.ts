@@ -8,13 +8,14 @@
  *   backward, for every chunk  the networks again, and the product of `gradient.N` with their derivatives, added to the latter
  *   update, once               optimizer, targets, reports
  *
+ * Of lazy parameters, step and backward leave the rows that they read (`virtual-rows.ts`).
+ *
  * Draws are functions of the example, so both passes over a chunk see the same views. A network is a boundary when its inputs hold
  * a row for each example; if the network itself mixes examples (batch norm), it does so within a chunk, and that must be asked for.
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import { analyseCoupling } from '../tensor/coupling.js';
-import { differentiate } from '../tensor/differentiate.js';
 import type { Program } from '../tensor/program.js';
 import { dependencies, tensorsRead } from '../tensor/renumber.js';
 import { unstacked } from '../tensor/stack-twins.js';
@@ -24,7 +25,7 @@ import { OutputWatch } from './compared-outputs.js';
 import type { Context } from './context.js';
 import { fail } from './context.js';
 import { gradientNorm } from './gradient-norm.js';
-import { unreadRows } from './lazy-parameters.js';
+import { differentiatePlaces, readRows } from './lazy-parameters.js';
 import { elaborateModel } from './model.js';
 import type { ElaboratedModel } from './model.js';
 import { applyOptimizer } from './apply-optimizer.js';
@@ -35,6 +36,8 @@ import type { Session } from './session.js';
 import { lossOf, optimizerFor, parameterWindows, ratesOf, reportVector, stackObjectives } from './step-parts.js';
 import type { BuiltStep, Reported, StepParts } from './step-parts.js';
 import type { IndexVariable, NetValue, TensorValue, Value } from './value.js';
+import { chunkOf, gradientOfRowsLeft, leaveRows } from './virtual-rows.js';
+import type { RowsLeft } from './virtual-rows.js';
 
 /** The output of one application of a network, kept for the whole batch. Applications are counted in order. */
 interface Boundary {
@@ -63,11 +66,11 @@ export function buildVirtualStep(parts: StepParts): BuiltStep {
   for (const { info } of layout.targets) {
     if (info.when === 'before' && info.buffers !== 'own') return fail(null, 'SSL4001', source.model.name.span, { feature: `target \`${info.name}\` with \`when: "before"\` and running statistics that follow, under a virtual batch,`, help: 'use `when: "after"`, or `buffers: "own"`' });
   }
-  if (layout.lazy.length > 0) return fail(null, 'SSL4001', source.model.name.span, { feature: `\`lazy true\` for \`${layout.lazy[0].path}\` under a virtual batch`, help: 'leave out `lazy`, or `virtual_batch`' });
   const whole = buildCoupled(parts);
   const encode = buildEncode(parts, whole);
-  const update = buildUpdate(parts, whole, spec.chunk);
-  return { programs: { encode, step: whole.program, backward: buildBackward(parts, whole), update: update.program }, model: whole.model, reports: update.reports, compared: whole.compared };
+  const backward = buildBackward(parts, whole);
+  const update = buildUpdate(parts, whole, [...whole.rows, ...backward.rows], spec.chunk);
+  return { programs: { encode, step: whole.program, backward: backward.program, update: update.program }, model: whole.model, reports: update.reports, compared: whole.compared };
 }
 
 interface Coupled {
@@ -78,6 +81,8 @@ interface Coupled {
   /** Those the coupled part reads. */
   readonly boundaries: readonly Boundary[];
   readonly applications: number;
+  /** What it leaves of lazy parameters. */
+  readonly rows: RowsLeft;
   /** Networks and targets whose states the chunks move. */
   readonly networks: ReadonlySet<string>;
 }
@@ -128,19 +133,21 @@ function buildCoupled(parts: StepParts): Coupled {
   const model = elaborateModel(s.c, source.model, s.scope, settings, 'objectives', parts.inputs(s.c));
   const { total, reported, compared } = lossOf(s.c, model, source, watch);
   const roots = [total, ...store.values(), ...reported.flatMap((r) => tensorsRead(r.value.at([])))];
-  const stacked = stackObjectives(b, roots, target);
+  // Rows that are read of lazy parameters are tensors by themselves, which must stay so.
+  const stacked = layout.lazy.length > 0 ? unstacked : stackObjectives(b, roots, target);
   const read = reachable(b, roots);
   const used = boundaries.filter((x) => read.has(x.source));
 
   b.backward = true;
   const wrt = parameterWindows(b, layout, store);
   const learning = used.filter((x) => x.learns);
-  const gradients = differentiate(b, stacked.tensor(total), [...wrt, ...learning.map((x) => x.source)]);
-  learning.forEach((x, k) => b.update(b.source(gradientName(x), 'batch', 'f32', x.shape, origin('gradient')), gradients[wrt.length + k]));
-  if (wrt.length > 0) b.update(gradientSource(b, layout.size), b.pack(gradients.slice(0, wrt.length), origin('gradient'), layout.parameters.map((p) => p.offset)));
+  const { dense, rest, places } = differentiatePlaces(b, store, layout, stacked.tensor(total), wrt, source.model.name.span, (id) => read.has(id), learning.map((x) => x.source));
+  learning.forEach((x, k) => b.update(b.source(gradientName(x), 'batch', 'f32', x.shape, origin('gradient')), rest[k]));
+  const rows = leaveRows(b, 'step', places, int(0), 1);
+  if (wrt.length > 0) b.update(gradientSource(b, layout.size), b.pack(dense, origin('gradient'), layout.parameters.map((p) => p.offset)));
   store.commit(stacked.tensor);
   b.update(reportSource(b, reported.length), reportVector(b, reported, stacked));
-  return { program: b.build(), model, reports: reported.map((r) => r.name), compared, boundaries: used, applications, networks };
+  return { program: b.build(), model, reports: reported.map((r) => r.name), compared, boundaries: used, applications, rows, networks };
 }
 
 /** What the coupled part reports, until the update has the rest. */
@@ -214,8 +221,8 @@ function buildEncode(parts: StepParts, whole: Coupled): Program {
 }
 
 /** Adds a chunk's share to the gradient: the derivative of sum(boundary * its gradient), with the latter held fixed. */
-function buildBackward(parts: StepParts, whole: Coupled): Program {
-  const { layout } = parts;
+function buildBackward(parts: StepParts, whole: Coupled): { readonly program: Program; readonly rows: RowsLeft } {
+  const { layout, lengths, source, spec } = parts;
   const { b, store, first, rows } = elaborateChunk(parts, 'backward', whole);
   const terms = whole.boundaries.flatMap((x, k): Scalar[] => {
     if (!x.learns) return [];
@@ -226,17 +233,21 @@ function buildBackward(parts: StepParts, whole: Coupled): Program {
     return [b.read(b.comprehension('f32', [], { op: 'sum', extents: shape }, mul(b.identity(rows[k]), b.identity(mine)), origin(gradientName(x))), [])];
   });
   const surrogate = b.comprehension('f32', [], null, terms.reduce((x, y) => add(x, y), float(0)), origin('chunk'));
-  const stacked = stackObjectives(b, [surrogate], parts.target);
+  const stacked = layout.lazy.length > 0 ? unstacked : stackObjectives(b, [surrogate], parts.target);
+  const read = reachable(b, [stacked.tensor(surrogate)]);
   b.backward = true;
-  const gradients = differentiate(b, stacked.tensor(surrogate), parameterWindows(b, layout, store));
-  const sum = gradientSource(b, layout.size);
-  const packed = b.pack(gradients, origin('gradient'), layout.parameters.map((p) => p.offset));
-  b.update(sum, b.comprehension('f32', [layout.size], null, add(b.identity(sum), b.identity(packed)), origin('gradient')));
-  return b.build();
+  const { dense, places } = differentiatePlaces(b, store, layout, stacked.tensor(surrogate), parameterWindows(b, layout, store), source.model.name.span, (id) => read.has(id));
+  const left = leaveRows(b, 'backward', places, chunkOf(first, spec.chunk), lengths.batch / spec.chunk);
+  if (layout.parameters.length > 0) {
+    const sum = gradientSource(b, layout.size);
+    const packed = b.pack(dense, origin('gradient'), layout.parameters.map((p) => p.offset));
+    b.update(sum, b.comprehension('f32', [layout.size], null, add(b.identity(sum), b.identity(packed)), origin('gradient')));
+  }
+  return { program: b.build(), rows: left };
 }
 
 /** The optimizer on the gradient that came together, then the targets; and the reports of the whole step. */
-function buildUpdate(parts: StepParts, whole: Coupled, chunk: number): { readonly program: Program; readonly reports: readonly string[] } {
+function buildUpdate(parts: StepParts, whole: Coupled, left: RowsLeft, chunk: number): { readonly program: Program; readonly reports: readonly string[] } {
   const { loaded, source, settings, layout, lengths } = parts;
   const b = new ProgramBuilder('update');
   const store = new PlacedStore(b, layout, true);
@@ -248,14 +259,16 @@ function buildUpdate(parts: StepParts, whole: Coupled, chunk: number): { readonl
   const before = reportSource(b, whole.reports.length);
   const reported: Reported[] = whole.reports.map((name, k) => ({ name, value: constantTensor(b.read(before, [int(k)])) }));
   const optimizer = optimizerFor(s, source, parts.overrides);
-  if (optimizer !== null && layout.parameters.length > 0) {
-    const gradient = gradientSource(b, layout.size);
-    reported.push({ name: 'gradient_norm', value: tensorOfNode(s.c, gradientNorm(b, [gradient])) });
+  if (optimizer !== null && layout.parameters.length + layout.lazy.length > 0) {
+    const dense = layout.parameters.length > 0 ? [gradientSource(b, layout.size)] : [];
+    const [gradient] = dense;
+    const rows = gradientOfRowsLeft(b, left);
+    reported.push({ name: 'gradient_norm', value: tensorOfNode(s.c, gradientNorm(b, [...dense, ...[...rows.values()].map((r) => r.gradient)])) });
     const wrt = parameterWindows(b, layout, store);
     const next = applyOptimizer(s.c, s.root, optimizer, layout, {
       flat: () => ({ w: tensorOfNode(s.c, store.flat()), g: tensorOfNode(s.c, gradient) }),
       part: (p, k) => ({ w: tensorOfNode(s.c, wrt[k]), g: tensorOfNode(s.c, b.window(gradient, p.offset, p.shape, origin(`grad ${p.path}`))) }),
-      rows: (p) => unreadRows(s.c, p),
+      rows: (p) => readRows(s.c, store, p, { dense: [], rows }),
     });
     if (next !== null) {
       b.update(store.flat(), next);
