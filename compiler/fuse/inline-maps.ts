@@ -4,12 +4,12 @@
  * anyway is cheaper to load. Operands of contractions, which are evaluated again in every tile, take casts, scales and
  * bounds only.
  */
-import { isComputed, sizeOf } from '../tensor/program.js';
+import { isComputed, sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import { indexVariables, visitReads } from '../tensor/scalar.js';
 import type { Draft, FuseContext } from './draft.js';
-import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsRead, tensorsTouched } from './draft.js';
+import { innerScalarsOf, mapScalars, mergeOrigins, scalarsOf, tensorsIn, tensorsRead, tensorsTouched } from './draft.js';
 import { costOf, inlineInto } from './inline-scalar.js';
 import { takesEpilogues } from './kernel.js';
 import type { Kernel, ScatterKernel } from './kernel.js';
@@ -18,6 +18,12 @@ import { wantedTensors } from './schedule-kernels.js';
 
 /** Beyond this many operations a body is not grown further: compilers of kernels slow down, registers run out. */
 const largestBody = 400;
+
+/** Operations that products may do for an element they stage, and the rows or columns of the other operand that it is multiplied with at least. */
+const mostStaged = 16;
+const fewestOthers = 16;
+const mostStagedOnce = 32;
+const tileSide = 64;
 
 const pinnedOfProgram = new WeakMap<Program, ReadonlySet<TensorId>>();
 
@@ -91,7 +97,7 @@ export function inlineMaps(draft: Draft, context: FuseContext): Draft {
     if (producer === null || found === null) continue;
     const consumers = [...(readers.get(found.tensor) ?? [])].filter((j) => j !== i).sort((a, b) => a - b);
     const targets = consumers.map((j) => kernels[j]).filter((k): k is Kernel => k !== null);
-    if (!worthInlining(draft.program, found.tensor, found.body, targets)) continue;
+    if (!worthInlining(draft.program, found.tensor, found.body, targets) && !(context.manyCores === true && worthStaging(draft.program, found.tensor, found.body, targets))) continue;
     // A result that only this map reads is better finished where it is made, unless the map is read just once too.
     if (targets.length > 1 && finishesResult(draft.program, producer, makerOf, readBy, pinned)) continue;
     const inlined = targets.map((k) => inlineKernel(draft.program, k, producer, found.tensor, found.body));
@@ -146,6 +152,29 @@ function worthInlining(program: Program, tensor: TensorId, body: Scalar, consume
   // Broadcasting: a body of a few operations on small tensors stays in cache and costs little again.
   if (evaluations > 4 * points * Math.max(1, uses)) return cost.operations <= 3 && (passes <= 1 || points <= 1);
   return cost.operations <= 16 && uses * passes <= passes + 1 + uses;
+}
+
+/**
+ * Whether products of a GPU should compute a map where they stage it for a tile: a normalization and an activation before a convolution, or
+ * the gradient of one. An element is used for all columns (or rows) of a tile, beside which a few operations are little, and a
+ * pass over memory to store it goes. What is staged once in all may be any arithmetic but the costly.
+ */
+function worthStaging(program: Program, tensor: TensorId, body: Scalar, consumers: readonly Kernel[]): boolean {
+  const cost = costOf(body);
+  const points = sizeOf(program.tensors[tensor].shape);
+  const passes = cost.reads.filter((r) => sizeOf(program.tensors[r.tensor].shape) * 2 > points).length;
+  if (cost.expensive) return false;
+  let staged = 0;
+  let fewest = Infinity;
+  for (const k of consumers) {
+    if (k.kind !== 'contract' || tensorsIn(k.stores.map((s) => s.value)).has(tensor)) return false;
+    const [inLeft, inRight] = [k.left, k.right].map((s) => tensorsIn([s]).has(tensor));
+    if (inLeft === inRight) return false;
+    const [own, others] = (inLeft ? [k.rows, k.columns] : [k.columns, k.rows]).map((axes) => sizeAlong(axes, k.extents));
+    staged += sizeAlong(k.batch, k.extents) * own * sizeOf(k.reduceExtents) * Math.ceil(others / tileSide);
+    fewest = Math.min(fewest, others);
+  }
+  return staged <= points ? cost.operations <= mostStagedOnce : cost.operations <= mostStaged && passes <= 1 && fewest >= fewestOthers;
 }
 
 /** The scalars a kernel may evaluate several times for one element. */

@@ -9,7 +9,8 @@
  * chain ends and another begins. A chain needs slices enough for a GPU, and none of its kernels sums over them: that would be a result of many
  * workgroups.
  */
-import { sizeOf } from '../tensor/program.js';
+import { cacheBytes, groupsAtATime } from '../plan/cache.js';
+import { bytesOf, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { ReadScalar, Scalar, TensorId } from '../tensor/scalar.js';
 import { affineOf, visitReads } from '../tensor/scalar.js';
@@ -18,11 +19,16 @@ import type { FuseContext } from './draft.js';
 import type { ChainSearch } from './find-chains.js';
 import { loopExtents } from './inline-maps.js';
 import type { Chain, Kernel, Member } from './kernel.js';
+import type { Sliced } from './slices-of-task.js';
 import { ownTensors, placeOwn } from './workgroup-memory.js';
-import { slicesOfWorkgroup, workgroupThreads } from './workgroup-slices.js';
+import { slicesOfWorkgroup, workgroupThreads, workgroupsOf } from './workgroup-slices.js';
 
-/** What kernels need of a workgroup's memory beside what the chain keeps there: states of reductions that threads merge. */
-const bytesOfKernels = 8192;
+/** What kernels need of a workgroup's memory beside what the chain keeps there: states of reductions that threads merge, and tiles of products. */
+const bytesOfReductions = 8192;
+const bytesOfProducts = 16384;
+
+/** What of a tensor a workgroup may have in its own memory. */
+const ownBytes = 12288;
 
 /** Small tensors are bound together, those that outlive a run and the others. */
 const smallElements = 1 << 14;
@@ -35,7 +41,7 @@ const isWide = (n: number): boolean => n > 1;
 
 /** Whether a workgroup can do slices of the kernel. */
 function canBeSliced(program: Program, kernel: Kernel): boolean {
-  return (kernel.kind === 'map' || kernel.kind === 'reduce') && sizeOf(kernel.extents) > 0 && kernel.stores.every((s) => s.row === undefined && program.tensors[s.tensor].element !== 'u8');
+  return (kernel.kind === 'map' || kernel.kind === 'reduce' || (kernel.kind === 'contract' && kernel.half !== true)) && sizeOf(kernel.extents) > 0 && kernel.stores.every((s) => s.row === undefined && program.tensors[s.tensor].element !== 'u8');
 }
 
 /** The chain that a kernel may join as its last member. */
@@ -45,19 +51,43 @@ export function workgroupChainWith(program: Program, kernels: readonly Kernel[],
   const writers = new Set([...tensorsRead(kernel)].flatMap((id) => basesOf(program, id).flatMap((b) => writer(b.id) ?? [])));
   const last = Math.max(-1, ...[...writers].map(launchOf));
   const makers = new Set([...writers].filter((w) => launchOf(w) === last).map((w) => chains.get(w) ?? w));
-  const members = [...makers].flatMap((m): readonly Member[] => (typeof m === 'number' ? [{ kernel: m, outer: [], inner: kernels[m].extents.flatMap((n, a) => (isWide(n) ? [a] : [])) }] : m.members));
+  const members = [...makers].flatMap((m): readonly Member[] => (typeof m === 'number' ? [{ kernel: m, outer: [], inner: firstSlices(kernels[m], kernels[m].extents.flatMap((n, a) => (isWide(n) ? [a] : []))) }] : m.members));
   if (members.length === 0 || members.length >= mostMembers || members.some((m) => !canBeSliced(program, kernels[m.kernel]))) return null;
   const slices = slicesRead(program, kernels, members, kernel);
-  const full = [...members, { kernel: at, outer: [], inner: slices.map((v) => v.variable) }].sort((a, b) => a.kernel - b.kernel);
-  for (let length = Math.min(...full.map((m) => m.inner.length)); length > 0; length--) {
-    // As many slices along the last axis as the member has that sees fewest.
-    const countOf = ({ kernel: k, inner, grain = 1 }: Member): number => loopExtents(kernels[k])[inner[length - 1]] / (length === inner.length ? grain : 1);
-    const count = Math.min(...full.map(countOf));
-    const next = full.map((m): Member => ({ kernel: m.kernel, outer: [], inner: m.inner.slice(0, length), grain: loopExtents(kernels[m.kernel])[m.inner[length - 1]] / count }));
-    if (next.some((m) => !Number.isInteger(m.grain)) || slicesOfWorkgroup(next.map((member) => ({ kernel: kernels[member.kernel], member }))) === null) continue;
+  const joined: readonly Member[] = [...members, { kernel: at, outer: [], inner: firstSlices(kernel, slices.map((v) => v.variable)) }].sort((a, b) => a.kernel - b.kernel);
+  const beside = kernel.kind === 'contract' ? productsBeside(program, kernels, members, at, { launchOf, writer }) : [];
+  for (let length = Math.min(...[...joined, ...beside].map((m) => m.inner.length)); length > 0; length--) {
+    const all = withLength(kernels, [...joined, ...beside], length);
+    if (all === null || slicesOfWorkgroup(linksOf(kernels, all)) === null || !staysNear(program, kernels, all, launchOf)) continue;
+    const next = all.slice(0, joined.length);
+    if (slicesOfWorkgroup(linksOf(kernels, next)) === null) continue;
     return largeOutside(program, kernels, next, launchOf) <= maxBindings - bindingsOfSmall ? { cut: 'workgroups', members: next, own: [] } : null;
   }
   return null;
+}
+
+const linksOf = (kernels: readonly Kernel[], members: readonly Member[]): readonly Sliced[] => members.map((member) => ({ kernel: kernels[member.kernel], member }));
+
+/** Members cut along the first of their axes, with as many slices along the last of these as the member has that sees fewest; null where that divides another's unevenly. */
+function withLength(kernels: readonly Kernel[], members: readonly Member[], length: number): readonly Member[] | null {
+  const countOf = ({ kernel, inner, grain = 1 }: Member): number => loopExtents(kernels[kernel])[inner[length - 1]] / (length === inner.length ? grain : 1);
+  const count = Math.min(...members.map(countOf));
+  const next = members.map(({ kernel, inner }): Member => ({ kernel, outer: [], inner: inner.slice(0, length), grain: loopExtents(kernels[kernel])[inner[length - 1]] / count }));
+  return next.every((m) => Number.isInteger(m.grain)) ? next : null;
+}
+
+/** Other products that could run now and follow the same members, the phases of a gradient for instance: apart from one another they would take a launch more. */
+function productsBeside(program: Program, kernels: readonly Kernel[], members: readonly Member[], at: number, { launchOf, writer }: Pick<ChainSearch, 'launchOf' | 'writer'>): readonly Member[] {
+  const made = new Set(members.flatMap((m) => kernels[m.kernel].stores.map((s) => s.tensor)));
+  return kernels.flatMap((k, i): readonly Member[] => {
+    if (k.kind !== 'contract' || i === at || launchOf(i) >= 0) return [];
+    const bases = [...tensorsRead(k)].flatMap((id) => basesOf(program, id));
+    if (!bases.some((b) => made.has(b.id)) || bases.some((b) => b.kind !== 'source' && writer(b.id) === undefined)) return [];
+    const inner = firstSlices(k, slicesRead(program, kernels, members, k).map((v) => v.variable));
+    const member: Member = { kernel: i, outer: [], inner };
+    const all = inner.length === 0 ? null : withLength(kernels, [...members, member], Math.min(inner.length, ...members.map((m) => m.inner.length)));
+    return all === null || slicesOfWorkgroup(linksOf(kernels, all)) === null ? [] : [member];
+  });
 }
 
 /**
@@ -108,6 +138,29 @@ function sliceAt(at: Scalar, size: number, extents: readonly number[], parallel:
   return variable < parallel && inSteps && extents[variable] * step === size ? { variable, step } : null;
 }
 
+/** As many of the first axes as a workgroup can have slices along: it has all columns of a product. */
+function firstSlices(kernel: Kernel, axes: readonly number[]): readonly number[] {
+  if (kernel.kind !== 'contract') return axes;
+  const column = axes.findIndex((a) => kernel.columns.includes(a));
+  return column < 0 ? axes : axes.slice(0, column);
+}
+
+/** Whether what the workgroups that run at a time touch stays in the cache from one member to the next, where there are products; what will be in a workgroup's own memory aside. */
+function staysNear(program: Program, kernels: readonly Kernel[], members: readonly Member[], launchOf: (kernel: number) => number): boolean {
+  if (members.every((m) => kernels[m.kernel].kind !== 'contract')) return true;
+  const groups = workgroupsOf(linksOf(kernels, members));
+  const inside = new Set(members.map((m) => m.kernel));
+  const made = new Set(members.flatMap((m) => kernels[m.kernel].stores.map((s) => s.tensor)));
+  const outside = new Set<TensorId>();
+  kernels.forEach((k, i) => { if (!inside.has(i) && launchOf(i) >= 0) for (const id of tensorsRead(k)) outside.add(id); });
+  let bytes = 0;
+  for (const id of new Set(members.flatMap((m) => [...tensorsTouched(kernels[m.kernel])]))) {
+    const share = (sizeOf(program.tensors[id].shape) * bytesOf(program.tensors[id].element)) / groups;
+    if (!made.has(id) || outside.has(id) || share > ownBytes) bytes += share;
+  }
+  return bytes * groupsAtATime <= cacheBytes;
+}
+
 /** Large tensors that members touch, without those that only members read so far. */
 function largeOutside(program: Program, kernels: readonly Kernel[], members: readonly Member[], launchOf: (kernel: number) => number): number {
   const inside = new Set(members.map((m) => m.kernel));
@@ -123,7 +176,8 @@ export function withWorkgroupMemory(program: Program, kernels: readonly Kernel[]
   const readers = readersOf(kernels);
   const fits = (members: readonly Member[]): readonly TensorId[] | null => {
     const own = ownTensors(program, kernels, members, readers);
-    return 4 * placeOwn(own, kernels, members).words <= bytes - bytesOfKernels ? own : null;
+    const others = members.some((m) => kernels[m.kernel].kind === 'contract') ? bytesOfProducts : bytesOfReductions;
+    return 4 * placeOwn(own, kernels, members).words <= Math.max(0, bytes - others) ? own : null;
   };
   const apart: number[] = [];
   const placed = chains.map((chain): Chain => {

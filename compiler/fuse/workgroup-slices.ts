@@ -17,6 +17,9 @@ const wantedElements = workgroupThreads;
 /** Workgroups that fill a GPU, and elements for each below which fewer workgroups do. */
 const fullGpu = 256;
 const elementsOfGroup = 4096;
+/** Rows of a product that a workgroup computes at a time, and how much of that its slices must fill. */
+const tileRows = 64;
+const goodPart = 0.75;
 /** Neighbours in memory that come in one line. */
 const lineElements = 8;
 /** What is smaller than such a part of the largest member may come as it likes. */
@@ -34,16 +37,26 @@ export function slicesOfWorkgroup(links: readonly Sliced[]): number | null {
   const slices = sizeOf(counts);
   const length = counts[counts.length - 1];
   const most = Math.max(...links.map((l) => sizeOf(loopExtents(l.kernel))));
-  const fewestGroups = Math.min(fullGpu, Math.ceil(most / elementsOfGroup));
+  const fewestGroups = Math.min(fullGpu, Math.max(...links.map(groupsByItself)));
   const least = links.some((l) => takesLinesApart(l, most / smallPart)) ? Math.min(length, lineElements) : 1;
+  const rows = links.flatMap(({ kernel }) => (kernel.kind === 'contract' ? [sizeAlong([...kernel.batch, ...kernel.rows], kernel.extents) / slices] : []));
   let best: number | null = null;
   for (let block = least; block <= length && slices / block >= fewestGroups; block++) {
-    if (length % block !== 0) continue;
+    if (length % block !== 0 || rows.some((n) => n * block < goodPart * tileRows * Math.ceil((n * block) / tileRows))) continue;
     if (best !== null && (most / slices) * block > 2 * wantedElements) break;
     best = block;
   }
   return best;
 }
+
+/** Workgroups that a kernel would keep busy by itself. */
+function groupsByItself({ kernel }: Sliced): number {
+  if (kernel.kind !== 'contract') return Math.ceil(sizeOf(loopExtents(kernel)) / elementsOfGroup);
+  return Math.ceil(sizeAlong([...kernel.batch, ...kernel.rows], kernel.extents) / tileRows) * Math.ceil(sizeAlong(kernel.columns, kernel.extents) / tileRows);
+}
+
+/** The workgroups of a chain. */
+export const workgroupsOf = (links: readonly Sliced[]): number => sizeOf(sliceCounts(links[0])) / (slicesOfWorkgroup(links) ?? 1);
 
 /** Whether neighbouring slices of what a member reads or stores, having more than an element each and `least` in all, are neighbours in memory. */
 function takesLinesApart({ kernel, member }: Sliced, least: number): boolean {

@@ -6,13 +6,8 @@ import { stepsTogether } from '../emit/wasm/emit-wasm.js';
 import { chainNestsOnCpu, nestOnCpu } from '../emit/wasm/kernel-nest.js';
 import { chainNestsOnGpu, nestOnGpu } from '../emit/wgsl/kernel-nest.js';
 import type { Program } from '../tensor/program.js';
+import { cacheBytes, groupsAtATime } from './cache.js';
 import type { Machine } from './units.js';
-
-/** The last cache before memory: most processors and discrete GPUs of today have as much or more of it. */
-const cacheBytes = 16 << 20;
-
-/** Workgroups that a GPU of the middle runs at a time. Software adapters run few, and not in step. */
-const sideBySide = 128;
 
 export function machineOf(target: TargetOptions, program: Program): Machine {
   const elementOf: ElementOf = (id) => program.tensors[id].element;
@@ -24,9 +19,10 @@ export function machineOf(target: TargetOptions, program: Program): Machine {
     };
   }
   return {
-    cacheBytes, sideBySide: target.software ? 1 : sideBySide, steps: null,
+    // Software adapters run few workgroups at a time, and not in step.
+    cacheBytes, sideBySide: target.software ? 1 : groupsAtATime, steps: null,
     nestOf: once((kernel) => nestOnGpu(kernel, target, elementOf)),
-    chainNests: once((_, links) => chainNestsOnGpu(links, sideBySide)),
+    chainNests: once((_, links) => chainNestsOnGpu(links, groupsAtATime)),
   };
 }
 

@@ -120,7 +120,12 @@ function withoutTensors(part: Part, own: ReadonlySet<TensorId>): Part {
 export function chainUnits(program: Program, chain: Chain, all: readonly Part[], machine: StepMachine): readonly Unit[] {
   const parts = chain.cut === 'workgroups' ? all.map((part) => withoutTensors(part, new Set(chain.own))) : all;
   const nests = machine.chainNests(chain, parts.map(({ kernel }, i) => ({ kernel, member: chain.members[i] })));
-  const task = parts.reduce((n, { reads, writes, extents }, i) => n + nests[i].scratchBytes + total(touched([...allOf(reads), ...writes], inTask(nests[i], extents))), 0);
+  // A tensor takes its room once, whoever touches it.
+  const inCache = new Map<TensorId, number>();
+  parts.forEach(({ reads, writes, extents }, i) => {
+    for (const [id, bytes] of touched([...allOf(reads), ...writes], inTask(nests[i], extents))) inCache.set(id, Math.max(inCache.get(id) ?? 0, bytes));
+  });
+  const task = nests.reduce((n, nest) => n + nest.scratchBytes, total(inCache));
   const units = parts.map((part, i) => unitOf(program, part, nests[i], machine));
   if (task > machine.cacheBytes) return units.map((u) => ({ ...u, writes: new Map([...u.writes].filter(([, p]) => !chain.own.includes(p.tensor))) }));
   const made = new Set<TensorId>();

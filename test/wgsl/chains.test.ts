@@ -78,6 +78,25 @@ function pieces(count: number, rowsOf: number, piece: number, channels: number):
   return b.build();
 }
 
+/** Pictures through a map, a convolution of three by three taps with a bias, and the sums and deviations of its channels in each picture. */
+function convolved(count: number, side: number, input: number, output: number): Program {
+  const b = new ProgramBuilder('convolved');
+  const x = b.source('x', 'data', 'f32', [count, side, side, input], origin('x'));
+  const w = b.source('w', 'parameters', 'f32', [3, 3, input, output], origin('w'));
+  const bias = b.source('bias', 'parameters', 'f32', [output], origin('bias'));
+  const bent = b.comprehension('f32', [count, side, side, input], null, unary('tanh', b.identity(x)), origin('bent'));
+  b.output('bent', bent);
+  const at = (axis: number, tap: number): Scalar => sub(add(index(axis), index(tap)), int(1));
+  const taps = mul(b.read(bent, [index(0), at(1, 4), at(2, 5), index(6)], float(0)), b.read(w, [index(4), index(5), index(6), index(3)]));
+  const sum = b.comprehension('f32', [count, side, side, output], { op: 'sum', extents: [3, 3, input] }, taps, origin('taps'));
+  const y = b.comprehension('f32', [count, side, side, output], null, add(b.identity(sum), b.read(bias, [index(3)])), origin('y'));
+  b.output('y', y);
+  for (const op of ['sum', 'deviations'] as const) {
+    b.output(op, b.comprehension('f32', [output, count], { op, extents: [side, side] }, b.read(y, [index(1), index(2), index(3), index(0)]), origin(op)));
+  }
+  return b.build();
+}
+
 const inChains = (kernels: KernelProgram): readonly (readonly number[])[] => kernels.chains.map((c) => c.members.map((m) => m.kernel));
 
 describe('chains in workgroups', () => {
@@ -97,6 +116,12 @@ describe('chains in workgroups', () => {
     const kernels = chained(pieces(40, 7, 4, 16));
     expect(kernels.launches).toHaveLength(1);
     expect(kernels.chains[0].members.map((m) => m.grain)).toEqual([4, 1]);
+  });
+
+  it('hold products, whose tiles they fill, and what is before and behind them', () => {
+    expect(chained(convolved(60, 8, 4, 16)).launches).toHaveLength(1);
+    // Three pictures are most of a tile, and there are not as many.
+    expect(chained(convolved(2, 4, 4, 16)).chains.flatMap((c) => c.members).map((m) => chained(convolved(2, 4, 4, 16)).kernels[m.kernel].kind)).not.toContain('contract');
   });
 
   it('keep what lies between in the memory of a workgroup, and end where there is no room for it', () => {
@@ -139,7 +164,7 @@ describe.skipIf(typeof opened === 'string')(`chains on an adapter${reason}`, () 
 
   it.each(schedules.flatMap(([name, target]) => ([
     ['rows', () => rows(300, 40)], ['long rows', () => rows(70, 2000)], ['columns', () => columns(64, 32)], ['pictures', () => pictures(9, 12)], ['pictures of floats', () => pictures(5, 7, 'f32')],
-    ['pieces', () => pieces(40, 7, 4, 16)],
+    ['pieces', () => pieces(40, 7, 4, 16)], ['convolutions', () => convolved(20, 8, 4, 16)], ['wide convolutions', () => convolved(12, 8, 5, 62)], ['small convolutions', () => convolved(32, 4, 8, 36)],
   ] as const).map(([what, build]) => [what, name, build, target] as const)))('compute what they should: %s, %s', async (_what, _name, build, target) => {
     expect(chained(build()).chains).not.toEqual([]);
     await agrees(build(), target);

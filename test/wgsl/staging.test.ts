@@ -7,7 +7,8 @@ import { scheduleContract } from '../../compiler/emit/wgsl/schedule.js';
 import { fuse } from '../../compiler/fuse/fuse.js';
 import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
-import { index, mul } from '../../compiler/tensor/scalar.js';
+import type { Program } from '../../compiler/tensor/program.js';
+import { add, binary, float, index, int, mul, sub } from '../../compiler/tensor/scalar.js';
 import type { Device } from '../../runtime/device/device.js';
 import { numbers, origin } from '../kernels/tools.js';
 import { expectAgreement, gpuOptions, openTestDevice, planOf } from './harness.js';
@@ -49,6 +50,33 @@ describe('vectors are read', () => {
   ] as const)('%s', (_name, expected, build) => expect(vectors(build())).toBe(expected));
 });
 
+/** A convolution of what is scaled, moved and bent, and the gradient of its weights. */
+function normalized(count: number, side: number, input: number, output: number): Program {
+  const b = new ProgramBuilder('normalized');
+  const x = b.source('x', 'data', 'f32', [count, side, side, input], origin('x'));
+  const [scale, shift] = ['scale', 'shift'].map((name) => b.source(name, 'parameters', 'f32', [input], origin(name)));
+  const w = b.source('w', 'parameters', 'f32', [3, 3, input, output], origin('w'));
+  const dy = b.source('dy', 'data', 'f32', [count, side, side, output], origin('dy'));
+  const scaled = add(mul(b.identity(x), b.read(scale, [index(3)])), b.read(shift, [index(3)]));
+  const y = b.comprehension('f32', [count, side, side, input], null, binary('max', scaled, float(0)), origin('y'));
+  const at = (axis: number, tap: number) => sub(add(index(axis), index(tap)), int(1));
+  const forward = mul(b.read(y, [index(0), at(1, 4), at(2, 5), index(6)], float(0)), b.read(w, [index(4), index(5), index(6), index(3)]));
+  b.output('z', b.comprehension('f32', [count, side, side, output], { op: 'sum', extents: [3, 3, input] }, forward, origin('z')));
+  const backward = mul(b.read(y, [index(4), at(5, 0), at(6, 1), index(2)], float(0)), b.read(dy, [index(4), index(5), index(6), index(3)]));
+  b.output('dw', b.comprehension('f32', [3, 3, input, output], { op: 'sum', extents: [count, side, side] }, backward, origin('dw')));
+  return b.build();
+}
+
+describe('maps before products', () => {
+  const kinds = (program: Program, manyCores: boolean): readonly string[] => fuse(program, { disabled: ['long sums', 'chains'], maxBindings: 8, target: 'wgsl', manyCores }).kernels.map((k) => k.kind);
+  it('are computed where they are staged on GPUs', () => {
+    expect(kinds(normalized(6, 5, 8, 16), true)).toEqual(['contract', 'contract']);
+    expect(kinds(normalized(6, 5, 8, 16), false)).toContain('map');
+    // Not where few columns share what is computed.
+    expect(kinds(normalized(6, 5, 8, 12), true)).toContain('map');
+  });
+});
+
 const opened = await openTestDevice();
 const reason = typeof opened === 'string' ? ` (skipped: ${opened})` : '';
 
@@ -64,6 +92,11 @@ describe.skipIf(typeof opened === 'string')(`read ahead on an adapter${reason}`,
       await expectAgreement(device, program, numbers(program.program, 3), gpuOptions, 1e-4);
     }), { numRuns: 3 });
   }, 120_000);
+
+  it('and computed before', async () => {
+    const program = fuse(normalized(7, 6, 8, 20), { disabled: ['chains'], maxBindings: 8, target: 'wgsl', manyCores: true });
+    await expectAgreement(device, program, numbers(program.program, 3), gpuOptions, 1e-4);
+  }, 60_000);
 
   it('and windows', async () => {
     await expectAgreement(device, layer(64, 40), numbers(layer(64, 40).program, 5), gpuOptions, 1e-4);

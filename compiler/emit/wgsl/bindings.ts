@@ -31,6 +31,8 @@ export interface TensorAccess {
   readonly base: number;
   readonly element: ElementType;
   readonly shape: readonly number[];
+  /** Other kernels of its module store it or read it one by one, so nobody reads it in vectors. */
+  readonly oneByOne?: boolean;
   /** A short name for variables holding one of its values. It ends in `_at`, as no name of an emitter's own does. */
   readonly label: string;
 }

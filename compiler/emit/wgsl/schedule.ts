@@ -104,10 +104,11 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
     const enough = limits.software ? 64 : 16384;
     while (tile.rows > 1 && batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) < enough) tile.rows /= 2;
     if (tile.columns === 8 && batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / 8) < enough) tile.columns = 4;
-    return { kind: 'registers', ...tile, threads: limits.software ? 8 : 64 };
+    return { kind: 'registers', ...tile, threads: limits.software ? 8 : limits.sliced === true ? Math.min(256, limits.maxWorkgroupInvocations) : 64 };
   }
   const matrices = scheduleMatrices(kernel, { batch, rows, columns, steps: depth }, limits);
   if (matrices !== null) return matrices;
+  if (limits.sliced === true && limits.maxWorkgroupInvocations >= 256) return scheduleSliced({ rows, columns, depth }, limits);
   const tilesOf = (r: number, c: number): number => batch * Math.ceil(rows / r) * Math.ceil(columns / c);
   const wide = limits.maxWorkgroupInvocations >= 256;
   // Both halves of the largest tiles take 24 KiB; short sums have little to read ahead of.
@@ -118,6 +119,15 @@ export function scheduleContract(kernel: ContractKernel, limits: ScheduleLimits)
   // Few outputs: smaller tiles, and the steps of the reduction shared by groups of threads.
   const split = wide && depth >= 128 ? 4 : 1;
   return { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split, buffers: 1 };
+}
+
+/** The tiles of a product of which a workgroup computes all there is: those of which most is used, large ones doing twice as much for what they read. */
+function scheduleSliced({ rows, columns, depth }: { readonly rows: number; readonly columns: number; readonly depth: number }, limits: ScheduleLimits): TilesSchedule {
+  const used = (n: number, block: number): number => n / (block * Math.ceil(n / block));
+  const large: TilesSchedule = { kind: 'tiles', blockRows: 64, blockColumns: 64, depth: 16, rows: 4, columns: 4, split: 1, buffers: limits.maxWorkgroupStorageBytes >= 32768 && depth >= 64 ? 2 : 1 };
+  const small: TilesSchedule = { kind: 'tiles', blockRows: 32, blockColumns: 32, depth: 32, rows: 4, columns: 4, split: 4, buffers: 1 };
+  const value = (s: TilesSchedule): number => used(rows, s.blockRows) * used(columns, s.blockColumns) * used(depth, s.depth) * s.blockRows;
+  return value(large) >= value(small) ? large : small;
 }
 
 export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): OnlineSchedule {

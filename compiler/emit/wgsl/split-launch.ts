@@ -27,7 +27,7 @@ import { lineCount, overlaid, waits, writeKernel } from './write-kernel.js';
 const mostLines = 300;
 const mostWaitingLines = 800;
 
-/** Bytes of a binding that has several tensors, for kernels to share a dispatch: small ones, or parts of an arena. Large ones keep theirs, which may be read in vectors. */
+/** Bytes of a binding that has several tensors, for kernels to share a dispatch with one that reads in vectors: small ones, or parts of an arena. Large ones keep theirs. */
 const mostJoined = 1 << 22;
 
 /** What kernels of a dispatch may move beyond their ideal. */
@@ -68,9 +68,12 @@ interface Home {
   readonly shared: (readonly string[])[];
   readonly alone: boolean;
   threads: number | null;
+  inVectors: boolean;
   most: number;
   lines: number;
 }
+
+const readsVectors = ({ body: { vectors } }: WrittenKernel): boolean => (vectors?.size ?? 0) > 0;
 
 /** Work that one workgroup may as well do for a dispatch to go. */
 const smallWork = 4096;
@@ -150,7 +153,7 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
       const threads = h.threads ?? (waiting ? body.threads : null);
       if (threads !== null && (waiting ? body.threads !== threads || h.most > threads : body.threads > threads)) return false;
       const shared = [...h.shared, body.shared];
-      return (new Set([...h.tensors, ...tensors]).size <= options.maxBindings || canBind([...h.parts, part].flatMap((p) => p.kernels), entry.placements, options, mostJoined)) && h.lines + lineCount(written) <= (threads === null ? mostLines : mostWaitingLines)
+      return (new Set([...h.tensors, ...tensors]).size <= options.maxBindings || canBind([...h.parts, part].flatMap((p) => p.kernels), entry.placements, options, h.inVectors || readsVectors(written) ? mostJoined : options.maxBindingBytes)) && h.lines + lineCount(written) <= (threads === null ? mostLines : mostWaitingLines)
         && overlaid(shared) !== null && overlaidBytes(shared) <= options.maxWorkgroupStorageBytes;
     });
     if (home === undefined) return false;
@@ -158,6 +161,7 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
     for (const id of tensors) home.tensors.add(id);
     home.shared.push(body.shared);
     if (waiting) home.threads = body.threads;
+    home.inVectors ||= readsVectors(written);
     home.most = Math.max(home.most, body.threads);
     home.lines += lineCount(written);
     return true;
@@ -176,7 +180,7 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
       const slim = { ...part, limits: { ...options, maxWorkgroupInvocations: threads } };
       return enter(slim, write(slim), tensors, homes);
     })) continue;
-    homes.push({ parts: [part], tensors, shared: [written.body.shared], alone: staysAlone(written.body, options), threads: waits(written.body) ? written.body.threads : null, most: written.body.threads, lines: lineCount(written) });
+    homes.push({ parts: [part], tensors, shared: [written.body.shared], alone: staysAlone(written.body, options), threads: waits(written.body) ? written.body.threads : null, inVectors: readsVectors(written), most: written.body.threads, lines: lineCount(written) });
   }
   const order = (a: Sharing, b: Sharing): number => a.positions[0] - b.positions[0];
   return homes.map((h) => [...h.parts].sort(order)).sort(([a], [b]) => order(a, b));

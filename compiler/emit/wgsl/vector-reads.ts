@@ -31,11 +31,12 @@ export function vectorReads(kernel: ContractKernel, operands: readonly VectorOpe
   const shared = (id: TensorId): boolean => [...access].some(([other, a]) => other !== id && a.binding === access.get(id)?.binding);
   const inVectors = (read: Read, axis: number | undefined): boolean => {
     const to = access.get(read.tensor);
-    if (to === undefined || axis === undefined || extents[axis] % 4 !== 0 || to.base % 4 !== 0 || (to.element !== 'f32' && to.element !== 'f16') || to.binding.type !== to.element) return false;
+    if (to === undefined || to.oneByOne === true || axis === undefined || extents[axis] % 4 !== 0 || to.base % 4 !== 0 || (to.element !== 'f32' && to.element !== 'f16') || to.binding.type !== to.element) return false;
     const forms = read.at.map(affineOf);
     const last = forms.at(-1);
     const size = to.shape.at(-1);
     if (last === undefined || last === null || size === undefined || size % 4 !== 0 || forms.some((f) => f === null) || last.constant % 4 !== 0) return false;
+    if ([...last.coefficients.keys()].some((a) => a >= extents.length)) return false;
     const range = rangeOf(read.at[read.at.length - 1], (a) => ({ low: 0, high: (extents[a] ?? 1) - 1 }));
     return range.low >= 0 && range.high < size && [...last.coefficients].every(([a, c]) => (a === axis ? c === 1 : c % 4 === 0)) && last.coefficients.has(axis)
       && forms.slice(0, -1).every((f) => f?.coefficients.has(axis) === false);

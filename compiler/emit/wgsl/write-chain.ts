@@ -5,9 +5,9 @@
  */
 import { bug } from '../../../grammar/diagnostics/report.js';
 import type { Chain, KernelProgram } from '../../fuse/kernel.js';
+import { tensorsTouched } from '../../fuse/draft.js';
 import { placeOwn } from '../../fuse/workgroup-memory.js';
-import { sliceCounts, slicesOfWorkgroup, workgroupThreads } from '../../fuse/workgroup-slices.js';
-import { sizeOf } from '../../tensor/program.js';
+import { slicesOfWorkgroup, workgroupThreads, workgroupsOf } from '../../fuse/workgroup-slices.js';
 import type { TensorId } from '../../tensor/scalar.js';
 import type { TensorAccess } from './bindings.js';
 import { labelOf } from './bindings.js';
@@ -34,7 +34,10 @@ export function writeChain({ members, own }: Chain, { kernels, program }: Pick<K
       binding: { name: memory, type: 'u32', arena: -1, offset: 0, bytes: 0 }, base, element: element === 'f16' ? 'f32' : element, shape: kernel.extents, label: labelOf(program.tensors[id].origin),
     });
   }));
-  const { schedules: _measured, ...limits } = options;
+  // A product reads in vectors what no other member touches.
+  const touched = links.flatMap(({ kernel }) => [...tensorsTouched(kernel)]);
+  for (const [id, a] of inside) if (touched.filter((t) => t === id).length > 1) inside.set(id, { ...a, oneByOne: true });
+  const { schedules: _measured, matrixUnits: _alone, ...limits } = options;
   const write = (threads: number): readonly WrittenKernel[] => restricted.map((r) => writeKernel(r.kernel, inside,
     { ...limits, maxWorkgroupInvocations: threads, maxWorkgroupStorageBytes: options.maxWorkgroupStorageBytes - 4 * words, sliced: true }, { bases: r.bases, place: r.place, own: places }));
   // Where threads wait for one another all must come by: as many as the one has that takes fewest.
@@ -47,8 +50,9 @@ export function writeChain({ members, own }: Chain, { kernels, program }: Pick<K
   const shared = overlaid(stages.map((s) => s.body.shared)) ?? bug(`members of the chain of ${links[0].kernel.name} call different things in a workgroup's memory alike`);
   return {
     body: {
-      threads, groups: sizeOf(sliceCounts(links[0])) / block, shared: [...shared, ...(words === 0 ? [] : [`var<workgroup> ${memory}: array<u32, ${words}>;`])],
+      threads, groups: workgroupsOf(links), shared: [...shared, ...(words === 0 ? [] : [`var<workgroup> ${memory}: array<u32, ${words}>;`])],
       builtins: [...new Set(stages.flatMap((s) => s.body.builtins))], features: [...new Set(stages.flatMap((s) => s.body.features))], synchronises: true,
+      vectors: new Set(stages.flatMap((s) => [...(s.body.vectors ?? [])])),
     },
     helpers: new Set(stages.flatMap((s) => [...s.helpers])), lines: [], stages,
   };
