@@ -17,7 +17,8 @@ import { index } from '../tensor/scalar.js';
 import { unstacked } from '../tensor/stack-twins.js';
 import type { Store } from './context.js';
 import { fail } from './context.js';
-import { declaredNames, elaborateModel, rootFrame } from './model.js';
+import { elaborateModel, rootFrame } from './model.js';
+import { neededPart } from './needed-part.js';
 import type { ElaboratedModel } from './model.js';
 import { moduleScopes } from './module-scopes.js';
 import { applyOptimizer } from './apply-optimizer.js';
@@ -152,43 +153,15 @@ function labels(s: Session, training: boolean): TensorValue {
 }
 
 /**
- * The statements of a model that its representation needs. Others would apply its networks too, to views for instance, and move
- * their running statistics. A slow copy becomes a network of the same name.
+ * What the representation needs of a model; the rest would apply its networks too, to views for instance, and move their running
+ * statistics. A slow copy becomes a network of the same name.
  */
 export function representedPart(model: ModelDeclaration): ModelDeclaration {
-  const needed = new Set<string>();
-  const kept: Statement[] = [];
-  for (const s of [...model.body].reverse()) {
-    const part = partOf(s, needed);
-    if (part === null) continue;
-    namesIn(part, needed);
-    kept.push(part);
-  }
-  return { ...model, body: kept.reverse() };
+  return { ...model, body: neededPart(model.body, 'representation').map(plainNet) };
 }
 
-/** What of a statement is needed; null when nothing is. */
-function partOf(s: Statement, needed: ReadonlySet<string>): Statement | null {
-  switch (s.kind) {
-    case 'input': case 'represent': return s;
-    case 'objective': case 'stage': case 'update': return null;
-    case 'let': {
-      const bindings = s.bindings.filter((b) => b.names.some((n) => needed.has(n.text)));
-      return bindings.length === 0 ? null : { ...s, bindings };
-    }
-    case 'target': {
-      if (!needed.has(s.name.text)) return null;
-      const followed = s.value.kind === 'call' ? s.value.arguments[0]?.value : undefined;
-      return followed === undefined ? fail(null, 'SSL4001', s.span, { feature: 'fine-tuning a slow copy that is not declared as `ema(NETWORK, ...)`', help: null }) : { kind: 'net', span: s.span, name: s.name, value: followed };
-    }
-    default: return declaredNames(s).some((n) => needed.has(n)) ? s : null;
-  }
-}
-
-/** Every name that occurs in a piece of syntax, and some words that are none: too many are harmless. */
-function namesIn(node: unknown, into: Set<string>): void {
-  if (typeof node !== 'object' || node === null) return;
-  for (const [key, value] of Object.entries(node)) {
-    if (typeof value === 'string') { if (key === 'name' || key === 'text') into.add(value); } else namesIn(value, into);
-  }
+function plainNet(s: Statement): Statement {
+  if (s.kind !== 'target') return s;
+  const followed = s.value.kind === 'call' ? s.value.arguments[0]?.value : undefined;
+  return followed === undefined ? fail(null, 'SSL4001', s.span, { feature: 'fine-tuning a slow copy that is not declared as `ema(NETWORK, ...)`', help: null }) : { kind: 'net', span: s.span, name: s.name, value: followed };
 }

@@ -7,7 +7,10 @@ import { bindSettings } from './arguments.js';
 import { netOf } from './call.js';
 import type { Context, Frame } from './context.js';
 import { fail, Poisoned } from './context.js';
+import { declaredNames } from './declared-names.js';
 import { evaluate, needInteger } from './evaluate.js';
+import { neededPart } from './needed-part.js';
+import type { Wanted } from './needed-part.js';
 import { Scope } from './scope.js';
 import { execute, named } from './statements.js';
 import { close, convertTensor, materialize, needTensor, open, orderedFree, reduceOver } from './tensor-value.js';
@@ -46,12 +49,12 @@ export function rootFrame(c: Context, scope: Scope, callee: string): Frame {
 }
 
 /**
- * `inputs` gives each input of the model as a per-example tensor. `wanted` says which half is evaluated: a training step has no use
- * for the representation (and applying a network for it would move its running statistics), an embedding none for the objectives;
- * `stages` evaluates neither. `replaced` are values that stand in for inputs.
+ * `inputs` gives each input of the model as a per-example tensor. `wanted` says what is evaluated (`needed-part.ts`): a training step
+ * has no use for the representation (and applying a network for it would move its running statistics), an embedding none for the
+ * objectives. `replaced` are values that stand in for inputs.
  */
 export function elaborateModel(
-  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: 'objectives' | 'representation' | 'stages' | 'plan',
+  c: Context, model: ModelDeclaration, scope: Scope, settings: ReadonlyMap<string, Value>, wanted: Wanted,
   inputs: (input: Input, position: number) => TensorValue, replaced: ReadonlyMap<string, TensorValue> = new Map(),
 ): ElaboratedModel {
   const inner = new Scope(scope);
@@ -62,7 +65,7 @@ export function elaborateModel(
   const errors: Diagnostic[] = [];
   let representation: TensorValue | null = null;
   let position = 0;
-  for (const s of model.body) {
+  for (const s of neededPart(model.body, wanted)) {
     try {
       switch (s.kind) {
         case 'input':
@@ -81,7 +84,7 @@ export function elaborateModel(
           else objectives.push({ name: s.name.text, role: s.role, value });
           break;
         }
-        case 'represent': if (wanted === 'representation') representation = convertTensor(needTensor(c, s.value.span, evaluate(c, frame, s.value)), 'f32'); break;
+        case 'represent': if (wanted === 'representation' || wanted === 'discovery') representation = convertTensor(needTensor(c, s.value.span, evaluate(c, frame, s.value)), 'f32'); break;
         default: modelStatement(c, frame, s);
       }
     } catch (e) {
@@ -189,24 +192,4 @@ function toScalar(c: Context, f: Frame, s: Extract<Statement, { kind: 'objective
   const stored = materialize(c, whole, `${s.name.text} per example`, s.span);
   const variables = stored.axes.map((a, k) => ({ id: 3_000_000 + k, name: 'mean', axis: a, implicit: false }));
   return materialize(c, reduceOver(c, s.span, s.name.text, 'mean', open(stored, variables), variables, null), s.name.text, s.span);
-}
-
-/** Axis names an input introduces. */
-function axisNames(input: Input): string[] {
-  if (input.type.kind !== 'tensorType') return [];
-  return input.type.dimensions.flatMap((d) => (d.kind === 'dimension' && d.size.kind === 'name' ? [d.size.name] : []));
-}
-
-/** Names a failed statement would have declared. */
-export function declaredNames(s: Statement): string[] {
-  switch (s.kind) {
-    case 'let': return s.bindings.flatMap((b) => b.names.map((n) => n.text));
-    case 'draw': return s.draws.map((d) => d.name.text);
-    case 'view': return s.names.map((n) => n.name.text);
-    case 'repeat': return s.body.flatMap(declaredNames);
-    case 'input': return s.inputs.flatMap((i) => [i.name.text, ...axisNames(i)]);
-    case 'local': return [s.declaration.name.text];
-    case 'define': case 'own': case 'net': case 'target': case 'latent': return [s.name.text];
-    case 'update': case 'objective': case 'represent': case 'stage': return [];
-  }
 }

@@ -58,7 +58,7 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   const discover = (s: Session, kind: 'resident' | 'batch' | 'embed'): void => {
     elaborateModel(s.c, source.model, s.scope, settings, 'objectives', inputs(s, kind));
     const quiet = reopen(s, loaded, lengths, options.embedBatch, 'embed');
-    const model = elaborateModel(quiet.c, source.model, quiet.scope, settings, 'representation', inputs(quiet, 'embed'));
+    const model = elaborateModel(quiet.c, source.model, quiet.scope, settings, 'discovery', inputs(quiet, 'embed'));
     discoverStages({ c: quiet.c, model }, stages, lengths.examples);
     if (acting === null) return;
     const seen = reopen(s, loaded, lengths, 1, 'plan');

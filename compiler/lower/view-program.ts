@@ -41,7 +41,7 @@ export function buildViews(request: ViewRequest): ViewEntry | null {
   const read = dropDead(request.embed).tensors.flatMap((t) => (t.kind === 'source' && t.name.startsWith('embed.') && t.name !== 'embed.example' ? [t.name.slice('embed.'.length)] : []));
   if (read.length !== 1) return null;
   try {
-    const { frame } = elaborateModel(c, source.model, scope, settings, 'stages', inputs);
+    const { frame } = elaborateModel(c, source.model, scope, settings, 'views', inputs);
     const replaced = replacement(frame.scope, source, read[0]);
     if (replaced.length === 0) return null;
     const which = c.builder.source('views.which', 'batch', 'i32', [], { span: null, name: 'which' });

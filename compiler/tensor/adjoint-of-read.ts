@@ -5,8 +5,8 @@
  * product: the gradient of `sum(left * right)` is again `sum(left * right)`.
  */
 import { foldRanges } from './index-algebra.js';
-import { guardedValue, guardOf, invertRead } from './invert-read.js';
-import type { Permutations } from './invert-read.js';
+import { guardedValue, guardOf } from './invert-read.js';
+import type { invertRead, Permutations } from './invert-read.js';
 import { rangeOf } from './ranges.js';
 import type { ExtentOf } from './ranges.js';
 import type { ReadScalar, Scalar, TensorId } from './scalar.js';
@@ -33,11 +33,11 @@ interface Product {
   readonly conditions: Scalar[];
 }
 
-/** The contribution of `read`, reached by the adjoint `weight`, in a comprehension over `extents`. */
-export function adjointOfRead(read: ReadScalar, weight: Scalar, extents: readonly number[], shapeOf: (id: TensorId) => readonly number[], permutations?: Permutations): Contribution {
+/** The contribution of `read`, reached by the adjoint `weight`, in a comprehension over `extents`. `invert` inverts its indices. */
+export function adjointOfRead(read: ReadScalar, weight: Scalar, extents: readonly number[], shapeOf: (id: TensorId) => readonly number[], permutations: Permutations, invert: typeof invertRead): Contribution {
   const shape = shapeOf(read.tensor);
   const interner = createInterner();
-  const inversion = invertRead(read.at, extents, shape, target, permutations);
+  const inversion = invert(read.at, extents, shape, target, permutations);
   const product: Product = { constant: 1, numerators: [], denominators: [], conditions: [...inversion.conditions] };
   flatten(weight, product);
 

@@ -20,6 +20,7 @@ import { holds } from './holds.js';
 import type { Permutations } from './invert-read.js';
 import type { Comprehension, Origin, Tensor, Window } from './program.js';
 import { sizeOf } from './program.js';
+import { rememberInversions } from './remember-inversions.js';
 import { differentiateScalar, insideOf } from './scalar-derivative.js';
 import type { ReadScalar, Scalar, TensorId } from './scalar.js';
 import { add, binary, div, float, index, indexVariables, int, mul, operands, read as readOf, select, sub, substitute, unary, visitWhere } from './scalar.js';
@@ -45,6 +46,7 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
     if (list === undefined) shares.set(to, [share]); else list.push(share);
   };
   const permutations = inversesIn(builder);
+  const invert = rememberInversions();
   const gradients = new Map<TensorId, TensorId>();
   const wanted = new Set(wrt);
 
@@ -88,7 +90,7 @@ export function differentiate(builder: ProgramBuilder, loss: TensorId, wrt: read
         const weight = weightOf(builder, tensor, body, gradient, origin);
         if (weight === null) break;
         for (const { read, adjoint } of differentiateScalar(body, weight, (r) => active.has(r.tensor), (r) => insideOf(r, shapeOf(r.tensor)), interner)) {
-          give(read.tensor, { kind: 'contribution', contribution: adjointOfRead(read, adjoint, extents, shapeOf, permutations), origin: tensor.origin });
+          give(read.tensor, { kind: 'contribution', contribution: adjointOfRead(read, adjoint, extents, shapeOf, permutations, invert), origin: tensor.origin });
         }
         break;
       }
