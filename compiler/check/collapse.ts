@@ -20,7 +20,6 @@
  * stand-in: the same model with its large settings made small.
  */
 import type { LoadedProgram } from '../api.js';
-import { elaborateObjectives } from '../lower/collapse-program.js';
 import type { ObjectivesProgram, ObjectivesRequest } from '../lower/collapse-program.js';
 import { readTraining } from '../lower/training-spec.js';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
@@ -28,6 +27,8 @@ import { centres, evaluateTerms, workOf } from './collapse-layouts.js';
 import type { Layout } from './collapse-layouts.js';
 import { structureOf } from './collapse-structure.js';
 import type { Structure } from './collapse-structure.js';
+import { rememberObjectives } from './remember-objectives.js';
+import type { Elaborate } from './remember-objectives.js';
 import { describeTrivial } from './trivial-value.js';
 import type { Sample } from './trivial-value.js';
 
@@ -80,9 +81,9 @@ const smallSetting = 32;
 
 export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest): CollapseVerdict | Undecided {
   const settings = numericSettings(loaded, request);
-  const { set, standIn } = standInFor(loaded, request, settings);
-  const smaller: CollapseRequest = { ...request, set };
-  const at = (batch: number): ObjectivesProgram => elaborateObjectives(loaded, smaller, batch, 'replaced');
+  const elaborate = rememberObjectives(loaded, request);
+  const { set, standIn } = standInFor(elaborate, request, settings);
+  const at = (batch: number): ObjectivesProgram => elaborate(set, batch);
   const small = at(sizes[0]);
   if (small.applications.length === 0) return { mechanism: 'undecided', reason: 'the objective involves no network' };
   const large = fillable(at(sizes[1]), at);
@@ -90,7 +91,7 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
   const structure = structureOf(large);
   // Clusters are about equally large: no constant vector of scores suits their numbers better than equal scores.
   const centre = structure.clustered.length > 0 ? centres.length - 1 : lowestCentre((k) => total(evaluateTerms(small, 'collapsed', k)));
-  const spread = { ...trivialLosses(loaded, smaller, { ...settings, ...standIn }, settings, lowestCollapse(small, centre), at), standIn };
+  const spread = { ...trivialLosses(elaborate, { ...request, set }, { ...settings, ...standIn }, settings, lowestCollapse(small, centre)), standIn };
   const { leaving, told, leaves } = pulls(large, centre, structure);
   const indifferent = { ...spread, dimensional: false, unfilled: null };
   const own = (names: readonly string[]): readonly string[] => names.filter((n) => told.includes(n));
@@ -102,7 +103,7 @@ export function decideCollapse(loaded: LoadedProgram, request: CollapseRequest):
     return {
       mechanism, carriedBy: leaving, ...spread, // A loss that alone would allow collapse says nothing of the directions that training leaves.
       dimensional: mechanism !== 'asymmetric' && lineIsFree(large, centre, structure),
-      unfilled: mechanism === 'regularized' ? unfilledBy(loaded, request, leaving.filter((name) => turns(large, name))) : null,
+      unfilled: mechanism === 'regularized' ? unfilledBy(elaborate, request, leaving.filter((name) => turns(large, name))) : null,
     };
   }
   const reconstructive = own(structure.reconstructive);
@@ -180,8 +181,8 @@ function turns(p: ObjectivesProgram, name: string): boolean {
  * B examples have at most B - 1 independent directions around their mean. Terms that ask every dimension of the batch to vary, and
  * all to vary differently, which are those that change when the space is turned, cannot be met when there are more.
  */
-function unfilledBy(loaded: LoadedProgram, request: CollapseRequest, terms: readonly string[]): CollapseVerdict['unfilled'] {
-  const real = elaborateObjectives(loaded, request, Math.max(2, request.batch), 'replaced');
+function unfilledBy(elaborate: Elaborate, request: CollapseRequest, terms: readonly string[]): CollapseVerdict['unfilled'] {
+  const real = elaborate(request.set, Math.max(2, request.batch));
   const structure = structureOf(real);
   const seen = real.objectives.flatMap((o) => (terms.includes(o.name) ? structure.networksOf(o.name) : []));
   const dimensions = Math.max(0, ...seen.map((id) => real.program.tensors[id].shape.at(-1) ?? 0));
@@ -194,15 +195,15 @@ function numericSettings(loaded: LoadedProgram, request: CollapseRequest): Recor
 }
 
 /** Overrides that make the objective small enough to evaluate: large whole settings one after the other, as far as needed. */
-function standInFor(loaded: LoadedProgram, request: CollapseRequest, settings: Readonly<Record<string, number>>): { set: Readonly<Record<string, string>>; standIn: Record<string, number> } {
+function standInFor(elaborate: Elaborate, request: CollapseRequest, settings: Readonly<Record<string, number>>): { set: Readonly<Record<string, string>>; standIn: Record<string, number> } {
   let set = request.set;
   const standIn: Record<string, number> = {};
-  let work = workAt(loaded, request) ?? 0;
+  let work = workAt(elaborate, set) ?? 0;
   const large = Object.entries(settings).filter(([, v]) => Number.isInteger(v) && v > smallSetting).sort((a, b) => b[1] - a[1]);
   for (const [name] of large) {
     if (work <= evaluable) break;
     const tried = { ...set, [name]: `${smallSetting}` };
-    const smaller = workAt(loaded, { ...request, set: tried });
+    const smaller = workAt(elaborate, tried);
     if (smaller === null || smaller >= work) continue;
     set = tried;
     work = smaller;
@@ -212,8 +213,8 @@ function standInFor(loaded: LoadedProgram, request: CollapseRequest, settings: R
 }
 
 /** Operations of one evaluation; null where the model does not work with these settings. */
-function workAt(loaded: LoadedProgram, request: ObjectivesRequest): number | null {
-  return unlessRefused(() => workOf(elaborateObjectives(loaded, request, sizes[1], 'replaced')));
+function workAt(elaborate: Elaborate, set: ObjectivesRequest['set']): number | null {
+  return unlessRefused(() => workOf(elaborate(set, sizes[1])));
 }
 
 function unlessRefused<T>(f: () => T): T | null {
@@ -227,9 +228,10 @@ function unlessRefused<T>(f: () => T): T | null {
 
 /** The loss and its terms at the collapsed point, with formulas, at the batch and settings asked for. */
 function trivialLosses(
-  loaded: LoadedProgram, request: CollapseRequest, settings: Readonly<Record<string, number>>, asked: Readonly<Record<string, number>>,
-  measure: (p: ObjectivesProgram) => readonly number[], at: (batch: number) => ObjectivesProgram,
+  elaborate: Elaborate, request: CollapseRequest, settings: Readonly<Record<string, number>>, asked: Readonly<Record<string, number>>,
+  measure: (p: ObjectivesProgram) => readonly number[],
 ): Pick<CollapseVerdict, 'trivial' | 'terms'> {
+  const at = (batch: number): ObjectivesProgram => elaborate(request.set, batch);
   const first = measure(at(sizes[0]));
   const second = measure(at(sizes[1]));
   const grows = first.some((x, k) => Math.abs(x - second[k]) > 1e-9 * Math.max(1, Math.abs(x)));
@@ -239,7 +241,7 @@ function trivialLosses(
     const key = `${name}=${value}`;
     const known = changed.get(key);
     if (known !== undefined) return known;
-    const values = unlessRefused(() => measure(elaborateObjectives(loaded, { ...request, set: { ...request.set, [name]: `${value}` } }, sizes[0], 'replaced')));
+    const values = unlessRefused(() => measure(elaborate({ ...request.set, [name]: `${value}` }, sizes[0])));
     changed.set(key, values);
     return values;
   };

@@ -123,10 +123,11 @@ function applyNet(c: Context, f: Frame, net: NetValue, args: readonly Supplied[]
   const n = (c.applications.get(root) ?? 0) + 1;
   c.applications.set(root, n);
   const from = c.builder.nextId;
-  const computed = net.stages.reduce<Value>((x, stage, k) => {
+  const apply = (): Value => net.stages.reduce<Value>((x, stage, k) => {
     const at = { path: `${root}${stage.path}`, site: `${root}#${n}${stage.path}`, target: net.target };
     return callFunction(c, f, stage.value, k === 0 ? args : [{ name: null, value: x, span }], span, at);
   }, { kind: 'tuple', items: [] });
+  const computed = c.standIn?.(c, f, net, args, apply) ?? apply();
   const result = c.onApplication?.(net, computed, args.map((a) => a.value), from) ?? computed;
   return net.target === null ? result : stopGradient(c, span, result);
 }

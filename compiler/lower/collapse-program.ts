@@ -6,7 +6,7 @@ import { dependencyFinder } from '../check/dependencies.js';
 import type { DataInfo, LoadedProgram } from '../api.js';
 import { ProgramBuilder } from '../tensor/builder.js';
 import type { Program, Tensor } from '../tensor/program.js';
-import { index, visit } from '../tensor/scalar.js';
+import { visit } from '../tensor/scalar.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Context, ParameterInfo, Store } from './context.js';
 import { elaborateModel, rootFrame } from './model.js';
@@ -15,10 +15,12 @@ import { assignedByStages, stagesOf } from './stage-programs.js';
 import { DiscoveringStore, nodeOf } from './store.js';
 import { inputTensor } from './input-tensor.js';
 import { openProgram } from './session.js';
+import { sourceOver } from './source-over.js';
+import { standIns } from './stand-ins.js';
 import { entryOf, modelSettings, selectModel, settingNames, sortOverrides } from './training-spec.js';
 import { elementOf, ensureMaterialized, ensureRead } from './tensor-value.js';
 import { axisOf } from './value.js';
-import type { Axis, IndexVariable, NetValue, TensorValue, Value } from './value.js';
+import type { NetValue, TensorValue, Value } from './value.js';
 
 /** What the analyses know of a model: which one, with which settings, on what data. */
 export interface ObjectivesRequest {
@@ -83,6 +85,8 @@ export function elaborateObjectives(loaded: LoadedProgram, request: ObjectivesRe
   let staged = false;
   const c: Context = {
     ...opened.c,
+    // Outputs are replaced anyway.
+    ...(networks === 'replaced' ? { standIn: standIns() } : {}),
     onApplication: (net, value, args, from) => {
       const to = builder.nextId;
       const seen = networks === 'replaced' ? replace(builder, applications.length, opened.c, net, value) : value;
@@ -185,13 +189,6 @@ function replace(b: ProgramBuilder, position: number, c: Context, net: NetValue,
   const apart = value.axes.map((a) => a.views !== true);
   const one = sourceOver(b, `network.${position}.${nameOf(net)}`, 'f32', value.axes.filter((_, k) => apart[k]), outer.filter((v) => v.axis.views !== true));
   return { ...one, axes: value.axes, at: (i) => one.at(i.filter((_, k) => apart[k])) };
-}
-
-/** A source with one row for each of the variables around. */
-function sourceOver(b: ProgramBuilder, name: string, element: 'f32' | 'i32', axes: readonly Axis[], over: readonly IndexVariable[]): TensorValue {
-  const id = b.source(name, 'batch', element, [...over.map((v) => v.axis.size), ...axes.map((a) => a.size)], { span: null, name });
-  const leading = over.map((v) => index(v.id));
-  return { kind: 'tensor', element, axes, free: new Map(over.map((v) => [v.id, v])), at: (i) => b.read(id, [...leading, ...i]) };
 }
 
 /** How many views lie side by side in an argument. */

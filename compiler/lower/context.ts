@@ -9,6 +9,7 @@ import type { ProgramBuilder } from '../tensor/builder.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
 import type { Expression } from '../../grammar/ast.js';
 import type { Scope } from './scope.js';
+import type { StandIn } from './stand-ins.js';
 import type { Axis, CallSite, IndexVariable, NetValue, TargetInfo, TensorValue, Value } from './value.js';
 
 /** A parameter as discovered: its path, shape, and whether an optimizer may decay it. */
@@ -76,6 +77,8 @@ export interface Context {
    * `from` is the first tensor the application made.
    */
   readonly onApplication?: (net: NetValue, value: Value, inputs: readonly Value[], from: TensorId) => Value;
+  /** Gives the outputs of networks where only their shape matters. */
+  readonly standIn?: StandIn;
   /** Set where an optimizer runs on all parameters at once: `*S` is then this axis, and a reduction over it gives a value for each of them. */
   readonly parametersAlong?: SharedAxis;
   /** Stands in for latent variables, for the same analyses: nothing is inferred then. */

@@ -7,14 +7,14 @@ import type { Statement } from '../../grammar/ast.js';
 import { declaredNames } from './declared-names.js';
 
 /**
- * What a model is elaborated for: the objectives of a step, its representation, that and what stages own (`discovery`), its views, its
+ * What a model is elaborated for: the objectives of a step, its representation, that and what stages need (`discovery`), its views, its
  * stages or its plan.
  */
 export type Wanted = 'objectives' | 'representation' | 'discovery' | 'views' | 'stages' | 'plan';
 
-/** The statements needed, in their order. Steps and stages execute all of them: what they update is part of what they are for. */
+/** The statements needed, in their order: for a step all of them. */
 export function neededPart(body: readonly Statement[], wanted: Wanted): readonly Statement[] {
-  if (wanted === 'objectives' || wanted === 'stages') return body;
+  if (wanted === 'objectives') return body;
   const names = new Set<string>();
   const kept: Statement[] = [];
   for (const s of [...body].reverse()) {
@@ -26,11 +26,12 @@ export function neededPart(body: readonly Statement[], wanted: Wanted): readonly
   return kept.reverse();
 }
 
-function isWanted(s: Statement, wanted: Exclude<Wanted, 'objectives' | 'stages'>): boolean {
+function isWanted(s: Statement, wanted: Exclude<Wanted, 'objectives'>): boolean {
   switch (wanted) {
     case 'representation': return s.kind === 'represent';
     case 'discovery': return s.kind === 'represent' || s.kind === 'stage';
     case 'views': return s.kind === 'view';
+    case 'stages': return s.kind === 'stage';
     case 'plan': return s.kind === 'local' && s.declaration.role === 'plan';
   }
 }

@@ -23,6 +23,7 @@ import { openProgram, reopen, sessionOf } from './session.js';
 import type { Session } from './session.js';
 import { buildStages, discoverStages, stagesOf } from './stage-programs.js';
 import type { Lengths } from './step-names.js';
+import { needsStandIn, standIns } from './stand-ins.js';
 import { discoverOptimizer, optimizerFor, overridesOf } from './step-parts.js';
 import type { BuiltStep, StepParts } from './step-parts.js';
 import { DiscoveringStore, PlacedStore } from './store.js';
@@ -39,7 +40,8 @@ export interface TrainingPrograms {
 }
 
 
-export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOptions): TrainingPrograms {
+/** `discovery`: whether sources stand in for outputs of networks while parameters are discovered. */
+export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOptions, discovery: 'whole' | 'stand-ins' = 'stand-ins'): TrainingPrograms {
   const source = selectModel(loaded, options.model);
   const spec = readTraining(loaded, options);
   const batch = spec.chunk < spec.batch ? spec.batch : Math.min(spec.batch, options.data.examples);
@@ -48,7 +50,8 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
 
   // init: discover everything that is owned, and draw it
   const discovering = new DiscoveringStore();
-  const init = openNamed(loaded, 'init', discovering, lengths, batch, true);
+  const opening = openNamed(loaded, 'init', discovering, lengths, batch, true);
+  const init: Session = discovery === 'whole' ? opening : { ...opening, c: { ...opening.c, standIn: standIns() } };
   discovering.context = init.c;
   const overrides = overridesOf(init, source, options);
   const settings = modelSettings(init.c, rootFrame(init.c, init.scope, 'train'), source, overrides);
@@ -72,6 +75,8 @@ export function buildTraining(loaded: LoadedProgram, options: CompileTrainingOpt
   if (spec.precision === 'f16') openLossScale(init.c, source.model.name.span);
   const full: Layout = { ...layout, states: [...discovering.states.values()].map((s) => s.info) };
   finishInit(init.c.builder, discovering, full);
+  // Initial values that are computed from what a network gives.
+  if (needsStandIn(init.c.builder)) return buildTraining(loaded, options, 'whole');
 
   const trained: StepParts = {
     loaded, source, settings, overrides, layout: full, lengths, target: options.target, spec,
