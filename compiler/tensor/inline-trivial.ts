@@ -9,11 +9,15 @@ import { rangeOf } from './ranges.js';
 import type { ReadScalar, Scalar, TensorId } from './scalar.js';
 import { affineOf, cast, read as readOf, rewriteReads, select, substitute } from './scalar.js';
 
-/** Replaces every read of a trivial map by what the map reads. */
-export function inlineTrivial(program: Program): Program {
+/** Replaces every read of a trivial map by what the map reads; tensors that are not `live` stay as they are. */
+export function inlineTrivial(program: Program, live: (id: TensorId) => boolean): Program {
   const trivial = new Map<TensorId, Comprehension>();
   const tensors: Tensor[] = [];
   for (const tensor of program.tensors) {
+    if (!live(tensor.id)) {
+      tensors.push(tensor);
+      continue;
+    }
     if (tensor.kind === 'window') {
       const copied = copiedBy(trivial.get(tensor.of), program);
       tensors.push(copied === null ? tensor : { ...tensor, of: copied });

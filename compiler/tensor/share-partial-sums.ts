@@ -18,19 +18,27 @@ export function sharePartialSums(program: Program): Program {
     const key = keyOf(t.shape, t.reduce.extents);
     sums.set(key, [...(sums.get(key) ?? []), t]);
   }
+  const data = new Map<TensorId, readonly TensorId[]>();
+  /** The large tensors behind a sum: those that have half as many elements as the sum has terms, or more. */
+  const dataOf = (sum: Comprehension): readonly TensorId[] => {
+    const terms = sizeOf(sum.shape) * sizeOf(sum.reduce?.extents ?? []);
+    const known = data.get(sum.id) ?? largeBehind(program, sum, (id) => sizeOf(program.tensors[id].shape) * 2 > terms);
+    data.set(sum.id, known);
+    return known;
+  };
   const splits = (t: Tensor): t is Comprehension & { readonly reduce: NonNullable<Comprehension['reduce']> } => {
     if (t.kind !== 'comprehension' || t.reduce?.op !== 'sum' || t.element !== 'f32' || t.reduce.extents.length < 2 || t.shape.length === 0) return false;
     const [first, ...rest] = t.reduce.extents;
-    const large = (id: TensorId): boolean => sizeOf(program.tensors[id].shape) * 2 > sizeOf(t.shape) * first * sizeOf(rest);
-    const data = new Set(dataOf(program, t, large));
-    return (sums.get(keyOf([first, ...t.shape], rest)) ?? []).some((p) => dataOf(program, p, large).some((id) => data.has(id)));
+    const parts = sums.get(keyOf([first, ...t.shape], rest)) ?? [];
+    return parts.some((p) => dataOf(p).some((id) => dataOf(t).includes(id)));
   };
   const tensors: Tensor[] = [];
   const numbers = new Map<TensorId, TensorId>();
   const map = (id: TensorId): TensorId => numbers.get(id) ?? id;
   const push = (tensor: Tensor): TensorId => {
     const id = tensors.length as TensorId;
-    tensors.push(renameTensor(tensor, id, map));
+    // Before the first split nothing has another number.
+    tensors.push(id === tensor.id ? tensor : renameTensor(tensor, id, map));
     return id;
   };
   for (const t of program.tensors) {
@@ -55,7 +63,7 @@ export function sharePartialSums(program: Program): Program {
 }
 
 /** The large tensors behind a sum, seen through the maps that will move into it. */
-function dataOf(program: Program, sum: Comprehension, large: (id: TensorId) => boolean): readonly TensorId[] {
+function largeBehind(program: Program, sum: Comprehension, large: (id: TensorId) => boolean): readonly TensorId[] {
   const found = new Set(tensorsRead(sum.body).filter(large));
   for (const id of found) {
     const tensor = program.tensors[id];

@@ -15,7 +15,7 @@ import { holds } from './holds.js';
 import { inlineTrivial } from './inline-trivial.js';
 import type { Comprehension, Program, Tensor } from './program.js';
 import { neededTensors, renameTensor, renameUpdate, renumber } from './renumber.js';
-import type { Scalar, TensorId } from './scalar.js';
+import type { TensorId } from './scalar.js';
 import { index, int, rewriteWhere, substitute } from './scalar.js';
 import type { Interner } from './structure.js';
 import { createInterner } from './structure.js';
@@ -33,27 +33,32 @@ export interface SimplifyOptions {
 /** Simplifies a program after differentiation. */
 export function simplify(program: Program, options: SimplifyOptions = {}): Program {
   const on = (pass: SimplifyPass): boolean => options.disabled?.includes(pass) !== true;
+  // What is dead from the start is dropped at the end with what dies on the way; the passes leave it alone.
+  const needed = on('dead') ? neededTensors(program) : null;
+  const live: Live = (id) => needed === null || needed.has(id);
   let result = program;
-  if (on('stop')) result = mapComprehensions(result, (t) => ({ ...t, body: withoutStop(t.body) }));
-  // What can become dead is dropped first: the other passes then have less to do.
-  if (on('dead')) result = dropDead(result);
+  if (on('stop')) result = mapComprehensions(result, live, withoutStop);
   const settled = new Set<Comprehension>();
-  if (on('fold')) result = foldProgram(result, settled);
+  if (on('fold')) result = foldProgram(result, live, settled);
   if (on('inline')) {
-    result = inlineTrivial(result);
-    if (on('fold')) result = foldProgram(result, settled);
+    result = inlineTrivial(result, live);
+    if (on('fold')) result = foldProgram(result, live, settled);
   }
-  if (on('share')) result = shareEqual(result);
+  if (on('share')) result = shareEqual(result, live);
   if (on('dead')) result = dropDead(result);
   return result;
 }
 
-function mapComprehensions(program: Program, f: (t: Comprehension) => Comprehension): Program {
-  return { ...program, tensors: program.tensors.map((t) => (t.kind === 'comprehension' ? f(t) : t)) };
+/** Which tensors a pass has to look at. */
+type Live = (id: TensorId) => boolean;
+
+function mapComprehensions(program: Program, live: Live, f: (t: Comprehension) => Comprehension): Program {
+  return { ...program, tensors: program.tensors.map((t) => (t.kind === 'comprehension' && live(t.id) ? f(t) : t)) };
 }
 
-function withoutStop(body: Scalar): Scalar {
-  return rewriteWhere(holds.stop, body, (s) => (s.kind === 'unary' && s.op === 'stop' ? s.x : s));
+function withoutStop(tensor: Comprehension): Comprehension {
+  const body = rewriteWhere(holds.stop, tensor.body, (s) => (s.kind === 'unary' && s.op === 'stop' ? s.x : s));
+  return body === tensor.body ? tensor : { ...tensor, body };
 }
 
 /** Drops what no output and no update needs. */
@@ -63,9 +68,9 @@ export function dropDead(program: Program): Program {
 }
 
 /** Leaves the tensors that are `settled` as they are, folded before and not changed since, and adds to them. */
-function foldProgram(program: Program, settled: Set<Comprehension>): Program {
+function foldProgram(program: Program, live: Live, settled: Set<Comprehension>): Program {
   const shapeOf = (id: TensorId): readonly number[] => program.tensors[id].shape;
-  return mapComprehensions(program, (t) => {
+  return mapComprehensions(program, live, (t) => {
     if (settled.has(t)) return t;
     const tensor = withoutSmallAxes(t);
     const extents = [...tensor.shape, ...(tensor.reduce?.extents ?? [])];
@@ -103,12 +108,13 @@ function withoutSmallAxes(tensor: Comprehension): Comprehension {
 }
 
 /** Names the first of equal tensors wherever another was named. Sources are never equal. */
-function shareEqual(program: Program): Program {
+function shareEqual(program: Program, live: Live): Program {
   const interner = createInterner();
   const first = new Map<string, TensorId>();
   const names = new Map<TensorId, TensorId>();
   const map = (id: TensorId): TensorId => names.get(id) ?? id;
   const tensors = program.tensors.map((t) => {
+    if (!live(t.id)) return t;
     const tensor = renameTensor(t, t.id, map);
     const key = keyOf(tensor, interner);
     if (key === null) return tensor;

@@ -60,7 +60,8 @@ export function splitStridePhases(program: Program, mostPhases = worthwhilePhase
   for (const tensor of program.tensors) {
     const strides = tensor.kind === 'comprehension' ? stridesOf(tensor, Math.min(mostPhases, worthwhilePhases), shapeOf) : [];
     if (tensor.kind !== 'comprehension' || strides.length === 0) {
-      numbers.set(tensor.id, push((id) => renameTensor(tensor, id, map)));
+      // Before the first split nothing has another number.
+      numbers.set(tensor.id, push((id) => (id === tensor.id ? tensor : renameTensor(tensor, id, map))));
       continue;
     }
     const interleaved = interleave(tensor, strides, (chosen) => {
@@ -80,7 +81,7 @@ export function splitStridePhases(program: Program, mostPhases = worthwhilePhase
 /** The conditions to split, at most one for each axis and tap, outermost first. */
 function stridesOf(tensor: Comprehension, mostPhases: number, shapeOf: (id: TensorId) => readonly number[]): readonly Stride[] {
   const { reduce, shape } = tensor;
-  if (reduce === null || reduce.op !== 'sum' || tensor.element !== 'f32') return [];
+  if (reduce === null || reduce.op !== 'sum' || tensor.element !== 'f32' || !hasRemainder(tensor.body)) return [];
   const extents = [...shape, ...reduce.extents];
   const interner = createInterner();
   const body = interner.intern(tensor.body);
@@ -95,6 +96,12 @@ function stridesOf(tensor: Comprehension, mostPhases: number, shapeOf: (id: Tens
     phases *= stride.stride;
   });
   return found.sort((a, b) => a.axis - b.axis);
+}
+
+function hasRemainder(body: Scalar): boolean {
+  let found = false;
+  visit(body, (s) => { found ||= s.kind === 'binary' && s.op === 'mod'; });
+  return found;
 }
 
 /** Reads a comparison as a divisibility condition on one output axis and at most one reduction variable. */
