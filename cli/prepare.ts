@@ -6,7 +6,7 @@ import { recordReader, type Recording } from '../compiler/spec/reader.js';
 import type { ModelInput } from '../compiler/plan/manifest.js';
 import { DiagnosticError } from '../grammar/diagnostics/report.js';
 import type { DataSet } from '../runtime/data/data-set.js';
-import { declaredInfo, openData } from '../runtime/data/open-data.js';
+import { declaredInfo, describeData, openData } from '../runtime/data/open-data.js';
 import { usage } from './failure.js';
 import type { Context } from './outcome.js';
 import { openProject, type Project } from './reader.js';
@@ -46,7 +46,7 @@ export function prepareRun(context: Context, { spec, facts }: RunFolder, choice:
   return { ...prepared, project: { ...prepared.project, dataRoot: facts.dataRoot, confined: facts.confined } };
 }
 
-/** The train block, and the data it names; `data` is null when there is none or `inputs` stand in for it. */
+/** The train block, and the data it names; `data` is null when there is none, `inputs` stand in for it, or it was not opened. */
 export interface Training {
   readonly spec: TrainingSpec;
   readonly data: DataSet | null;
@@ -61,6 +61,13 @@ export async function prepareTraining(prepared: Prepared, inputs: Readonly<Recor
   if (spec.data === null) return { spec, data: null, info: { examples: 10_000, inputs: [], classes: null } };
   const data = await openData(spec.data, { root: prepared.project.dataRoot, confined: prepared.project.confined, ...(dataMemory === null ? {} : { residentBytes: dataMemory * 2 ** 20 }) });
   return { spec, data, info: data.info };
+}
+
+/** As `prepareTraining`, where only what is known of the data matters: it is opened when that takes it. */
+export async function prepareShapes(prepared: Prepared, inputs: Readonly<Record<string, string>>): Promise<Training> {
+  const spec = readTraining(prepared.loaded, { model: prepared.model, set: prepared.set });
+  const info = spec.data === null || Object.keys(inputs).length > 0 ? null : await describeData(spec.data, { root: prepared.project.dataRoot, confined: prepared.project.confined });
+  return info === null ? prepareTraining(prepared, inputs) : { spec, data: null, info };
 }
 
 /** As `prepareTraining`; where the data is not on this machine, what its declaration says of the sizes has to do. */

@@ -8,7 +8,7 @@ import type { Emission, PassName } from '../emissions.js';
 import { usage } from '../failure.js';
 import { done, type Context, type Json, type Outcome } from '../outcome.js';
 import { tune, withSchedules } from '../tune.js';
-import { compileFor, plannedSteps, prepare, prepareTraining, type ModelChoice } from '../prepare.js';
+import { compileFor, plannedSteps, prepare, prepareShapes, type ModelChoice } from '../prepare.js';
 
 export interface CompileOptions extends ModelChoice {
   readonly device: string;
@@ -30,7 +30,7 @@ export async function compile(context: Context, file: string, options: CompileOp
     const { module } = prepared.loaded.modules.get(prepared.loaded.main) ?? usage(`${file}: nothing to show`);
     return done(`${JSON.stringify(module, null, 2)}\n`, JSON.parse(JSON.stringify(module)), prepared.loaded.diagnostics);
   }
-  const training = await prepareTraining(prepared, options.input);
+  const training = await prepareShapes(prepared, options.input);
   if (training.info.inputs.length === 0) usage(`model ${training.spec.model} has no data, so its shapes are not known`, 'give `--input x=u8[28,28,1]`');
   const steps = plannedSteps(training.spec, training.info.examples, {});
   // The device decides limits only when one was asked for: otherwise the same file gives the same output anywhere.

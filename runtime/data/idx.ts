@@ -2,18 +2,19 @@
  * IDX files, the format of MNIST and its relatives: 00 00, element type, rank, the sizes as big-endian 32-bit
  * numbers, then the elements, row-major. Unsigned bytes (type 08) are read; gzip is undone.
  */
+import type { DataInfo } from '../../compiler/api.js';
 import type { Span } from '../../grammar/span.js';
 import { count, memorySplit, type DataSet } from './data-set.js';
 import { fail } from './problem.js';
-import { readBytes } from './read-bytes.js';
+import { readBytes, readHead } from './read-bytes.js';
 
 export interface IdxArray {
   readonly shape: readonly number[];
   readonly values: Uint8Array;
 }
 
-/** Parses IDX bytes; `shown` names the file in errors. */
-export function parseIdx(bytes: Uint8Array, shown: string, span: Span): IdxArray {
+/** The sizes at the head of IDX bytes, and where its elements begin; `shown` names the file in errors. */
+function parseHead(bytes: Uint8Array, shown: string, span: Span): { readonly shape: readonly number[]; readonly header: number } {
   const rank = bytes.length > 3 ? bytes[3] : 0;
   if (bytes.length < 4 || bytes[0] !== 0 || bytes[1] !== 0 || bytes[2] !== 8 || rank < 1 || rank > 4) {
     const start = [...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, '0')).join(' ');
@@ -22,7 +23,12 @@ export function parseIdx(bytes: Uint8Array, shown: string, span: Span): IdxArray
   const header = 4 + 4 * rank;
   if (bytes.length < header) return fail('SSL5010', { path: shown, expected: header, found: bytes.length }, span);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
+  return { shape: Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i)), header };
+}
+
+/** Parses IDX bytes. */
+export function parseIdx(bytes: Uint8Array, shown: string, span: Span): IdxArray {
+  const { shape, header } = parseHead(bytes, shown, span);
   const expected = header + shape.reduce((a, b) => a * b, 1);
   if (bytes.length < expected) return fail('SSL5010', { path: shown, expected, found: bytes.length }, span);
   if (bytes.length > expected) return fail('SSL5012', { path: shown, expected, found: bytes.length }, span);
@@ -64,6 +70,14 @@ export async function openIdx(paths: IdxPaths, title: string, classNames: readon
     warnings: [],
     description: `${title}, ${count(images.shape[0])} training${testImages === null ? '' : ` and ${count(testImages.shape[0])} test`} images of ${shape.join(' x ')}`,
   };
+}
+
+/** What `openIdx` says of the data, from the sizes at the head of the pictures: they are not unpacked, nor looked at for damage. */
+export async function describeIdx(paths: IdxPaths, locate: (shown: string) => string, span: Span): Promise<DataInfo> {
+  const sizes = async (shown: string): Promise<IdxArray> => ({ shape: parseHead(await readHead(locate(shown), shown, span), shown, span).shape, values: new Uint8Array() });
+  const classesOf = async (shown: string | null): Promise<number | null> => (shown === null ? null : 1 + maximum(Int32Array.from((await readIdx(locate(shown), shown, span)).values)));
+  const [images, classes, testClasses] = await Promise.all([sizes(paths.images), classesOf(paths.labels), classesOf(paths.testImages === null ? null : paths.testLabels)]);
+  return { examples: images.shape[0], inputs: [{ name: 'x', element: 'u8', shape: exampleShape(images, paths.images, span) }], classes: classes === null ? null : Math.max(classes, testClasses ?? 0) };
 }
 
 /** [H, W, C] of one picture; pictures without a channel axis get one of size 1. */

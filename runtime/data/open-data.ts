@@ -9,7 +9,8 @@ import type { DataDescription, DataInfo } from '../../compiler/api.js';
 import type { Span } from '../../grammar/span.js';
 import { openCifar } from './cifar.js';
 import type { DataSet } from './data-set.js';
-import { openIdx } from './idx.js';
+import { describeIdx, openIdx } from './idx.js';
+import type { IdxPaths } from './idx.js';
 import { openImages } from './images.js';
 import { openEmoji, openPairFolders } from './pairs.js';
 import { closest, fail, nowhere } from './problem.js';
@@ -41,6 +42,8 @@ interface Kind {
   readonly doc: string;
   readonly arguments: readonly Argument[];
   readonly open: (get: Getter, context: Opened) => Promise<DataSet>;
+  /** What `open` would say of the data, for kinds that need not be opened to know. */
+  readonly describe?: (get: Getter, context: Opened) => Promise<DataInfo> | null;
   /** What the declaration alone says of the inputs, for kinds whose pictures need not be there to know. */
   readonly declares?: (get: Getter) => DataInfo;
 }
@@ -60,12 +63,17 @@ interface Opened {
 const path = (name: string, what: string, otherwise?: null): Argument => ({ name, type: 'string', what, default: otherwise });
 const number = (name: string, what: string, otherwise: number): Argument => ({ name, type: 'number', what, default: otherwise });
 const fashionClasses = ['T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'boot'];
+const fashionFiles: IdxPaths = {
+  images: 'train-images-idx3-ubyte.gz', labels: 'train-labels-idx1-ubyte.gz', testImages: 't10k-images-idx3-ubyte.gz', testLabels: 't10k-labels-idx1-ubyte.gz',
+};
 const bundledNames = ['fashion-mnist', 'emoji'];
 
 /** Colour pictures of a size; a folder's number of files is not known, and assumed. */
 const picturesOf = (size: number, names: readonly string[], examples = 10_000): DataInfo => ({
   examples, classes: null, inputs: names.map((name) => ({ name, element: 'u8', shape: [size, size, 3] })),
 });
+
+const idxPaths = (get: Getter): IdxPaths => ({ images: get.text('images'), labels: get.optional('labels'), testImages: get.optional('testImages'), testLabels: get.optional('testLabels') });
 
 const cifar: Kind = {
   doc: 'CIFAR-10 or CIFAR-100 in binary form, a folder',
@@ -80,6 +88,7 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
     doc: 'a data set that comes with the program: "fashion-mnist" or "emoji"',
     arguments: [path('name', '"fashion-mnist" or "emoji"')],
     open: (get, context) => openBundled(get.text('name'), context.span),
+    describe: (get, { span }) => (get.text('name') === 'fashion-mnist' ? describeIdx(fashionFiles, fashionLocator(span), span) : null),
   },
   idx: {
     doc: 'pictures and labels in IDX files, the format of MNIST; gzip is accepted',
@@ -87,10 +96,8 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
       path('images', 'an IDX file of pictures'), path('labels', 'an IDX file of labels', null),
       path('testImages', 'pictures that are held out', null), path('testLabels', 'labels of the held-out pictures', null),
     ],
-    open: (get, context) => openIdx(
-      { images: get.text('images'), labels: get.optional('labels'), testImages: get.optional('testImages'), testLabels: get.optional('testLabels') },
-      get.text('images'), null, context.locate, context.span,
-    ),
+    open: (get, context) => openIdx(idxPaths(get), get.text('images'), null, context.locate, context.span),
+    describe: (get, context) => describeIdx(idxPaths(get), context.locate, context.span),
   },
   cifar,
   images: {
@@ -127,6 +134,17 @@ export const dataKinds: Readonly<Record<string, Kind>> = {
 
 /** Opens a data set. Throws a `DiagnosticError` when it is not there, damaged, or described wrongly. */
 export async function openData(description: DataDescription, context: DataContext): Promise<DataSet> {
+  const { kind, get, opened } = prepareToOpen(description, context);
+  return kind.open(get, opened);
+}
+
+/** What `openData` says of a data set that lies on the device whole; null for kinds that must be opened to know. */
+export async function describeData(description: DataDescription, context: DataContext): Promise<DataInfo | null> {
+  const { kind, get, opened } = prepareToOpen(description, context);
+  return await kind.describe?.(get, opened) ?? null;
+}
+
+function prepareToOpen(description: DataDescription, context: DataContext): { readonly kind: Kind; readonly get: Getter; readonly opened: Opened } {
   const span = context.span ?? nowhere;
   const { kind, get } = understand(description, span);
   const locate = (shown: string): string => {
@@ -136,7 +154,7 @@ export async function openData(description: DataDescription, context: DataContex
     if (context.confined === true && (leaves(context.root, full) || (existsSync(full) && leaves(realpathSync(context.root), realpathSync(full))))) return fail('SSL5006', { path: shown }, span);
     return full;
   };
-  return kind.open(get, { span, residentBytes: context.residentBytes ?? 2 ** 30, locate });
+  return { kind, get, opened: { span, residentBytes: context.residentBytes ?? 2 ** 30, locate } };
 }
 
 /** What a description says of its inputs by itself; null for kinds that must be opened to know. */
@@ -185,13 +203,12 @@ async function openBundled(name: string, span: Span): Promise<DataSet> {
   if (!bundledNames.includes(name)) {
     return fail('SSL5004', { kind: 'bundled', argument: 'name', expected: bundledNames.map((n) => `"${n}"`).join(' or '), found: `"${name}"` }, span);
   }
-  const folder = bundledFolder(name, span);
-  if (name === 'emoji') return openEmoji(folder, span);
-  const file = (f: string): string => `${f}-ubyte.gz`;
-  return openIdx(
-    { images: file('train-images-idx3'), labels: file('train-labels-idx1'), testImages: file('t10k-images-idx3'), testLabels: file('t10k-labels-idx1') },
-    'Fashion-MNIST', fashionClasses, (shown) => join(folder, shown), span,
-  );
+  return name === 'emoji' ? openEmoji(bundledFolder(name, span), span) : openIdx(fashionFiles, 'Fashion-MNIST', fashionClasses, fashionLocator(span), span);
+}
+
+function fashionLocator(span: Span): (shown: string) => string {
+  const folder = bundledFolder('fashion-mnist', span);
+  return (shown) => join(folder, shown);
 }
 
 /** `data/NAME` beside the program: above this file in the sources, above the bundle when installed. */

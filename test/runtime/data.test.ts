@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DiagnosticError } from '../../grammar/diagnostics/report.js';
 import { heldOut } from '../../runtime/data/data-set.js';
 import { dataKinds as compiledKinds } from '../../compiler/lower/builtins.js';
-import { dataKinds, openData } from '../../runtime/data/open-data.js';
+import { dataKinds, describeData, openData } from '../../runtime/data/open-data.js';
 
 let root = '';
 beforeAll(() => { root = mkdtempSync(join(tmpdir(), 'data-')); });
@@ -78,6 +78,32 @@ describe('idx', () => {
     expect(await codeOf(openData({ kind: 'idx', arguments: { images: 'i', labels: 'four' } }, { root }))).toMatch(/^SSL5013: four: expected 5 labels/);
     expect(await codeOf(openData({ kind: 'idx', arguments: { images: 'i', testImages: 'other' } }, { root }))).toMatch(/^SSL5013: other/);
     expect(await codeOf(openData({ kind: 'idx', arguments: { images: 'gone' } }, { root }))).toMatch(/^SSL5005: gone/);
+  });
+});
+
+describe('what is known without opening', () => {
+  test('is what the opened data say, and pictures are not unpacked for it', async () => {
+    writeFileSync(join(root, 'head-i'), images);
+    writeFileSync(join(root, 'head-l'), labels);
+    writeFileSync(join(root, 'head-t'), idx([5], Uint8Array.of(0, 1, 2, 3, 3)));
+    writeFileSync(join(root, 'head-cut.gz'), gzipSync(idx([5, 300, 200], ramp(300_000))).subarray(0, 2000));
+    const all: Record<string, string>[] = [{ images: 'head-i' }, { images: 'head-i', labels: 'head-l' }, { images: 'head-i', labels: 'head-l', testImages: 'head-i', testLabels: 'head-t' }];
+    for (const files of all) {
+      const description = { kind: 'idx', arguments: files };
+      expect(await describeData(description, { root })).toEqual((await openData(description, { root })).info);
+    }
+    expect(await describeData({ kind: 'idx', arguments: { images: 'head-cut.gz' } }, { root })).toEqual({ examples: 5, classes: null, inputs: [{ name: 'x', element: 'u8', shape: [300, 200, 1] }] });
+    const fashion = { kind: 'bundled', arguments: { name: 'fashion-mnist' } };
+    expect(await describeData(fashion, { root })).toEqual((await openData(fashion, { root })).info);
+    expect(await describeData({ kind: 'bundled', arguments: { name: 'emoji' } }, { root })).toBeNull();
+  });
+
+  test('is diagnosed like what is opened', async () => {
+    writeFileSync(join(root, 'head-short'), Buffer.from([0, 0, 8, 3, 0]));
+    for (const files of [{ images: 'nothing' }, { images: 'head-short' }, { images: '.' }]) {
+      const description = { kind: 'idx', arguments: files };
+      expect(await codeOf(describeData(description, { root }))).toBe(await codeOf(openData(description, { root })));
+    }
   });
 });
 
