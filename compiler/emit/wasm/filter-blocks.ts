@@ -15,8 +15,8 @@ import { cutPieces } from './tile-data.js';
 
 /** Columns of products that are mapped back at a time: they stay in the second cache with the points of the data. */
 const usualColumns = 128;
-/** Channels of a block of a gradient: sums and points stay in the second cache. */
-const usualChannels = 64;
+/** Channels of a block of a gradient. Its sums are more than the second cache holds, but go by once a piece; smaller blocks map tiles again for each other. */
+const usualChannels = 128;
 
 const even = (size: number, most: number, unit: number): number => roundUp(Math.ceil(size / Math.ceil(size / most)), unit);
 

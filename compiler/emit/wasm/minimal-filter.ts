@@ -74,7 +74,7 @@ export function savesOperations(kernel: ContractKernel, { stencil, lines, pictur
   const [pictures, C, O] = [pictureAxes, dataChannels, otherChannels].map((axes) => sizeAlong(axes, all));
   const [products, points] = [productsOfLine, pointsOfLine].map((count) => pictures * count(lines[0]) * count(lines[1]));
   // A gradient's blocks of channels each map their tiles again.
-  const again = (channels: number): number => (stencil.kind === 'filter' ? 1 : Math.ceil(channels / 64));
+  const again = (channels: number): number => (stencil.kind === 'filter' ? 1 : Math.ceil(channels / 128));
   const weights = C * O * productsOf(lines);
   // As multiply-adds, measured: products; maps of the data, of the results or the other operand, and of the weights.
   const minimal = 1.05 * products * C * O + 4 * (products * C * again(O) + points * O * again(C) + weights * (4 * weights > cachedBytes ? throughMemory : 1));
