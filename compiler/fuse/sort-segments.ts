@@ -20,8 +20,12 @@ import { pinnedTensors } from './inline-maps.js';
 import type { Kernel, MapKernel, ScatterKernel } from './kernel.js';
 import { isIdentity } from './place-updates.js';
 
-/** Elements below which a table stays in the cache, columns below which sorting costs more than it saves, and items for each row from which on it does. */
-const leastElements = 1 << 16;
+/**
+ * Elements below which a table stays in the cache; below which several tables to be added up do; columns below which sorting costs more than
+ * it saves; and items for each row from which on it does.
+ */
+const leastElements = 1 << 22;
+const leastAdded = 1 << 16;
 const leastColumns = 16;
 const mostItemsOfRow = 4;
 
@@ -35,7 +39,7 @@ interface Items {
 export function sortSegments(draft: Draft, context: FuseContext): Draft {
   const pinned = pinnedTensors(draft.program);
   const readers = readersOf(draft.kernels);
-  const tables = new Map(draft.kernels.flatMap((k) => (k.kind === 'scatter' && isLarge(k) ? [[k.stores[0].tensor, k] as const] : [])));
+  const tables = new Map(draft.kernels.flatMap((k) => (k.kind === 'scatter' && mayBeSorted(k) ? [[k.stores[0].tensor, k] as const] : [])));
   if (tables.size === 0) return draft;
   const sorter = new Sorter(draft.program);
   const done = new Map<Kernel, readonly Kernel[]>();
@@ -48,18 +52,18 @@ export function sortSegments(draft: Draft, context: FuseContext): Draft {
   };
   for (const kernel of draft.kernels) {
     const added = kernel.kind === 'map' ? addedTables(draft.program, kernel, tables) : [];
-    if (kernel.kind !== 'map' || added.length === 0 || !added.every(({ stores: [{ tensor }] }) => !pinned.has(tensor) && readers.get(tensor)?.length === 1)) continue;
+    if (kernel.kind !== 'map' || added.length < 2 || !added.every(({ stores: [{ tensor }] }) => !pinned.has(tensor) && readers.get(tensor)?.length === 1)) continue;
     replace(kernel, added);
   }
-  for (const table of tables.values()) if (!done.has(table)) replace(table, [table]);
+  for (const table of tables.values()) if (!done.has(table) && sizeOf(table.extents) >= leastElements) replace(table, [table]);
   return { program: sorter.program, kernels: draft.kernels.flatMap((k) => done.get(k) ?? [k]) };
 }
 
 /** A table that is worth sorting for, by one key that says nothing of the other axes. */
-function isLarge({ extents, reduceExtents, keys, sorted }: ScatterKernel): boolean {
+function mayBeSorted({ extents, reduceExtents, keys, sorted }: ScatterKernel): boolean {
   const [{ axis, value }] = keys;
   const used = [...indexVariables(value)];
-  if (sorted || keys.length !== 1 || used.some((v) => v < extents.length) || sizeOf(extents) < Math.max(leastElements, leastColumns * extents[axis])) return false;
+  if (sorted || keys.length !== 1 || used.some((v) => v < extents.length) || sizeOf(extents) < Math.max(leastAdded, leastColumns * extents[axis])) return false;
   return used.reduce((n, v) => n * reduceExtents[v - extents.length], 1) <= mostItemsOfRow * extents[axis];
 }
 

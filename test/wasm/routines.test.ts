@@ -29,7 +29,6 @@ const programs: readonly (readonly [string, () => Program])[] = [
   ['segments of every row', () => segments({ items: [60], rows: [5], columns: [3], batch: [4] })],
   ['segments of many rows', () => segments({ items: [60], rows: [5], columns: [1], batch: [30] })],
   ['gradient of a gather', () => gather(9, 12, 80)],
-  ['gradient of a large table', () => gather(4099, 17, 30)],
   ['gradients of large tables read in several places', () => gathers(5000, 16, [{ table: 0, items: 9, repeated: 3, sameRows: false }, { table: 1, items: 9, repeated: 1, sameRows: true }, { table: 0, items: 7, repeated: 1, sameRows: false }])],
 ];
 
