@@ -44,7 +44,7 @@ export function innerScalarsOf(kernel: Kernel): readonly Scalar[] {
     case 'map': return [];
     case 'reduce': return kernel.reductions.map((r) => r.body);
     case 'contract': return [kernel.left, kernel.right];
-    case 'online': return [...kernel.scores.flatMap((s) => [s.left, s.right]), ...(kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : [kernel.combine.weight, kernel.combine.value])];
+    case 'online': return [...kernel.scores.flatMap((s) => [s.left, s.right]), ...(kernel.combine.kind === 'reduce' ? kernel.combine.reductions.map((r) => r.body) : kernel.combine.products.flatMap((m) => [m.weight, m.value]))];
     case 'scatter': return [...kernel.keys.map((k) => k.value), kernel.value];
     case 'routine': return kernel.operands;
   }
@@ -71,7 +71,7 @@ function withScalars(kernel: Kernel, f: (s: Scalar) => Scalar): Kernel {
       ...kernel, stores, scores: kernel.scores.map((s) => ({ ...s, left: f(s.left), right: f(s.right) })),
       combine: kernel.combine.kind === 'reduce'
         ? { kind: 'reduce', reductions: kernel.combine.reductions.map((r) => ({ op: r.op, body: f(r.body) })) }
-        : { kind: 'contract', weight: f(kernel.combine.weight), value: f(kernel.combine.value) },
+        : { kind: 'contract', products: kernel.combine.products.map((m) => ({ weight: f(m.weight), value: f(m.value) })) },
     };
     case 'scatter': return { ...kernel, stores, keys: kernel.keys.map((k) => ({ axis: k.axis, value: f(k.value) })), value: f(kernel.value) };
     case 'routine': return { ...kernel, stores, operands: kernel.operands.map(f) };

@@ -91,7 +91,7 @@ export function runKernel(program: Program, kernel: Kernel, valueOf: (id: Tensor
       const withScore = (s: Scalar): Scalar => rewrite(here(s), (n) => (n.kind === 'accumulator' ? scores[n.slot] : n));
       const { combine } = kernel;
       if (combine.kind === 'reduce') for (const r of combine.reductions) accumulators.push(reduced({ op: r.op, body: withScore(r.body) }, kernel.streamedExtents));
-      else accumulators.push(reduced({ op: 'sum', body: mul(withScore(combine.weight), here(combine.value)) }, kernel.streamedExtents));
+      else for (const m of combine.products) accumulators.push(reduced({ op: 'sum', body: mul(withScore(m.weight), here(m.value)) }, kernel.streamedExtents));
       break;
     }
     case 'scatter': {

@@ -76,10 +76,10 @@ export interface Score {
 /**
  * Products whose results are consumed on the fly and never stored: for parallel rows i and streamed columns j, in
  * each of a batch b, `score k(b, i, j) = sum over inner d of left k(b, i, d) * right k(b, j, d)`; then either reductions over j
- * (`reduce`: bodies see score k as `accumulator k`, stores see reduction k as `accumulator k`), or a last product
- * (`contract`: `accumulator 0` of the stores is `sum over j of weight(b, i, j, scores) * value(b, j, c)`, with c the `columns`, the
- * parallel axes that no score depends on; `weight` sees score k as `accumulator k`). Most kernels have one score; the
- * gradient of attention needs two, q k' and dy v'.
+ * (`reduce`: bodies see score k as `accumulator k`, stores see reduction k as `accumulator k`), or last products
+ * (`contract`: `accumulator m` of the stores is the sum of product m, with c the `columns`, the parallel axes that no score depends on;
+ * weights see score k as `accumulator k`). Most kernels have one score and one product; the gradient of attention needs two
+ * scores, q k' and dy v', and those of keys and values are two products of them.
  * Variables: parallel 0..p-1, then streamed axes, then inner axes.
  */
 export interface OnlineKernel extends KernelBase {
@@ -92,7 +92,13 @@ export interface OnlineKernel extends KernelBase {
   readonly scores: readonly Score[];
   readonly combine:
     | { readonly kind: 'reduce'; readonly reductions: readonly Reduction[] }
-    | { readonly kind: 'contract'; readonly weight: Scalar; readonly value: Scalar };
+    | { readonly kind: 'contract'; readonly products: readonly WeightedProduct[] };
+}
+
+/** A product with streamed values, `sum over j of weight(b, i, j, scores) * value(b, j, c)`. */
+export interface WeightedProduct {
+  readonly weight: Scalar;
+  readonly value: Scalar;
 }
 
 /**

@@ -27,8 +27,8 @@ export interface MaskedBlocks {
   /** Over the batch and these variables: nothing is left of the block. */
   readonly masked: Scalar;
   /**
-   * What the reductions take in place of such a block, over batch, rows and the block's variables; or what its weights are, over the batch and
-   * either the rows or the streamed column.
+   * What the reductions take in place of such a block, over batch, rows and the block's variables; or what the weights of each product are, over
+   * the batch and either the rows or the streamed column.
    */
   readonly values: readonly Scalar[];
 }
@@ -45,7 +45,7 @@ export function maskedBlocks(kernel: OnlineKernel): MaskedBlocks | null {
   const { combine } = kernel;
   const operators = combine.kind === 'reduce' ? combine.reductions.map((r) => r.op) : [];
   if (!operators.every(takesEqual)) return null;
-  const bodies = combine.kind === 'reduce' ? combine.reductions.map((r) => r.body) : [combine.weight];
+  const bodies = combine.kind === 'reduce' ? combine.reductions.map((r) => r.body) : combine.products.map((m) => m.weight);
   const place = (v: number, end: 0 | 1): Scalar | null =>
     (v === row ? index(variables.rows[end]) : v === column ? index(variables.streamed[end]) : kernel.batch.includes(v) ? index(v) : all[v] === 1 ? int(0) : null);
   const fitting = (values: readonly Scalar[]): boolean => values.every((s) => {

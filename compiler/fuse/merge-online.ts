@@ -1,6 +1,7 @@
 /**
- * Adds up products that stream the same scores and values: the gradient of a similarity loss reaches `z` once as row
- * and once as column, sum_j w(i, j) z[j] + sum_j w(j, i) z[j], and becomes one kernel whose weight is w(i, j) + w(j, i).
+ * Products that stream the same scores become one kernel. Where they are added up and have the same values they are one product: the gradient
+ * of a similarity loss reaches `z` once as row and once as column, sum_j w(i, j) z[j] + sum_j w(j, i) z[j], whose weight is
+ * w(i, j) + w(j, i). Else they stand beside one another: the gradients of attention's keys and values, of whose scores one needs both (on the CPU).
  */
 import { holds } from '../tensor/holds.js';
 import type { Scalar, TensorId } from '../tensor/scalar.js';
@@ -9,7 +10,7 @@ import { createInterner } from '../tensor/structure.js';
 import type { Draft, FuseContext } from './draft.js';
 import { innerScalarsOf, mergeOrigins, tensorsIn, tensorsTouched } from './draft.js';
 import { pinnedTensors } from './inline-maps.js';
-import type { Kernel, OnlineKernel } from './kernel.js';
+import type { Kernel, OnlineKernel, Score } from './kernel.js';
 import { KernelGraph } from './kernel-graph.js';
 import { isIdentity } from './place-updates.js';
 import { orderKernels } from './schedule-kernels.js';
@@ -28,14 +29,20 @@ export function mergeOnline(draft: Draft, context: FuseContext): Draft {
       graph.merge(i, p, merged);
     }
   }
+  // Not on GPUs: a thread would hold both sums in its registers, and a block of so few rows moves half as much again as it must.
+  for (let i = 0; context.target === 'wasm' && i < graph.size; i++) {
+    for (let j = i + 1; j < graph.size; j++) {
+      const [first, second] = [graph.at(i), graph.at(j)];
+      if (first?.kind !== 'online' || second?.kind !== 'online' || graph.related(i, j)) continue;
+      const merged = besides(first, second);
+      if (merged !== null && tensorsTouched(merged).size <= context.maxBindings) graph.merge(i, j, merged);
+    }
+  }
   return { ...draft, kernels: orderKernels(draft.program, graph.kernels()) };
 }
 
-/** `second` is `first`'s result plus its own: both in one kernel, or null when they stream different things. */
-function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, draft: Draft): Kernel | null {
-  if (first.combine.kind !== 'contract' || second.combine.kind !== 'contract') return null;
-  const interner = createInterner();
-  const same = (a: Scalar, b: Scalar): boolean => interner.id(a) === interner.id(b);
+/** The scores of two kernels over the same axes as those of the one that has them all, with the slots of both kernels' among them; null where neither has. */
+function commonScores(first: OnlineKernel, second: OnlineKernel, same: (a: Scalar, b: Scalar) => boolean): { readonly scores: readonly Score[]; readonly slots: readonly number[] } | null {
   const axes = (k: OnlineKernel): string => [k.extents, k.streamedExtents, k.innerExtents, k.batch, k.rows].map((l) => l.join()).join(' ');
   if (axes(first) !== axes(second)) return null;
   // The slot of each of the first's scores among all of them.
@@ -44,17 +51,45 @@ function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, dra
     const known = scores.findIndex((t) => s.inner.join() === t.inner.join() && same(s.left, t.left) && same(s.right, t.right));
     return known >= 0 ? known : scores.push(s) - 1;
   });
-  if (scores.length > Math.max(first.scores.length, second.scores.length)) return null;
-  if (!same(first.combine.value, second.combine.value)) return null;
+  return scores.length > Math.max(first.scores.length, second.scores.length) ? null : { scores, slots };
+}
+
+function equality(): (a: Scalar, b: Scalar) => boolean {
+  const interner = createInterner();
+  return (a, b) => interner.id(a) === interner.id(b);
+}
+
+const toSlots = (s: Scalar, slots: readonly number[]): Scalar => rewriteAccumulators(s, (n) => accumulator(n.type, slots[n.slot]));
+
+/** Both kernels' products in one, or null when they stream different things. */
+function besides(first: OnlineKernel, second: OnlineKernel): Kernel | null {
+  if (first.combine.kind !== 'contract' || second.combine.kind !== 'contract' || first.columns.join() !== second.columns.join()) return null;
+  const common = commonScores(first, second, equality());
+  if (common === null) return null;
+  const { scores, slots } = common;
+  const own = second.combine.products.length;
+  const moved = first.stores.map((s) => ({ tensor: s.tensor, value: toSlots(s.value, first.combine.kind === 'contract' ? first.combine.products.map((_, m) => own + m) : []) }));
+  const products = [...second.combine.products, ...first.combine.products.map((m) => ({ weight: toSlots(m.weight, slots), value: m.value }))];
+  return { ...second, origins: mergeOrigins(first.origins, second.origins), scores, combine: { kind: 'contract', products }, stores: [...second.stores, ...moved] };
+}
+
+
+/** `second` is `first`'s result plus its own: both in one kernel, or null when they stream different things. */
+function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, draft: Draft): Kernel | null {
+  if (first.combine.kind !== 'contract' || second.combine.kind !== 'contract') return null;
+  const same = equality();
+  const common = commonScores(first, second, same);
+  if (common === null || first.combine.products.length + second.combine.products.length > 2) return null;
+  const [[before], [after]] = [first.combine.products, second.combine.products];
+  if (!same(before.value, after.value)) return null;
   if (tensorsIn(innerScalarsOf(second)).has(partial) || second.stores.length !== 1) return null;
   const sum = second.stores[0].value;
   if (sum.kind !== 'binary' || sum.op !== 'add') return null;
   const isPartial = (s: Scalar): boolean => s.kind === 'read' && s.tensor === partial && isIdentity(s, second.extents, draft.program.tensors[partial].shape);
   const other = isPartial(sum.a) ? sum.b : isPartial(sum.b) ? sum.a : null;
   if (other === null || !isLinear(other) || !same(other, first.stores[0].value)) return null;
-  const weight = add(rewriteAccumulators(first.combine.weight, (s) => accumulator(s.type, slots[s.slot])), second.combine.weight);
-  const merged: OnlineKernel = { ...second, origins: mergeOrigins(first.origins, second.origins), stores: [{ tensor: second.stores[0].tensor, value: other }], scores, combine: { ...second.combine, weight } };
-  return merged;
+  const weight = add(toSlots(before.weight, common.slots), after.weight);
+  return { ...second, origins: mergeOrigins(first.origins, second.origins), stores: [{ tensor: second.stores[0].tensor, value: other }], scores: common.scores, combine: { kind: 'contract', products: [{ weight, value: after.value }] } };
 }
 
 /** The accumulator times something. */

@@ -129,7 +129,7 @@ function resultGrowth(kernel: Kernel, context: GrowthContext): readonly Growth[]
       const scores = { ...context, accumulator: (slot: number) => products[slot] };
       return kernel.combine.kind === 'reduce'
         ? kernel.combine.reductions.map((r) => resultOf(r, scores))
-        : [wider(growthOf(kernel.combine.weight, scores), growthOf(kernel.combine.value, scores))];
+        : kernel.combine.products.map((m) => wider(growthOf(m.weight, scores), growthOf(m.value, scores)));
     }
     case 'scatter': return [sum(kernel.value)];
     case 'routine': return ['plain'];

@@ -124,8 +124,11 @@ export function printKernel(program: Program, kernel: Kernel): string {
       if (combine.kind === 'reduce') {
         combine.reductions.forEach((r, i) => emit(6, () => `#${i} ${r.op}= ${printer.print(r.body)}`, (text) => named(text).replace(/^#/, 'acc')));
       } else {
-        emit(6, () => `weight = ${printer.print(combine.weight)}`, named);
-        emit(6, () => `value  = ${printer.print(combine.value)}`);
+        combine.products.forEach((m, k) => {
+          const number = combine.products.length > 1 ? `${k}` : '';
+          emit(6, () => `weight${number} = ${printer.print(m.weight)}`, named);
+          emit(6, () => `value${number}  = ${printer.print(m.value)}`);
+        });
       }
       break;
     }

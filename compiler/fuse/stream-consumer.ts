@@ -125,7 +125,7 @@ function onlineKernel(product: ContractKernel, user: ReduceKernel | ContractKern
   const batch = contract.batch.filter(isWide);
   if (!axes.rows.every((a) => own.includes(a)) || ![...own, ...batch].every((a) => axes.rows.includes(a) || axes.batch.includes(a))) return null;
   const [weight, value] = inLeft ? [contract.left, contract.right] : [contract.right, contract.left];
-  return { ...base, batch: batchBeside(columns), columns, stores: contract.stores, combine: { kind: 'contract', weight: withScore(weight), value } };
+  return { ...base, batch: batchBeside(columns), columns, stores: contract.stores, combine: { kind: 'contract', products: [{ weight: withScore(weight), value }] } };
 }
 
 /** The user with one score more, where it streams the same rows and columns. */
@@ -135,7 +135,7 @@ function withAnotherScore(product: ContractKernel, user: OnlineKernel, axes: Axe
   if (!same(axes.batch, wideBatch) || !same(axes.rows, user.rows)) return null;
   const matrix = product.stores[0].tensor;
   const { combine } = user;
-  const operands = [...user.scores.flatMap((s) => [s.left, s.right]), ...(combine.kind === 'contract' ? [combine.value] : [])];
+  const operands = [...user.scores.flatMap((s) => [s.left, s.right]), ...(combine.kind === 'contract' ? combine.products.map((m) => m.value) : [])];
   if (tensorsIn(operands).has(matrix)) return null;
   // Inner axes of the same sizes are shared.
   const extents = loopExtents(user);
@@ -145,7 +145,7 @@ function withAnotherScore(product: ContractKernel, user: OnlineKernel, axes: Axe
     ...user, innerExtents: alike === undefined ? [...user.innerExtents, ...product.reduceExtents] : user.innerExtents, origins: mergeOrigins(product.origins, user.origins), scores: [...user.scores, score],
     combine: combine.kind === 'reduce'
       ? { kind: 'reduce', reductions: combine.reductions.map((r) => ({ op: r.op, body: withScore(r.body) })) }
-      : { ...combine, weight: withScore(combine.weight) },
+      : { ...combine, products: combine.products.map((m) => ({ ...m, weight: withScore(m.weight) })) },
   };
 }
 

@@ -154,8 +154,11 @@ export function verifyKernel(program: Program, kernel: Kernel, fail: (what: stri
           check('a reduction', r.body, (v) => parallel(v) || streamed(v), kernel.scores.length);
         }
       } else {
-        check('weight', kernel.combine.weight, (v) => shared(v) || kernel.rows.includes(v) || streamed(v), kernel.scores.length);
-        check('value', kernel.combine.value, (v) => shared(v) || kernel.columns.includes(v) || streamed(v), 0);
+        if (kernel.combine.products.length === 0) fail('it sums nothing');
+        for (const m of kernel.combine.products) {
+          check('a weight', m.weight, (v) => shared(v) || kernel.rows.includes(v) || streamed(v), kernel.scores.length);
+          check('a value', m.value, (v) => shared(v) || kernel.columns.includes(v) || streamed(v), 0);
+        }
       }
       return;
     }
@@ -180,7 +183,7 @@ function variableLimits(kernel: Kernel): { readonly all: number; readonly accumu
     case 'routine': return { all: p + kernel.ownExtents.length, accumulators: 1 };
     case 'online': return {
       all: p + kernel.streamedExtents.length + kernel.innerExtents.length,
-      accumulators: kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length : 1,
+      accumulators: (kernel.combine.kind === 'reduce' ? kernel.combine.reductions : kernel.combine.products).length,
     };
   }
 }

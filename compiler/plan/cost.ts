@@ -88,7 +88,8 @@ function flopsOf(kernel: Kernel): number {
       }
       // The weight does not vary along the columns.
       const rowOnly = outer.map((n, a) => (kernel.columns.includes(a) ? 1 : n));
-      return Math.round(stores + score + left * (operationsIn([kernel.combine.weight], rowOnly) + 2 * points * sizeOf(kernel.streamedExtents)));
+      const { products } = kernel.combine;
+      return Math.round(stores + score + left * (operationsIn(products.map((m) => m.weight), rowOnly) + 2 * products.length * points * sizeOf(kernel.streamedExtents)));
     }
   }
 }

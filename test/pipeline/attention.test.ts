@@ -103,14 +103,16 @@ function compiledFor(options: TargetOptions, form: Form, [examples, heads, n, m,
 }
 
 async function expectFormulas(device: Device, options: TargetOptions, form: Form, shape: Shape): Promise<void> {
-  const [examples, heads, n, m] = shape;
+  const [examples, heads, n, m, width, depth] = shape;
   const { compiled, shapes } = compiledFor(options, form, shape);
   const { program, materialized, kernels } = compiled.kernels['call'];
   const matrices = materialized.map((id) => program.tensors[id]).filter((t) => t.kind === 'comprehension' && sizeOf(t.shape) >= examples * heads * n * m);
   expect(matrices.map((t) => t.origin.name)).toEqual([]);
   // Scores for the totals, the result and the gradients of v, k (two) and q (two); none for the gradient of the totals. A mask's gradient has two.
+  // On the CPU those of v are those of k, where both are as wide.
+  const together = options.target === 'wasm' && width === depth;
   const scores = kernels.reduce((n, kernel) => n + (kernel.kind === 'online' ? kernel.scores.length : 0), 0);
-  expect(scores).toBe(form.more === 'mask' ? 9 : 7);
+  expect(scores).toBe((form.more === 'mask' ? 9 : 7) - (together ? 1 : 0));
 
   const [q, k, v, pull] = Object.values(shapes).map((s, seed) => numbers(sizeOf(s), seed + 1));
   const session = await device.load(compiled.plan);

@@ -46,8 +46,8 @@ describe('a training step of a vision transformer', () => {
   it.each(targets)('keeps no tensor of tokens by tokens at 197 tokens on %s', (_, target) => {
     const { kernels, plan } = vitStep(target);
     expect(square(kernels)).toEqual([]);
-    // A block: logsumexp, mean of values, gradients of values, keys and queries. The loss: logsumexp and gradient.
-    expect(kernels.kernels.filter((k) => k.kind === 'online')).toHaveLength(2 * 5 + 2);
+    // A block: logsumexp, mean of values, gradients of values, keys and queries, of which the CPU makes the first two together. The loss: logsumexp and gradient.
+    expect(kernels.kernels.filter((k) => k.kind === 'online')).toHaveLength(2 * (target.target === 'wasm' ? 4 : 5) + 2);
     const { peakBytes, liveBytes } = plan.entries['step'];
     expect(peakBytes).toBeLessThanOrEqual(1.1 * liveBytes);
   });

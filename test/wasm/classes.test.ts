@@ -40,6 +40,7 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['similarity weighing, several tiles', () => similarity('contract', 150, 60)],
   ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
   ['similarity weighing, batched, with two scores', () => similarity('contract', 150, 60, 2, 2)],
+  ['similarity weighing, batched, with two scores and products', () => similarity('contract', 150, 60, 2, 2, 2)],
   ['attention and its gradients', () => fuse(attention(2, 3, 37, 150, 20), exactOptions)],
   ['attention of one head and its gradients', () => fuse(attention(2, 1, 64, 40, 16), exactOptions)],
   ['attention of one example and its gradients', () => fuse(attention(1, 2, 21, 300, 9), exactOptions)],

@@ -42,7 +42,7 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['similarity weighing', () => similarity('contract', 37, 11)],
   ['similarity weighing, batched', () => similarity('contract', 9, 40, 2)],
   ['similarity reduced, whole blocks', () => similarity('reduce', 64, 16)],
-  ['similarity weighing, wide, batched, with two scores', () => similarity('contract', 70, 130, 2, 2)],
+  ['similarity weighing, wide, batched, with two scores and products', () => similarity('contract', 70, 130, 2, 2, 2)],
   ['similarity weighing, batched, with two scores', () => similarity('contract', 9, 11, 2, 2)],
   ['attention and its gradients', () => fuse(attention(2, 2, 9, 17, 4), softwareOptions)],
   ['attention of one head and its gradients', () => fuse(attention(2, 1, 9, 10, 4), softwareOptions)],
@@ -54,7 +54,7 @@ describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reaso
   afterAll(() => device.close());
   for (const [schedules, options] of [['software', softwareOptions], ['lanes', lanesOptions], ['gpu', gpuOptions], ['subgroup', subgroupOptions]] as const) {
     // lavapipe takes many seconds to compile a tiled online kernel; one of each kind is run, the null backend checks the others.
-    const tiled = ['similarity reduced', 'similarity weighing, wide, batched, with two scores'];
+    const tiled = ['similarity reduced', 'similarity weighing, wide, batched, with two scores and products'];
     const chosen = programs.filter(([name]) => {
       switch (schedules) {
         case 'software': return !name.includes('tiles');

@@ -69,10 +69,10 @@ export function reduction(op: ReduceOperator, points: number, length: readonly n
 
 /**
  * Similarity of rows of z against all other rows of z: its logsumexp and largest entry, or its softmax-weighted mean;
- * with two scores, the weights are multiplied by another product, of the first seven components.
+ * with two scores, the weights are multiplied by another product, of the first seven components; with two products, the mean is there without it, too.
  */
-export function similarity(kind: 'reduce' | 'contract', rows: number, inner: number, batch = 1, scores: 1 | 2 = 1): KernelProgram {
-  const b = new ProgramBuilder(`similarity_${kind}_${rows}_${inner}_${batch}_${scores}`);
+export function similarity(kind: 'reduce' | 'contract', rows: number, inner: number, batch = 1, scores: 1 | 2 = 1, products: 1 | 2 = 1): KernelProgram {
+  const b = new ProgramBuilder(`similarity_${kind}_${rows}_${inner}_${batch}_${scores}_${products}`);
   const z = b.source('z', 'data', 'f32', [batch, rows, inner], origin('z'));
   const norm = b.source('norm', 'data', 'f32', [batch, rows], origin('norm'));
   const score = accumulator('f32', 0);
@@ -93,14 +93,16 @@ export function similarity(kind: 'reduce' | 'contract', rows: number, inner: num
   }
   const out = b.comprehension('f32', [batch, rows, inner], null, float(0), origin('grad z'));
   b.output('out', out);
+  const mean = b.comprehension('f32', [batch, rows, inner], null, float(0), origin('mean'));
+  if (products === 2) b.output('mean', mean);
   const first = { inner: [4], left: b.read(z, [index(0), index(1), index(4)]), right: b.read(z, [index(0), index(3), index(4)]) };
   const second = { inner: [5], left: mul(b.read(z, [index(0), index(1), index(5)]), b.read(norm, [index(0), index(1)])), right: add(b.read(z, [index(0), index(3), index(5)]), float(0.25)) };
   const softmax = unary('exp', sub(scaled, b.read(norm, [index(0), index(1)])));
   const kernel: Kernel = {
     kind: 'online', name: '00_grad_z', origins: [origin('grad z')], extents: [batch, rows, inner], streamedExtents: [rows], innerExtents: scores === 2 ? [inner, 7] : [inner], batch: [0], rows: [1], columns: [2],
     scores: scores === 2 ? [first, second] : [first],
-    combine: { kind: 'contract', weight: scores === 2 ? mul(softmax, accumulator('f32', 1)) : softmax, value: b.read(z, [index(0), index(3), index(2)]) },
-    stores: [{ tensor: out, value: mul(score, float(0.5)) }],
+    combine: { kind: 'contract', products: [{ weight: scores === 2 ? mul(softmax, accumulator('f32', 1)) : softmax, value: b.read(z, [index(0), index(3), index(2)]) }, { weight: softmax, value: add(b.read(z, [index(0), index(3), index(2)]), float(1)) }].slice(0, products) },
+    stores: [{ tensor: out, value: mul(score, float(0.5)) }, { tensor: mean, value: mul(accumulator('f32', 1), float(0.25)) }].slice(0, products),
   };
   return handMade(b.build(), [kernel]);
 }

@@ -53,9 +53,10 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
   });
   const rightAt = area(Math.max(...scores.map((s) => s.depth)) * streamBlock * 4);
   const stateAt = area(rowBlock * wordCount * 32);
-  const weightAt = area(combine.kind === 'contract' ? outRows * weightStride : 0);
-  const valueAt = area(combine.kind === 'contract' ? streamBlock * outStride : 0);
-  const outAt = area(combine.kind === 'contract' ? outRows * outStride : 0);
+  const products = combine.kind === 'contract' ? combine.products : [];
+  const weightAt = area(products.length > 0 ? outRows * weightStride : 0);
+  const valueAt = area(products.length > 0 ? streamBlock * outStride : 0);
+  const outAt = products.map(() => area(outRows * outStride));
   context.needs.scratch = Math.max(context.needs.scratch, bytes + 1024);
 
   const mask = maskedBlocks(kernel);
@@ -84,7 +85,8 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     const e = new Expressions(f, graph, context.math);
     const v = (): Local => f.local(I32);
     const [lb, lr0, lj0, lk0, r1, j1, k1, rowCount] = [v(), v(), v(), v(), v(), v(), v(), v()];
-    const [right, weight, value, out] = [v(), v(), v(), v()];
+    const [right, weight, value] = [v(), v(), v()];
+    const outs = outAt.map((offset) => ({ local: v(), offset }));
     const lefts = scores.map(({ leftAt }) => ({ local: v(), offset: leftAt }));
     const results = scores.map(({ scoreAt }) => ({ local: v(), offset: scoreAt }));
     const end = (target: Local, begin: Local, step: number, size: number): void => {
@@ -94,7 +96,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     f.get(task).i32(rowBlocks).op(op.i32remU).i32(rowBlock).op(op.i32mul).set(lr0);
     end(r1, lr0, rowBlock, M);
     f.get(r1).get(lr0).op(op.i32sub).set(rowCount);
-    const areas = [...lefts, ...results, { local: right, offset: rightAt }, { local: weight, offset: weightAt }, { local: value, offset: valueAt }, { local: out, offset: outAt }];
+    const areas = [...lefts, ...results, { local: right, offset: rightAt }, { local: weight, offset: weightAt }, { local: value, offset: valueAt }, ...outs];
     for (const { local, offset } of areas) f.get(scratch).i32(offset).op(op.i32add).set(local);
     e.bind(scratchNode, scratch);
     e.bind(b, lb);
@@ -190,9 +192,10 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
           });
           moveStates(r, true);
         });
-      } else {
+      }
+      products.forEach((m, k) => e.scope(() => {
         const weightOf = (r: Node): { value: Node; address: Node } => ({
-          value: lower(environment({ r, j }), scoresOf(r, j), combine.weight),
+          value: lower(environment({ r, j }), scoresOf(r, j), m.weight),
           address: at(weightAt, [r, weightStride], [r0, -weightStride], [j, 4], [j0, -4]),
         });
         overRows((r) => Object.values(weightOf(r)), (r) => {
@@ -203,14 +206,14 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
           // Values: the streamed axis is summed now, the columns lie in panels.
           const [js, c] = [variable(J), variable(N)];
           const [panel, inPanel] = panelOf(c, zero, outTile.columns);
-          pack(e, lower(environment({ j: js, c }), [], combine.value), at(valueAt, [panel, streamBlock * outTile.columns * 4], [js, outTile.columns * 4], [j0, -outTile.columns * 4], [inPanel, 4]), streamLoop(js),
+          pack(e, lower(environment({ j: js, c }), [], m.value), at(valueAt, [panel, streamBlock * outTile.columns * 4], [js, outTile.columns * 4], [j0, -outTile.columns * 4], [inPanel, 4]), streamLoop(js),
             { variable: c, local: f.local(I32), extent: N, begin: () => f.i32(0), pushEnd: () => f.i32(N) });
         });
         emitPanelProduct(f, {
-          tile: outTile, leftStride: weightStride, resultStride: outStride, depth: streamBlock, left: weight, right: value, result: out, relaxed: context.relaxed,
+          tile: outTile, leftStride: weightStride, resultStride: outStride, depth: streamBlock, left: weight, right: value, result: outs[k].local, relaxed: context.relaxed,
           pushRows: () => f.get(rowCount), pushColumns: () => f.i32(N), pushDepth: () => f.get(j1).get(lj0).op(op.i32sub), pushAdd: () => { if (mask === null) f.get(lj0); else f.i32(1); },
         });
-      }
+      }));
     };
     /** Leaves out blocks of which the mask leaves nothing, where that changes nothing. */
     const masking = ({ variables, masked, values }: MaskedBlocks): ((whole: () => void) => void) => {
@@ -223,8 +226,7 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
       };
       f.get(r1).i32(1).op(op.i32sub).set(atRow);
       e.bind(lastRow, atRow);
-      if (combine.kind === 'contract') clear(f, out, outRows * outStride);
-      const [weight] = values;
+      for (const { local } of outs) clear(f, local, outRows * outStride);
       return (whole) => {
         f.get(j1).i32(1).op(op.i32sub).set(atStreamed);
         e.bind(lastStreamed, atStreamed);
@@ -243,13 +245,13 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
         } else {
           f.set(skips);
           // Weights that are not zero by what they are, as those of a softmax, must be so by their values.
-          if (weight.kind !== 'const' || weight.value !== 0) f.get(skips).if(() => e.scope(() => {
-            const alongRows = kernel.rows.some((a) => indexVariables(weight).has(a));
+          for (const s of values) if (s.kind !== 'const' || s.value !== 0) f.get(skips).if(() => e.scope(() => {
+            const alongRows = kernel.rows.some((a) => indexVariables(s).has(a));
             const k = variable(alongRows ? M : J);
             const local = v();
             f.get(alongRows ? lr0 : lj0).set(local);
             e.loop(k, local, () => f.get(alongRows ? r1 : j1), 1, [], () => {
-              e.scalar(lower(environment(alongRows ? { r: k } : { j: k }), [], weight));
+              e.scalar(lower(environment(alongRows ? { r: k } : { j: k }), [], s));
               f.f32(0).op(op.f32ne).if(() => { f.i32(0).set(skips); });
             });
           }));
@@ -293,8 +295,8 @@ export function emitOnline(context: Context, name: string, kernel: OnlineKernel)
     }
     e.scope(() => {
       const [r, c] = [variable(M), variable(N)];
-      const sum = graph.load('f32', at(outAt, [r, outStride], [r0, -outStride], [c, 4]), null);
-      const items = itemsOf(environment({ r, c }), [sum]);
+      const sums = outAt.map((offset) => graph.load('f32', at(offset, [r, outStride], [r0, -outStride], [c, 4]), null));
+      const items = itemsOf(environment({ r, c }), sums);
       const roots = items.flatMap((s) => [s.value, s.address]);
       const [lr, lc] = [f.local(I32), f.local(I32)];
       f.get(lr0).set(lr);

@@ -152,11 +152,12 @@ function onlineNest(kernel: OnlineKernel, schedule: OnlineSchedule): LoopNest {
   const { batch, rows, streamed, columns, rowBlock, streamBlock } = onlineBlocks(kernel, schedule);
   const all = loopExtents(kernel);
   const depth = kernel.scores.reduce((n, s) => n + sizeAlong(s.inner, all), 0);
-  const width = kernel.combine.kind === 'contract' ? sizeAlong(columns, all) : 0;
+  const products = kernel.combine.kind === 'contract' ? kernel.combine.products.length : 0;
+  const width = products > 0 ? sizeAlong(columns, all) : 0;
   return {
     tasks: [{ axes: batch, step: 1 }, { axes: rows, step: rowBlock }],
     inner: [{ axes: streamed, step: streamBlock }],
-    scratchBytes: 4 * ((rowBlock + streamBlock) * (depth + width) + rowBlock * streamBlock * (kernel.scores.length + 1)),
+    scratchBytes: 4 * ((rowBlock + streamBlock) * depth + (products * rowBlock + streamBlock) * width + rowBlock * streamBlock * (kernel.scores.length + 1)),
     partialBytes: 0,
   };
 }

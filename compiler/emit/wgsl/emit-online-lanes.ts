@@ -13,6 +13,7 @@ import { openLoops } from './emit-contract.js';
 import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import { laneSums } from './lane-sums.js';
+import { ofProduct } from './names.js';
 import type { OnlineLanesSchedule } from './schedule-lanes.js';
 import type { BlockEnds, OwnPlaces } from './skip-masked.js';
 import { skipProduct, skipReductions } from './skip-masked.js';
@@ -145,32 +146,39 @@ function emitSecondProduct(kernel: OnlineKernel, combine: Extract<OnlineKernel['
   const columns = upTo(schedule.columns).map((m) => countFrame(writer, body, `column_${m}`, `column_base + lane${m === 0 ? '' : ` + ${m * size}`}`,
     columnCount % (schedule.columns * size) === 0 ? null : columnCount, kernel.columns, columnExtents));
   let looks = false;
-  const sum = laneSums('sum', rows.block, schedule.columns);
-  sum.declare(body);
+  const sums = combine.products.map((_, m) => laneSums(ofProduct('sum', m), rows.block, schedule.columns));
+  for (const sum of sums) sum.declare(body);
   const scored = emitScores(kernel, writer, schedule, rows, body, (loop, ends, places) => {
     looks = skipProduct(kernel, writer, loop, ends, [rows.shared], places, (_, found) => `subgroupAny(${found})`);
   });
+  // Weights take the scores' places, and where there are too few, their own.
+  const weightsOf = (m: number): string => (m < kernel.scores.length ? `scores_${m}` : ofProduct('weights', m));
+  combine.products.forEach((_, m) => { if (m >= kernel.scores.length) body.items.push(`var ${weightsOf(m)}: array<f32, ${rows.block * own}>;`); });
   scored.columns.forEach(({ environment, inside }, c) => {
-    const weight = writer.variable(combine.weight, environment, 'weight');
-    scored.each.body.items.push(`scores_0[e * ${own} + ${c}] = ${inside === null ? weight : `select(0.0, ${weight}, ${inside})`};`);
+    const weights = combine.products.map((m) => writer.variable(m.weight, environment, 'weight'));
+    weights.forEach((weight, m) => scored.each.body.items.push(`${weightsOf(m)}[e * ${own} + ${c}] = ${inside === null ? weight : `select(0.0, ${weight}, ${inside})`};`));
   });
   const strip = writer.loop(scored.loop.body, 'c', own);
-  upTo(rows.block).forEach((e) => strip.body.items.push(`let weight_of_${e} = scores_0[${e * own} + c];`));
+  combine.products.forEach((_, m) => upTo(rows.block).forEach((e) => strip.body.items.push(`let ${ofProduct(`weight_of_${e}`, m)} = ${weightsOf(m)}[${e * own} + c];`)));
   const from = writer.loop(strip.body, 'l', size);
   const streamed = countFrame(writer, from.body, 'streamed', `j0 + c * ${size} + l`, streamedCount % (own * size) === 0 ? null : streamedCount, kernel.streamedExtents.map((_, i) => rank + i), kernel.streamedExtents);
-  const values = columns.map((column) => writer.variable(combine.value, writer.environment(rows.shared, column, scored.loop, strip, from, streamed), 'value'));
-  const kept = sum.own(from.body, values);
-  upTo(rows.block).forEach((e) => from.body.items.push(...sum.add(e, `subgroupShuffle(weight_of_${e}, u32(l))`, kept)));
+  combine.products.forEach((product, m) => {
+    const values = columns.map((column) => writer.variable(product.value, writer.environment(rows.shared, column, scored.loop, strip, from, streamed), 'value'));
+    const kept = sums[m].own(from.body, values);
+    upTo(rows.block).forEach((e) => from.body.items.push(...sums[m].add(e, `subgroupShuffle(${ofProduct(`weight_of_${e}`, m)}, u32(l))`, kept)));
+  });
 
-  body.items.push(`var sums: array<f32, ${rows.block * schedule.columns}>;`);
-  for (const e of upTo(rows.block)) for (const m of upTo(schedule.columns)) body.items.push(`sums[${e * schedule.columns + m}] = ${sum.part(e, m)};`);
+  sums.forEach((sum, m) => {
+    body.items.push(`var ${ofProduct('sums', m)}: array<f32, ${rows.block * schedule.columns}>;`);
+    for (const e of upTo(rows.block)) for (const c of upTo(schedule.columns)) body.items.push(`${ofProduct('sums', m)}[${e * schedule.columns + c}] = ${sum.part(e, c)};`);
+  });
   const rowLoop = writer.nested(body, `for (var i = 0; i < ${rows.block}; i++)`);
   const row = countFrame(writer, rowLoop.body, 'row', 'row_base + i', null, rows.axes, rows.extents);
   row.block.items.splice(1, 0, `if (row >= ${rows.count}) { break; }`);
   const columnLoop = writer.nested(rowLoop.body, `for (var j = 0; j < ${schedule.columns}; j++)`);
   const column = countFrame(writer, columnLoop.body, 'column', `column_base + j * ${size} + lane`, null, kernel.columns, columnExtents);
-  column.block.items.splice(1, 0, `if (column >= ${columnCount}) { break; }`, `let total = sums[i * ${schedule.columns} + j];`);
-  column.accumulators.set(0, 'total');
+  column.block.items.splice(1, 0, `if (column >= ${columnCount}) { break; }`, ...sums.map((_, m) => `let ${ofProduct('total', m)} = ${ofProduct('sums', m)}[i * ${schedule.columns} + j];`));
+  sums.forEach((_, m) => column.accumulators.set(m, ofProduct('total', m)));
   const environment = writer.environment(rows.shared, row, column);
   writeStores(kernel.stores, writer, environment, columnLoop.body, writer.value(pointOf(kernel.extents), environment));
   return looks;

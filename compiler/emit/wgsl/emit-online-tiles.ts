@@ -11,6 +11,7 @@ import { accumulatorRule } from './accumulators.js';
 import { pointOf } from './contract-shape.js';
 import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
+import { ofProduct } from './names.js';
 import type { OnlineSchedule } from './schedule.js';
 import type { BlockEnds, OwnPlaces } from './skip-masked.js';
 import { skipProduct, skipReductions } from './skip-masked.js';
@@ -65,10 +66,9 @@ export function emitOnlineTiles(kernel: OnlineKernel, writer: KernelWriter, sche
 }
 
 /**
- * Opens the loop over blocks of streamed columns, which `skip` may leave, computes `score_K_I` (a vector of four columns) for the thread's rows,
- * and opens a loop over those columns, in which `streamed` is known.
+ * Opens the loop over blocks of streamed columns, which `skip` may leave, and computes `scores_K_I` (a vector of four columns) for the thread's rows.
  */
-function emitScores(s: Scoring, body: Block, skip: (loop: Block, ends: BlockEnds) => void): { readonly loop: Frame; readonly streamed: Frame } {
+function emitScores(s: Scoring, body: Block, skip: (loop: Block, ends: BlockEnds) => void): Frame {
   const { writer, kernel, threads } = s;
   const rank = kernel.extents.length;
   const streamedAxes = kernel.streamedExtents.map((_, i) => rank + i);
@@ -93,10 +93,13 @@ function emitScores(s: Scoring, body: Block, skip: (loop: Block, ends: BlockEnds
     four.forEach((i) => products.body.items.push(`score_${slot}_${i} = fma(vec4f(a.${'xyzw'[i]}), b, score_${slot}_${i});`));
     four.forEach((i) => loop.body.items.push(`let scores_${slot}_${i} = score_${slot}_${i};`));
   });
+  return loop;
+}
+
+/** Opens a loop over the thread's four columns of a block, in which `streamed` is known. */
+function openColumns({ writer, kernel, streamedCount }: Scoring, loop: Frame): Frame {
   const each = writer.nested(loop.body, 'for (var c = 0; c < 4; c++)');
-  const ragged = s.streamedCount % streamedBlock !== 0;
-  const streamed = countFrame(writer, each.body, 'streamed', 'j0 + across * 4 + c', ragged ? s.streamedCount : null, streamedAxes, kernel.streamedExtents);
-  return { loop, streamed };
+  return countFrame(writer, each.body, 'streamed', 'j0 + across * 4 + c', streamedCount % streamedBlock === 0 ? null : streamedCount, kernel.streamedExtents.map((_, i) => kernel.extents.length + i), kernel.streamedExtents);
 }
 
 /** The thread's row `i`, once more: frames hold what is computed where they are opened. */
@@ -125,10 +128,11 @@ function emitReductions(s: Scoring, combine: Extract<OnlineKernel['combine'], { 
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
   const nameOf = (k: number, row: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_row_${row}`;
   rules.forEach((rule, k) => four.forEach((i) => rule.components.forEach((c, n) => body.items.push(`var ${nameOf(k, i)(n)} = ${c.start};`))));
-  const { loop, streamed } = emitScores(s, body, (block, ends) => skipReductions(kernel, writer, block, ends, [s.shared], rules, (masked, each) => {
+  const loop = emitScores(s, body, (block, ends) => skipReductions(kernel, writer, block, ends, [s.shared], rules, (masked, each) => {
     const first = writer.nested(masked, 'if (across == 0)');
     four.forEach((i) => each(rowFrame(s, first.body, i), first.body, (k) => nameOf(k, i)));
   }));
+  const streamed = openColumns(s, loop);
   const inside = isInside(s);
   const place = inside === null ? writer.frame(streamed.body) : writer.nested(streamed.body, `if (${inside})`);
   four.forEach((i) => {
@@ -173,46 +177,52 @@ function emitSecondProduct(s: Scoring, combine: Extract<OnlineKernel['combine'],
   const streamedAxes = kernel.streamedExtents.map((_, i) => rank + i);
   const columnExtents = kernel.columns.map((axis) => kernel.extents[axis]);
   const chunks = blockColumns / streamedBlock;
-  const sum = (i: number, q: number): string => `sum_${i}_${q}`;
-  four.forEach((i) => { for (let q = 0; q < chunks; q++) body.items.push(`var ${sum(i, q)} = vec4f();`); });
-  const value: StagedOperand = { name: 'value', tile: 'right_tile', scalar: combine.value, size: s.columnCount, block: blockColumns, axes: kernel.columns, extents: columnExtents, base: 'column_base' };
+  const sum = (m: number, i: number, q: number): string => `${ofProduct('sum', m)}_${i}_${q}`;
+  const each = (visit: (m: number, i: number, q: number) => void): void => combine.products.forEach((_, m) => four.forEach((i) => { for (let q = 0; q < chunks; q++) visit(m, i, q); }));
+  each((m, i, q) => body.items.push(`var ${sum(m, i, q)} = vec4f();`));
   const top: Block = { items: [], indent: body.indent };
   body.items.push(top);
   let looksAtWeights = false;
   const own: OwnPlaces = { rows: (block) => four.map((i) => rowFrame(s, block, i)), streamed: (block) => four.map((c) => streamedFrame(s, block, c)) };
-  const { loop, streamed } = emitScores(s, body, (block, ends) => {
+  const loop = emitScores(s, body, (block, ends) => {
     looksAtWeights = skipProduct(kernel, writer, block, ends, [s.shared], own, (masked, found) => {
       masked.items.push(`if (${found}) { atomicStore(&some_weight, j0 + 1); }`, 'workgroupBarrier();', 'if (thread == 0) { some_block = atomicLoad(&some_weight); }');
       return '(workgroupUniformLoad(&some_block) == j0 + 1)';
     });
   });
-  const valueStage = planStage(writer, top, value, s.threads, depth, rank + streamedAxes.length - 1);
   const inside = isInside(s);
-  const weights = four.map((i) => {
-    const scored = scoredFrame(writer, kernel, streamed.body, i);
-    const weight = writer.variable(combine.weight, writer.environment(s.shared, s.rows[i], loop, streamed, scored), 'weight');
-    return inside === null ? weight : `select(0.0, ${weight}, ${inside})`;
+  combine.products.forEach((product, m) => {
+    // The weights of one product stand where those of the product before were read.
+    if (m > 0) loop.body.items.push('workgroupBarrier();');
+    const streamed = openColumns(s, loop);
+    const value: StagedOperand = { name: ofProduct('value', m), tile: 'right_tile', scalar: product.value, size: s.columnCount, block: blockColumns, axes: kernel.columns, extents: columnExtents, base: 'column_base' };
+    const valueStage = planStage(writer, top, value, s.threads, depth, rank + streamedAxes.length - 1);
+    const weights = four.map((i) => {
+      const scored = scoredFrame(writer, kernel, streamed.body, i);
+      const weight = writer.variable(product.weight, writer.environment(s.shared, s.rows[i], loop, streamed, scored), 'weight');
+      return inside === null ? weight : `select(0.0, ${weight}, ${inside})`;
+    });
+    streamed.body.items.push(`weight_tile[(across * 4 + c) * ${blockRows / 4} + down] = vec4f(${weights.join(', ')});`);
+    const steps = writer.nested(loop.body, `for (var s0 = 0; s0 < ${streamedBlock}; s0 += ${depth})`);
+    const count = stepCount(steps.body, 's', 'j0 + s0', s.streamedCount, streamedBlock, streamedAxes, kernel.streamedExtents);
+    const stores = storeStage(valueStage, loadStage(writer, valueStage, count, [s.shared]));
+    steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
+    const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
+    products.body.items.push(`let a = weight_tile[(s0 + k) * ${blockRows / 4} + down];`);
+    for (let q = 0; q < chunks; q++) {
+      products.body.items.push(`let b_${q} = right_tile[k * ${blockColumns / 4} + across${q === 0 ? '' : ` + ${q * across}`}];`);
+      four.forEach((i) => products.body.items.push(`${sum(m, i, q)} = fma(vec4f(a.${'xyzw'[i]}), b_${q}, ${sum(m, i, q)});`));
+    }
   });
-  streamed.body.items.push(`weight_tile[(across * 4 + c) * ${blockRows / 4} + down] = vec4f(${weights.join(', ')});`);
-  const steps = writer.nested(loop.body, `for (var s0 = 0; s0 < ${streamedBlock}; s0 += ${depth})`);
-  const count = stepCount(steps.body, 's', 'j0 + s0', s.streamedCount, streamedBlock, streamedAxes, kernel.streamedExtents);
-  const stores = storeStage(valueStage, loadStage(writer, valueStage, count, [s.shared]));
-  steps.body.items.push('workgroupBarrier();', ...stores, 'workgroupBarrier();');
-  const products = writer.nested(steps.body, `for (var k = 0; k < ${depth}; k++)`);
-  products.body.items.push(`let a = weight_tile[(s0 + k) * ${blockRows / 4} + down];`);
-  for (let q = 0; q < chunks; q++) {
-    products.body.items.push(`let b_${q} = right_tile[k * ${blockColumns / 4} + across${q === 0 ? '' : ` + ${q * across}`}];`);
-    four.forEach((i) => products.body.items.push(`${sum(i, q)} = fma(vec4f(a.${'xyzw'[i]}), b_${q}, ${sum(i, q)});`));
-  }
-  body.items.push(`var sums: array<vec4f, ${4 * chunks}>;`);
-  four.forEach((i) => { for (let q = 0; q < chunks; q++) body.items.push(`sums[${i * chunks + q}] = ${sum(i, q)};`); });
+  combine.products.forEach((_, m) => body.items.push(`var ${ofProduct('sums', m)}: array<vec4f, ${4 * chunks}>;`));
+  each((m, i, q) => body.items.push(`${ofProduct('sums', m)}[${i * chunks + q}] = ${sum(m, i, q)};`));
   const rowLoop = writer.nested(body, 'for (var i = 0; i < 4; i++)');
   const row = countFrame(writer, rowLoop.body, 'row', 'row_base + down * 4 + i', null, s.tileAxes, s.tileExtents);
   row.block.items.splice(1, 0, `if (row >= ${s.rowCount}) { break; }`);
   const columnLoop = writer.nested(rowLoop.body, `for (var j = 0; j < ${4 * chunks}; j++)`);
   const column = countFrame(writer, columnLoop.body, 'column', `column_base + (j / 4) * ${streamedBlock} + across * 4 + j % 4`, null, kernel.columns, columnExtents);
-  column.block.items.splice(1, 0, `if (column >= ${s.columnCount}) { break; }`, `let total = sums[i * ${chunks} + j / 4][j % 4];`);
-  column.accumulators.set(0, 'total');
+  column.block.items.splice(1, 0, `if (column >= ${s.columnCount}) { break; }`, ...combine.products.map((_, m) => `let ${ofProduct('total', m)} = ${ofProduct('sums', m)}[i * ${chunks} + j / 4][j % 4];`));
+  combine.products.forEach((_, m) => column.accumulators.set(m, ofProduct('total', m)));
   const environment = writer.environment(s.shared, row, column);
   writeStores(kernel.stores, writer, environment, columnLoop.body, writer.value(pointOf(kernel.extents), environment));
   // The last block in which a thread found a weight, counted from 1: nothing has to be cleared.

@@ -19,6 +19,7 @@ import type { BlockEnds } from './skip-masked.js';
 import { skipProduct, skipReductions } from './skip-masked.js';
 import { countFrame } from './stage.js';
 import type { KernelText } from './kernel-text.js';
+import { ofProduct } from './names.js';
 import type { KernelWriter } from './writer.js';
 
 export const emitOnline: Emitter<OnlineKernel> = (kernel, writer, limits) => {
@@ -50,7 +51,8 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
   rules.forEach((rule) => rule.helpers.forEach((h) => writer.helpers.add(h)));
   const nameOf = (k: number) => (c: number): string => `${rules[k].components[c].suffix}_${k}_acc`;
   rules.forEach((rule, k) => rule.components.forEach((c, i) => body.items.push(`var ${nameOf(k)(i)} = ${c.start};`)));
-  if (combine.kind === 'contract') body.items.push(`var sums: array<f32, ${chunk}>;`);
+  const products = combine.kind === 'contract' ? combine.products : [];
+  products.forEach((_, m) => body.items.push(`var ${ofProduct('sums', m)}: array<f32, ${chunk}>;`));
 
   const streamed = openLoops(writer, body, kernel.streamedExtents, rank, 'r');
   const place = linearIndex(kernel.streamedExtents);
@@ -91,15 +93,16 @@ function emitOnlineRegisters(kernel: OnlineKernel, writer: KernelWriter, schedul
     const here = writer.environment(row, last, column);
     writeStores(kernel.stores, writer, here, loop.body, writer.value(pointOf(kernel.extents), here));
   } else {
-    const weight = writer.variable(combine.weight, environment, 'weight');
+    const weights = products.map((m) => writer.variable(m.weight, environment, 'weight'));
     const addLoop = writer.nested(streamed.block, `for (var j = 0; j < ${chunk}; j++)`);
     const addend = countFrame(writer, addLoop.body, 'column', 'column_base + j', columns % chunk === 0 ? null : columns, kernel.columns, columnExtents);
-    const value = writer.value(combine.value, writer.environment(row, ...streamed.loops, scored, addend));
-    addLoop.body.items.push(`sums[j] += ${weight} * (${value});`);
+    const place = writer.environment(row, ...streamed.loops, scored, addend);
+    const values = products.map((m) => writer.value(m.value, place));
+    values.forEach((value, m) => addLoop.body.items.push(`${ofProduct('sums', m)}[j] += ${weights[m]} * (${value});`));
     const loop = writer.nested(body, `for (var j = 0; j < ${chunk}; j++)`);
     const column = countFrame(writer, loop.body, 'column', 'column_base + j', null, kernel.columns, columnExtents);
-    column.block.items.splice(1, 0, `if (column >= ${columns}) { break; }`, 'let total = sums[j];');
-    column.accumulators.set(0, 'total');
+    column.block.items.splice(1, 0, `if (column >= ${columns}) { break; }`, ...products.map((_, m) => `let ${ofProduct('total', m)} = ${ofProduct('sums', m)}[j];`));
+    products.forEach((_, m) => column.accumulators.set(m, ofProduct('total', m)));
     const here = writer.environment(row, column);
     writeStores(kernel.stores, writer, here, loop.body, writer.value(pointOf(kernel.extents), here));
   }

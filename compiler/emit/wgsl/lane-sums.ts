@@ -22,13 +22,13 @@ export function laneSums(prefix: string, each: number, own: number): LaneSums {
     own(block, values) {
       if (width === 1) return values;
       return vectors.map((q) => {
-        block.items.push(`let own_values_${q} = vec4f(${values.slice(4 * q, 4 * q + 4).join(', ')});`);
-        return `own_values_${q}`;
+        block.items.push(`let ${prefix}_own_${q} = vec4f(${values.slice(4 * q, 4 * q + 4).join(', ')});`);
+        return `${prefix}_own_${q}`;
       });
     },
     add(e, given, values) {
       if (vectors.length === 1) return [`${name(e, 0)} += ${given} * ${values[0]};`];
-      return [`let given_value_${e} = ${given};`, ...vectors.map((q) => `${name(e, q)} += given_value_${e} * ${values[q]};`)];
+      return [`let ${prefix}_given_${e} = ${given};`, ...vectors.map((q) => `${name(e, q)} += ${prefix}_given_${e} * ${values[q]};`)];
     },
     part: (e, m) => (width === 4 ? `${name(e, Math.floor(m / 4))}.${'xyzw'[m % 4]}` : name(e, m)),
   };

@@ -24,3 +24,6 @@ export function intLiteral(value: number): string {
   const wrapped = value | 0;
   return wrapped === -2147483648 ? 'i32(-2147483648)' : String(wrapped);
 }
+
+/** What belongs to product number `m` of a kernel. */
+export const ofProduct = (name: string, m: number): string => (m === 0 ? name : `${name}_of_${m}`);

@@ -51,19 +51,20 @@ export interface OwnPlaces {
   readonly streamed: (block: Block) => readonly Frame[];
 }
 
-/** A second product: nothing is added where all weights are zero. `some(block, found)` says in text whether any thread found one. */
+/** Second products: nothing is added where all weights are zero. `some(block, found)` says in text whether any thread found one. */
 export function skipProduct(kernel: OnlineKernel, writer: KernelWriter, loop: Block, ends: BlockEnds, outer: readonly Frame[], own: OwnPlaces, some: (block: Block, found: string) => string): boolean {
   const mask = maskedBlocks(kernel);
   if (mask === null) return false;
   const inside = whereMasked(writer, loop, mask, ends, outer);
-  const [weight] = mask.values;
-  if (isZero(weight)) {
+  const weights = mask.values.filter((s) => !isZero(s));
+  if (weights.length === 0) {
     inside.body.items.push('continue;');
     return false;
   }
-  const alongRows = kernel.rows.some((a) => indexVariables(weight).has(a));
-  const frames = (alongRows ? own.rows : own.streamed)(inside.body);
-  const found = frames.map((frame) => `${writer.variable(weight, writer.environment(...outer, inside, frame), 'weight')} != 0.0`);
+  const alongRows = (s: Scalar): boolean => kernel.rows.some((a) => indexVariables(s).has(a));
+  const lookAt = (list: readonly Scalar[], places: (block: Block) => readonly Frame[]): readonly string[] =>
+    (list.length === 0 ? [] : places(inside.body)).flatMap((frame) => list.map((s) => `${writer.variable(s, writer.environment(...outer, inside, frame), 'weight')} != 0.0`));
+  const found = [...lookAt(weights.filter(alongRows), own.rows), ...lookAt(weights.filter((s) => !alongRows(s)), own.streamed)];
   writer.nested(inside.body, `if (!${some(inside.body, found.join(' || '))})`).body.items.push('continue;');
   return true;
 }
