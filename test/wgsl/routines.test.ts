@@ -34,7 +34,7 @@ describe.skipIf(typeof opened === 'string')(`routines on an adapter${reason}`, (
   afterAll(() => device.close());
   for (const [schedules, options] of [['software', softwareOptions], ['gpu', gpuOptions]] as const) {
     it.each(programs)(`%s, ${schedules} schedules`, async (_name, build) => {
-      const kernels = fuse(build(), { disabled: [], maxBindings: 8, target: 'wgsl' });
+      const kernels = fuse(build(), { disabled: [], maxBindings: 8, target: 'wgsl', manyCores: schedules === 'gpu' });
       await expectAgreement(device, kernels, numbers(kernels.program, 3), options, 1e-4);
       expect.assertions(kernels.program.outputs.length);
     });
