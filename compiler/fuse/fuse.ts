@@ -23,6 +23,7 @@ import { reuseSums } from './reuse-sums.js';
 import { runEarly } from './run-early.js';
 import { scatterSegments } from './scatter-segments.js';
 import { sortSegments } from './sort-segments.js';
+import { splitLongSorts } from './split-long-sorts.js';
 import { splitLongSums } from './split-long-sums.js';
 import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
@@ -69,6 +70,8 @@ export const fusePasses: readonly FusePass[] = [
   { name: 'long sums', description: 'on GPUs, few results with long sums are summed in parts', run: splitLongSums },
   // Parts bind less than the sums they are of.
   { name: 'sibling parts', description: 'on GPUs, parts of sums over the same data become one kernel', run: (draft, context) => (context.manyCores === true ? mergeSiblings(draft, context) : draft) },
+  // Last: what it stores by row must not be merged with anything.
+  { name: 'long sorts', description: 'on GPUs, long sorts are of blocks, and then of places among them', run: splitLongSorts },
 ];
 
 /** How far below the limit the passes aim when updates that need a copy push a kernel over it. */

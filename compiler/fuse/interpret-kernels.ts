@@ -124,6 +124,10 @@ export function runKernel(program: Program, kernel: Kernel, valueOf: (id: Tensor
   const { outputs } = interpret(builder.build(), inputs);
   return new Map(kernel.stores.map((s) => {
     const value = outputs.get(`t${s.tensor}`) ?? bug('store lost');
-    return [s.tensor, s.row === undefined ? value : withRows(valueOf(s.tensor), value, outputs.get('row') ?? bug('row lost'))];
+    if (s.row === undefined) return [s.tensor, value];
+    // Of a source the other rows stay; of what is computed all are named.
+    const tensor = program.tensors[s.tensor];
+    const old = tensor.kind === 'source' ? valueOf(s.tensor) : new Float64Array(sizeOf(tensor.shape)).fill(NaN);
+    return [s.tensor, withRows(old, value, outputs.get('row') ?? bug('row lost'))];
   }));
 }

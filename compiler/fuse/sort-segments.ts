@@ -28,8 +28,6 @@ const leastElements = 1 << 22;
 const leastAdded = 1 << 16;
 const leastColumns = 16;
 const mostItemsOfRow = 4;
-/** On GPUs sorting compares every item with every other: with more of them than twice the threads that would go through them all, it costs more. */
-const mostOnGpus = 1 << 15;
 
 /** Items of one table: their axes, and over these (from 0) the key, and (behind the table's axes) the value. */
 interface Items {
@@ -41,10 +39,9 @@ interface Items {
 export function sortSegments(draft: Draft, context: FuseContext): Draft {
   // The few threads of a software adapter go through all items sooner than it sorts them.
   if (context.target === 'wgsl' && context.manyCores !== true) return draft;
-  const most = context.target === 'wgsl' ? mostOnGpus : Infinity;
   const pinned = pinnedTensors(draft.program);
   const readers = readersOf(draft.kernels);
-  const tables = new Map(draft.kernels.flatMap((k) => (k.kind === 'scatter' && mayBeSorted(k, most) ? [[k.stores[0].tensor, k] as const] : [])));
+  const tables = new Map(draft.kernels.flatMap((k) => (k.kind === 'scatter' && mayBeSorted(k) ? [[k.stores[0].tensor, k] as const] : [])));
   if (tables.size === 0) return draft;
   const sorter = new Sorter(draft.program);
   const done = new Map<Kernel, readonly Kernel[]>();
@@ -64,12 +61,12 @@ export function sortSegments(draft: Draft, context: FuseContext): Draft {
   return { program: sorter.program, kernels: draft.kernels.flatMap((k) => done.get(k) ?? [k]) };
 }
 
-/** A table that is worth sorting at most so many items for, by one key that says nothing of the other axes. */
-function mayBeSorted({ extents, reduceExtents, keys, sorted }: ScatterKernel, most: number): boolean {
+/** A table that is worth sorting for, by one key that says nothing of the other axes. */
+function mayBeSorted({ extents, reduceExtents, keys, sorted }: ScatterKernel): boolean {
   const [{ axis, value }] = keys;
   const used = [...indexVariables(value)];
   if (sorted || keys.length !== 1 || used.some((v) => v < extents.length) || sizeOf(extents) < Math.max(leastAdded, leastColumns * extents[axis])) return false;
-  return used.reduce((n, v) => n * reduceExtents[v - extents.length], 1) <= Math.min(most, mostItemsOfRow * extents[axis]);
+  return used.reduce((n, v) => n * reduceExtents[v - extents.length], 1) <= mostItemsOfRow * extents[axis];
 }
 
 /** The tables, by one axis, whose sum the map stores; none where it is anything else. */

@@ -47,7 +47,7 @@ export interface StageEntry {
   readonly passes: readonly string[];
   /** The entry that computes what is assigned and reset, once the passes are done. */
   readonly entry: string;
-  /** What it assigns, and the source that holds it; `parameters` for a `param` of that name. */
+  /** What it assigns, and the source that holds it; for a `param` of that name the arena it lies in. */
   readonly writes: readonly { readonly name: string; readonly source: string }[];
   readonly resets: readonly string[];
 }

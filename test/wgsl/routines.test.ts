@@ -14,6 +14,7 @@ let device: Device;
 const programs: readonly (readonly [string, () => Program])[] = [
   ['rows sorted', () => sorting([3, 5, 37])],
   ['integers sorted', () => sorting([4, 129], 'i32')],
+  ['a long row of integers sorted', () => sorting([5000], 'i32')],
   ['runs of rows', () => runs(5, 23, [])],
   ['sums over runs', () => runs(1, 40, [6])],
   ['sums of numbers over runs', () => runs(1, 300, [])],
