@@ -13,7 +13,7 @@ import { cacheFolder } from '../runtime/tune/cache-folder.js';
 /** Code by name of chunk. */
 export type KeptCode = ReadonlyMap<string, Uint8Array>;
 
-/** The file for a command; null where nothing is to be kept, by Node's own variable for that. */
+/** The file for a command, or for `trees` of syntax; null where nothing is to be kept, by Node's own variable for that. */
 export function codeCachePath(environment: Readonly<Record<string, string | undefined>>, command: string): string | null {
   if ((environment['NODE_DISABLE_COMPILE_CACHE'] ?? '') !== '') return null;
   try {
@@ -43,11 +43,16 @@ export function readCodeCache(path: string): KeptCode {
   return kept;
 }
 
-export async function writeCodeCache(path: string, code: KeptCode): Promise<void> {
+/** What `readCodeCache` reads. */
+export function packCode(code: KeptCode): Uint8Array {
   const sizes = [...code].map(([name, bytes]) => [name, bytes.length]);
+  return Buffer.concat([Buffer.from(`${JSON.stringify(sizes)}\n`), ...code.values()]);
+}
+
+export async function writeCodeCache(path: string, code: KeptCode): Promise<void> {
   try {
     mkdirSync(dirname(path), { recursive: true });
-    await atomicWrite(path, Buffer.concat([Buffer.from(`${JSON.stringify(sizes)}\n`), ...code.values()]));
+    await atomicWrite(path, packCode(code));
   } catch {
     // The next run compiles once more.
   }

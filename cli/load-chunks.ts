@@ -16,7 +16,7 @@ export interface Chunks {
 }
 
 /** Rolldown puts a hash of the text into the name of every chunk but the first, which holds next to nothing. */
-const namedByContent = /-[\w-]{8}\.cjs$/;
+export const namedByContent = /-[\w-]{8}\.cjs$/;
 /** A script cannot import packages; this chunk does nothing else. */
 const importsPackages = /^native-packages-/;
 

@@ -32,6 +32,7 @@ export function prepare(context: Context, file: string, choice: ModelChoice): Pr
   const project = openProject(file, context);
   const recording = recordReader(project.reader);
   const loaded = loadProgram(project.main, recording.reader);
+  project.trees?.save();
   for (const [path, { source }] of loaded.modules) {
     context.sources.set(path, source.text);
     context.sources.set(source.name, source.text);

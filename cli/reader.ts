@@ -12,7 +12,10 @@ import { specReader } from '../compiler/spec/reader.js';
 import { readSpec } from '../compiler/spec/validate.js';
 import { DiagnosticError, diagnostic } from '../grammar/diagnostics/report.js';
 import type { Span } from '../grammar/span.js';
+import { codeCachePath } from './code-cache.js';
 import { missing } from './failure.js';
+import { openTrees, thisChunk } from './kept-trees.js';
+import type { KeptTrees } from './kept-trees.js';
 import type { Context } from './outcome.js';
 import { packageFolder } from './package-folder.js';
 
@@ -27,6 +30,8 @@ export interface Project {
   readonly dataRoot: string;
   /** Data must lie below `dataRoot`: a spec may come from anyone. */
   readonly confined: boolean;
+  /** Where trees of its files are kept. */
+  readonly trees: KeptTrees | null;
   /** A name for each path that does not depend on where the project lies; for specs. */
   readonly canonicalNames: (paths: Iterable<string>) => ReadonlyMap<string, string>;
 }
@@ -46,9 +51,12 @@ export function openProject(file: string, context: Context): Project {
   if (statSync(full).isDirectory()) missing(`${file}: expected a file, found a folder`);
   if (file.endsWith('.json')) return openSpec(file, full, context);
   const files = diskReader(context);
+  const path = codeCachePath(context.terminal.environment, 'trees');
+  const trees = path === null || thisChunk === null ? null : openTrees(path, thisChunk);
   return {
     main: file,
-    reader: files.reader,
+    reader: trees === null ? files.reader : { ...files.reader, parse: trees.parse },
+    trees,
     spec: null,
     dataRoot: dirname(full),
     confined: false,
@@ -64,6 +72,7 @@ function openSpec(file: string, full: string, context: Context): Project {
   return {
     main: document.main,
     reader: specReader(document),
+    trees: null,
     spec: document,
     dataRoot: context.terminal.directory,
     confined: true,

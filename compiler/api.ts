@@ -10,6 +10,7 @@
  */
 import type { Diagnostic } from '../grammar/diagnostics/diagnostic.js';
 import type { Module, Use } from '../grammar/ast.js';
+import type { parse } from '../grammar/parse.js';
 import type { SourceFile } from '../grammar/span.js';
 import type { KernelProgram } from './fuse/kernel.js';
 import type { Manifest, ModelInput, TrivialLoss } from './plan/manifest.js';
@@ -24,6 +25,8 @@ export interface Reader {
   resolve(from: string, request: string): string | null;
   /** The file of a library module: `std.vision`. */
   library(name: string): string | null;
+  /** The tree of a file, where it may be known from before; it is what `parse` gives. */
+  readonly parse?: typeof parse;
 }
 
 export interface LoadedProgram {

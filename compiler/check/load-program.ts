@@ -32,7 +32,7 @@ function loadModule(path: string, reader: Reader, modules: Modules, diagnostics:
     return;
   }
   const source: SourceFile = { name: path, text };
-  const parsed = parse(source);
+  const parsed = (reader.parse ?? parse)(source);
   diagnostics.push(...parsed.diagnostics, ...faultyAllowances(source));
   const imports = new Map<Use, string>();
   modules.set(path, { source, module: parsed.module, imports });

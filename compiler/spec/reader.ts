@@ -52,6 +52,7 @@ export function recordReader(reader: Reader): Recording {
         if (path !== null) library.set(name, path);
         return path;
       },
+      ...(reader.parse === undefined ? {} : { parse: reader.parse }),
     },
   };
 }
