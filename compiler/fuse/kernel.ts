@@ -187,5 +187,10 @@ export interface KernelProgram {
 
 /** The chain of each kernel that is in one. */
 export function chainOfKernel({ chains }: Pick<KernelProgram, 'chains'>): ReadonlyMap<number, Chain> {
-  return new Map(chains.flatMap((c) => c.members.map((m) => [m.kernel, c] as const)));
+  const known = chainsByKernel.get(chains) ?? new Map(chains.flatMap((c) => c.members.map((m) => [m.kernel, c] as const)));
+  chainsByKernel.set(chains, known);
+  return known;
 }
+
+/** Chains never change, and each launch asks. */
+const chainsByKernel = new WeakMap<KernelProgram['chains'], ReadonlyMap<number, Chain>>();
