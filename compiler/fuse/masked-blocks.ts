@@ -118,10 +118,8 @@ function throughout(condition: Scalar, value: boolean, place: (v: number, end: 0
     case 'le': return value ? binary('le', most, zero) : binary('gt', least, zero);
     case 'gt': return value ? binary('gt', least, zero) : binary('le', most, zero);
     case 'ge': return value ? binary('ge', least, zero) : binary('lt', most, zero);
-    case 'eq': case 'ne': {
-      const apart = binary('or', binary('gt', least, zero), binary('lt', most, zero));
-      return (op === 'ne') === value ? apart : binary('and', binary('eq', least, zero), binary('eq', most, zero));
-    }
+    // Equal throughout is no block of more than one pair.
+    case 'eq': case 'ne': return (op === 'ne') === value ? binary('or', binary('gt', least, zero), binary('lt', most, zero)) : boolean(false);
     default: return boolean(false);
   }
 }
@@ -140,11 +138,15 @@ type EqualOperator = Exclude<ReduceOperator, 'prod' | 'deviations'>;
 
 const takesEqual = (op: ReduceOperator): op is EqualOperator => op !== 'prod' && op !== 'deviations';
 
-/** The part of all pairs whose scores are computed, in blocks of this size; 1 where no mask is known. */
-export function partLeft(kernel: OnlineKernel, block: number): number {
+/** Blocks along each side that are looked at to say what a mask leaves. */
+const mostBlocks = 32;
+
+/** The part of all pairs whose scores are computed, in blocks of this size, larger ones where there would be many; 1 where no mask is known. */
+export function partLeft(kernel: OnlineKernel, least: number): number {
   const mask = maskedBlocks(kernel);
   if (mask === null || kernel.batch.some((v) => indexVariables(mask.masked).has(v))) return 1;
   const [height, width] = [sizeAlong(kernel.rows, kernel.extents), sizeOf(kernel.streamedExtents)];
+  const block = Math.max(least, Math.ceil(Math.max(height, width) / mostBlocks));
   let left = 0;
   for (let i = 0; i < height; i += block) {
     for (let j = 0; j < width; j += block) {

@@ -41,7 +41,8 @@ describe('masked blocks', () => {
   });
 
   it('are none without a mask, and none where it depends on more than comparisons of places', () => {
-    for (const mask of [null, masks['some of all']]) for (const k of online(fuse(attention(...shape, mask), exactOptions))) expect(maskedBlocks(k)).toBeNull();
+    const apart: Mask = (i, j) => binary('ne', i, j);
+    for (const mask of [null, masks['some of all'], apart]) for (const k of online(fuse(attention(...shape, mask), exactOptions))) expect(maskedBlocks(k)).toBeNull();
   });
 
   it('are not counted as work', () => {
