@@ -24,6 +24,7 @@ import { runEarly } from './run-early.js';
 import { scatterSegments } from './scatter-segments.js';
 import { sortSegments } from './sort-segments.js';
 import { splitLongSorts } from './split-long-sorts.js';
+import { splitLongStreams } from './split-long-streams.js';
 import { splitLongSums } from './split-long-sums.js';
 import { streamProducts } from './stream-products.js';
 import { tidyKernels } from './tidy-kernels.js';
@@ -67,6 +68,7 @@ export const fusePasses: readonly FusePass[] = [
   // Kernels are final but for where updates go, which stay as they are.
   { name: 'half', description: 'where asked for, large tensors between kernels are kept in 16 bits', run: narrowStorage },
   // After what decides by the results of sums how their tensors are kept: parts of sums are kept whole.
+  { name: 'long streams', description: 'streamed products go through what does not stay in a cache in parts', run: splitLongStreams },
   { name: 'long sums', description: 'on GPUs, few results with long sums are summed in parts', run: splitLongSums },
   // Parts bind less than the sums they are of.
   { name: 'sibling parts', description: 'on GPUs, parts of sums over the same data become one kernel', run: (draft, context) => (context.manyCores === true ? mergeSiblings(draft, context) : draft) },

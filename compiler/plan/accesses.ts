@@ -126,6 +126,12 @@ export function lineBytesOf(access: Access, ranges: Ranges): number {
   return Math.min(bytes, access.reads * along(access.axes, ranges) * lineBytes, sizeOf(shape) * elementBytes);
 }
 
+/** The same for accesses that touch the same elements at any time: by the same variables, or by any that take all there is along a dimension. */
+export function placeOf(a: Access, ranges: Ranges): string {
+  const along = (p: Place, d: number): string => (extentOf(p, a.shape[d], ranges).count === a.shape[d] ? 'all' : `${p.axes.map((v, i) => `${p.coefficients?.[i] ?? '?'}*${v}`).join('+')} ${p.first} ${p.constants} ${p.spread}`);
+  return `${a.tensor} ${a.places.map(along).join(';')}`;
+}
+
 /** The same for accesses of the same elements of a tensor, over all their points. */
 export function patternOf(a: Access, extents: Ranges): string {
   const indices = (p: Place): string => p.axes.map((v, i) => `${p.coefficients?.[i] ?? '?'}x${extents[v]}`).join('+');

@@ -6,7 +6,7 @@
 import { sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Access, Ranges } from './accesses.js';
-import { lineBytesOf } from './accesses.js';
+import { lineBytesOf, placeOf } from './accesses.js';
 
 /** A loop over some axes of a kernel as one, in row-major order, `step` points a round. */
 export interface Loop {
@@ -60,15 +60,21 @@ const at = (ranges: Ranges, axis: number, range: number): Ranges => ranges.map((
 export const inTask = (nest: LoopNest, extents: Ranges): Ranges =>
   nest.tasks.flatMap((loop) => loopsOf(loop, extents)).reduce((ranges, { axis, step }) => at(ranges, axis, step), extents);
 
-/** The axis along which tasks go on last; null where there is one task. */
-export function outermostAxis(nest: LoopNest, extents: Ranges): number | null {
-  return nest.tasks.flatMap((loop) => loopsOf(loop, extents))[0]?.axis ?? null;
+/** The ranges of the axes in one of so many parts of a task, along its outermost loop. */
+export function inPart(nest: LoopNest, extents: Ranges, parts: number): Ranges {
+  const ranges = inTask(nest, extents);
+  const [loop] = nest.inner.flatMap((l) => loopsOf(l, extents));
+  return loop === undefined ? ranges : at(ranges, loop.axis, loop.step * Math.ceil(ranges[loop.axis] / loop.step / Math.max(1, parts)));
 }
 
-/** Bytes of lines of each tensor that the accesses touch; no more than it has. */
+/** The axis along which loops go on last; null where there is one round. */
+export const outermostAxis = (loops: readonly Loop[], extents: Ranges): number | null => loops.flatMap((loop) => loopsOf(loop, extents))[0]?.axis ?? null;
+
+/** Bytes of lines of each tensor that the accesses touch; no more than it has, and what two of them touch once. */
 export function touched(accesses: readonly Access[], ranges: Ranges): ReadonlyMap<TensorId, number> {
   const bytes = new Map<TensorId, number>();
-  for (const a of accesses) bytes.set(a.tensor, Math.min(sizeOf(a.shape) * a.elementBytes, (bytes.get(a.tensor) ?? 0) + lineBytesOf(a, ranges)));
+  const apart = new Map(accesses.map((a) => [placeOf(a, ranges), a]));
+  for (const a of apart.values()) bytes.set(a.tensor, Math.min(sizeOf(a.shape) * a.elementBytes, (bytes.get(a.tensor) ?? 0) + lineBytesOf(a, ranges)));
   return bytes;
 }
 
@@ -84,28 +90,42 @@ export interface Touches {
 
 /** Bytes of each tensor read that go from memory to a cache with `room` for operands and results. */
 export function transfersOf(nest: LoopNest, { inner, late, writes, once }: Touches, extents: Ranges, room: number): ReadonlyMap<TensorId, number> {
-  const all = [...inner, ...late];
-  // When the next round comes to what stays the same, what both rounds touch has been touched, which taps for instance have mostly in common.
-  const fits = (accesses: readonly Access[], outside: Ranges, axis: number, step: number): boolean => total(touched(accesses, at(outside, axis, 2 * step))) <= room;
   if (total(once) + total(touched(writes, extents)) <= room) return once;
+  const all = [...inner, ...late];
+  const tasks = nest.tasks.flatMap((loop) => loopsOf(loop, extents));
+  const loops = [...tasks, ...nest.inner.flatMap((loop) => loopsOf(loop, extents))];
+  /**
+   * Whether what stays the same from a round of a loop to the next is still there when the next comes to it. All that a round touches has then
+   * been touched, some of it for one round and the rest for the other; and both rounds' part of operands that the loop further in comes back to.
+   */
+  const fits = (last: readonly Access[], outside: Ranges, depth: number): boolean => {
+    const { axis, step } = loops[depth];
+    const inside = at(outside, axis, step);
+    const further = loops[depth + 1] === undefined ? inside : at(inside, loops[depth + 1].axis, loops[depth + 1].step);
+    // Rounds may have elements in common, as the taps of a convolution do.
+    const next = total(touched(inner, at(outside, axis, 2 * step))) - total(touched(inner, inside));
+    return total(touched([...inner, ...last], inside)) + Math.min(next, total(touched(inner.filter((a) => a.axes.includes(axis)), further))) <= room;
+  };
   let ranges = extents;
   let rounds = 1;
   let outside = once;
-  for (const { axis, step } of nest.tasks.flatMap((loop) => loopsOf(loop, extents))) {
+  let depth = 0;
+  const enter = (): void => {
+    const { axis, step } = loops[depth++];
     const inside = at(ranges, axis, step);
-    if (fits([...all, ...writes], ranges, axis, step)) return scaled(outside, rounds);
     rounds *= Math.ceil(ranges[axis] / inside[axis]);
     ranges = inside;
+  };
+  while (depth < tasks.length) {
+    if (fits([...late, ...writes], ranges, depth)) return scaled(outside, rounds);
+    enter();
     outside = touched(all, ranges);
   }
   // A task is too much: its results and what they need once have their turn when its loops are done.
   const moved = new Map(scaled(touched(late, ranges), rounds));
   let within = touched(inner, ranges);
-  for (const { axis, step } of nest.inner.flatMap((loop) => loopsOf(loop, extents))) {
-    const inside = at(ranges, axis, step);
-    if (fits(inner, ranges, axis, step)) break;
-    rounds *= Math.ceil(ranges[axis] / inside[axis]);
-    ranges = inside;
+  while (depth < loops.length && !fits([], ranges, depth)) {
+    enter();
     within = touched(inner, ranges);
   }
   for (const [t, n] of scaled(within, rounds)) moved.set(t, (moved.get(t) ?? 0) + n);

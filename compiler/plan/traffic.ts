@@ -42,14 +42,15 @@ export function trafficOfLaunch(kernels: KernelProgram, launch: readonly number[
   const isTail = new Set(kernels.tails);
   const parts = new Map(launch.map((k) => [k, partOf(program, kernels.kernels[k])]));
   const { shareOf, steps } = sharing([...parts.values()], machine);
+  const within = machine.steps === null;
   const partAt = (k: number): Part => parts.get(k) ?? partOf(program, kernels.kernels[k]);
   const unitsOf = (k: number, { cacheBytes }: Pick<Machine, 'cacheBytes'>): readonly Unit[] => {
     const chain = chains.get(k);
-    if (chain === undefined) return [aloneUnit(program, partAt(k), { ...machine, steps, cacheBytes, sideBySide: shareOf(partAt(k)) })];
-    return chain.members[0].kernel === k ? chainUnits(program, chain, chain.members.map((m) => partAt(m.kernel)), { ...machine, steps, cacheBytes }) : [];
+    if (chain === undefined) return [aloneUnit(program, partAt(k), { ...machine, steps, within, cacheBytes, sideBySide: shareOf(partAt(k)) })];
+    return chain.members[0].kernel === k ? chainUnits(program, chain, chain.members.map((m) => partAt(m.kernel)), { ...machine, steps, within, cacheBytes }) : [];
   };
   const [beside, behind] = [launch.filter((k) => !isTail.has(k)), launch.filter((k) => isTail.has(k))];
-  const moved = movedIn(program, beside, behind, unitsOf, { ...machine, steps });
+  const moved = movedIn(program, beside, behind, unitsOf, { ...machine, steps, within });
   return { idealBytes: idealOf(program, [...beside, ...behind].map(partAt), needed), ...moved };
 }
 

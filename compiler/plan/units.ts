@@ -11,7 +11,7 @@ import type { TensorId } from '../tensor/scalar.js';
 import type { Access, Ranges, Reads } from './accesses.js';
 import { lineBytesOf, patternOf, readAccesses, writeAccesses } from './accesses.js';
 import type { LoopNest } from './loop-nest.js';
-import { inStep, inTask, outermostAxis, tasksOf, total, touched, transfersOf } from './loop-nest.js';
+import { inPart, inStep, inTask, outermostAxis, tasksOf, total, touched, transfersOf } from './loop-nest.js';
 
 /** What the kernels run on, as far as traffic depends on it. */
 export interface Machine {
@@ -25,8 +25,8 @@ export interface Machine {
   readonly chainNests: (chain: Chain, links: readonly Sliced[]) => readonly LoopNest[];
 }
 
-/** The machine for a launch, whose steps are known. */
-export type StepMachine = Machine & { readonly steps: number };
+/** The machine for a launch, whose steps are known. Tasks that run in step go on together, so that a step may be a part of one. */
+export type StepMachine = Machine & { readonly steps: number; readonly within: boolean };
 
 /** A kernel and what it touches. */
 export interface Part {
@@ -81,7 +81,7 @@ export function aloneUnit(program: Program, part: Part, machine: StepMachine): U
   return unitOf(program, part, inStep(machine.nestOf(part.kernel), part.extents, machine.sideBySide), machine);
 }
 
-function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest: LoopNest, { cacheBytes, steps }: StepMachine): Unit {
+function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest: LoopNest, { cacheBytes, steps, within }: StepMachine): Unit {
   const all = allOf(reads);
   const patterns = patternsOf(all, extents);
   const shared = nest.shared ?? { bytes: 0, reads: 0, parts: 1, from: new Set<TensorId>() };
@@ -95,8 +95,8 @@ function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest
   const scattered = kernel.kind === 'scatter' && !kernel.sorted && total(touched(writes, inTask(nest, extents))) > cacheBytes
     ? sizeOf(kernel.reduceExtents) * total(touched(writes, extents.map((n, a) => (kernel.keys.some((k) => k.axis === a) ? 1 : n)))) : 0;
   const stepNest = inStep(nest, extents, Math.ceil(tasksOf(nest, extents) / steps));
-  const step = inTask(stepNest, extents);
-  const axis = outermostAxis(stepNest, extents);
+  const step = within ? inPart(stepNest, extents, steps / tasksOf(nest, extents)) : inTask(stepNest, extents);
+  const axis = outermostAxis([...stepNest.tasks, ...(within ? stepNest.inner : [])], extents);
   const ways = new Map<string, Way>();
   for (const a of all) {
     const key = patternOf(a, extents);

@@ -1,4 +1,5 @@
 /** The model of what kernels move: parts of tensors by hand, loop nests against a simulated cache, launches by hand. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { TargetOptions } from '../../compiler/api.js';
 import { fuse } from '../../compiler/fuse/fuse.js';
@@ -7,7 +8,7 @@ import type { Kernel } from '../../compiler/fuse/kernel.js';
 import { elementsOf, lineBytes, lineBytesOf, readAccesses, writeAccesses } from '../../compiler/plan/accesses.js';
 import type { Access } from '../../compiler/plan/accesses.js';
 import type { LoopNest } from '../../compiler/plan/loop-nest.js';
-import { touched, transfersOf } from '../../compiler/plan/loop-nest.js';
+import { total, touched, transfersOf } from '../../compiler/plan/loop-nest.js';
 import { machineOf } from '../../compiler/plan/machine.js';
 import { trafficOf } from '../../compiler/plan/traffic.js';
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
@@ -54,14 +55,14 @@ describe('parts of tensors', () => {
   });
 });
 
-/** The axes that an operand's elements depend on, and the word in memory of one of them. */
+/** The axes that the elements of an operand, or of a result, depend on, and the word in memory of one of them. */
 interface Operand {
   readonly axes: readonly number[];
   readonly word: (at: readonly number[]) => number;
 }
 
-/** Bytes that a cache transfers, line by line, which keeps what was used last; a nest's innermost rounds go through one operand after the other. */
-function simulate(extents: readonly number[], operands: readonly Operand[], nest: LoopNest, cacheBytes: number): number {
+/** Bytes that a cache transfers, line by line, which keeps what was used last; a nest's innermost rounds go through one operand after the other, tasks end with results. */
+function simulate(extents: readonly number[], operands: readonly Operand[], nest: LoopNest, cacheBytes: number, results: readonly Operand[] = []): number {
   const cache = new Set<number>();
   let misses = 0;
   const touch = (word: number): void => {
@@ -76,11 +77,15 @@ function simulate(extents: readonly number[], operands: readonly Operand[], nest
     if (depth === axes.length) { touch(word(at)); return; }
     for (let v = from[axes[depth]]; v < to[axes[depth]]; v++) touchAll({ axes, word }, from, to, depth + 1, at.with(axes[depth], v));
   };
-  const loops = [...nest.tasks, ...nest.inner].filter((l) => l.step < extents[l.axes[0]]);
+  const wide = (loops: LoopNest['tasks']): LoopNest['tasks'] => loops.filter((l) => l.step < extents[l.axes[0]]);
+  const loops = [...wide(nest.tasks), ...wide(nest.inner)];
   const run = (depth: number, from: readonly number[], to: readonly number[]): void => {
-    if (depth === loops.length) { for (const operand of operands) touchAll(operand, from, to); return; }
-    const { axes: [axis], step } = loops[depth];
-    for (let v = from[axis]; v < to[axis]; v += step) run(depth + 1, from.with(axis, v), to.with(axis, Math.min(to[axis], v + step)));
+    if (depth === loops.length) for (const operand of operands) touchAll(operand, from, to);
+    else {
+      const { axes: [axis], step } = loops[depth];
+      for (let v = from[axis]; v < to[axis]; v += step) run(depth + 1, from.with(axis, v), to.with(axis, Math.min(to[axis], v + step)));
+    }
+    if (depth === wide(nest.tasks).length) for (const result of results) touchAll(result, from, to);
   };
   run(0, extents.map(() => 0), extents);
   return misses * lineBytes;
@@ -98,22 +103,52 @@ describe('a product in a cache', () => {
   const nestOf = (order: readonly [number, number][], inner: number): LoopNest => ({ tasks: order.map(([axis, step]) => ({ axes: [axis], step })), inner: [{ axes: [2], step: inner }], scratchBytes: 0, partialBytes: 0 });
   const [rowsFirst, columnsFirst]: [number, number][][] = [[[0, 32], [1, 32]], [[1, 32], [0, 32]]];
 
-  it.each([
+  const cases: readonly (readonly [name: string, order: readonly [number, number][], cacheBytes: number])[] = [
     // All of it fits; then one operand does, and the other is read once; then neither.
-    ['rows first', rowsFirst, 16, 1 << 20], ['columns first', columnsFirst, 16, 1 << 20],
-    ['rows first', rowsFirst, 16, 120 << 10], ['rows first', rowsFirst, 16, 110 << 10], ['columns first', columnsFirst, 16, 140 << 10],
-    ['rows first', rowsFirst, 16, 48 << 10], ['columns first', columnsFirst, 16, 48 << 10],
-    ['rows first, tasks too large', rowsFirst, 16, 12 << 10],
-  ])('%s (case %#): as simulated', (_, order, inner, cacheBytes) => {
-    const nest = nestOf(order as [number, number][], inner);
-    const once = touched(reads.inner, extents);
-    const moved = transfersOf(nest, { ...reads, writes: [], once }, extents, cacheBytes);
-    const counted = (moved.get(x) ?? 0) + (moved.get(w) ?? 0);
-    const simulated = simulate([m, n, k], [{ axes: [0, 2], word: ([i, , p]) => i * k + p }, { axes: [2, 1], word: ([, j, p]) => m * k + p * n + j }], nest, cacheBytes);
+    ['rows first', rowsFirst, 1 << 20], ['columns first', columnsFirst, 1 << 20],
+    ['rows first', rowsFirst, 140 << 10], ['rows first', rowsFirst, 120 << 10], ['rows first', rowsFirst, 110 << 10], ['columns first', columnsFirst, 140 << 10],
+    ['rows first', rowsFirst, 48 << 10], ['columns first', columnsFirst, 48 << 10],
+    ['rows first, tasks too large', rowsFirst, 12 << 10],
+  ];
+  const operands: readonly Operand[] = [{ axes: [0, 2], word: ([i, , p]) => i * k + p }, { axes: [2, 1], word: ([, j, p]) => m * k + p * n + j }];
+  const agrees = (counted: number, simulated: number): void => {
     expect(counted / simulated).toBeGreaterThan(0.95);
     // Near the size at which something stops to fit the count is the larger.
     expect(counted / simulated).toBeLessThan(1.5);
+  };
+
+  it.each(cases)('%s (case %#): as simulated', (_, order, cacheBytes) => {
+    const nest = nestOf(order, 16);
+    const moved = transfersOf(nest, { ...reads, writes: [], once: touched(reads.inner, extents) }, extents, cacheBytes);
+    agrees(total(moved), simulate([m, n, k], operands, nest, cacheBytes));
   });
+
+  it.each(cases)('%s, whose results are added to others (case %#): as simulated', (_, order, cacheBytes) => {
+    const c = new ProgramBuilder('sum');
+    const [left, right, others] = [[m, k], [k, n], [m, n]].map((shape, i) => c.source(`s${i}`, 'data', 'f32', shape, origin));
+    const sum = c.comprehension('f32', [m, n], { op: 'sum', extents: [k] }, mul(c.read(left, [index(0), index(2)]), c.read(right, [index(2), index(1)])), origin);
+    c.output('y', c.comprehension('f32', [m, n], null, add(c.identity(sum), c.identity(others)), origin));
+    const fused = fuse(c.build(), options);
+    expect(fused.kernels).toHaveLength(1);
+    const own = { ...readAccesses(fused.program, fused.kernels[0]), writes: writeAccesses(fused.program, fused.kernels[0]) };
+    const nest = nestOf(order, 16);
+    const moved = transfersOf(nest, { ...own, once: touched([...own.inner, ...own.late], extents) }, extents, cacheBytes);
+    const results = [0, 1].map((which): Operand => ({ axes: [0, 1], word: ([i, j]) => m * k + k * n + which * m * n + i * n + j }));
+    agrees(total(moved) + 4 * m * n, simulate([m, n, k], operands, nest, cacheBytes, results));
+  });
+
+  it('in any blocks and cache: as simulated', () => {
+    const block = fc.constantFrom(8, 16, 32, 64);
+    const any = fc.record({ rows: block, columns: block, depth: fc.constantFrom(8, 16, 32), columnsFirst: fc.boolean(), cacheBytes: fc.integer({ min: 6, max: 220 }).map((n) => n << 10) });
+    const ratios: number[] = [];
+    fc.assert(fc.property(any, ({ rows, columns, depth, columnsFirst: second, cacheBytes }) => {
+      const nest = nestOf(second ? [[1, columns], [0, rows]] : [[0, rows], [1, columns]], depth);
+      const moved = transfersOf(nest, { ...reads, writes: [], once: touched(reads.inner, extents) }, extents, cacheBytes);
+      ratios.push(total(moved) / simulate([m, n, k], operands, nest, cacheBytes));
+    }), { numRuns: 60, seed: 3 });
+    expect(Math.min(...ratios)).toBeGreaterThan(0.95);
+    expect(ratios.reduce((a, b) => a + b) / ratios.length).toBeLessThan(1.1);
+  }, 60_000);
 
   it('moves all of both operands once where they fit', () => {
     const once = touched(reads.inner, extents);
@@ -135,12 +170,11 @@ describe('a convolution in a cache', () => {
   // All of it fits; then what a tap reads does, which is mostly what the one before it read; then nothing.
   it.each([40 << 10, 34 << 10, 12 << 10])('of %i bytes: as simulated', (cacheBytes) => {
     const moved = transfersOf(nest, { ...reads, writes: [], once: touched(reads.inner, extents) }, extents, cacheBytes);
-    const counted = (moved.get(x) ?? 0) + (moved.get(w) ?? 0);
     const data: Operand = { axes: [0, 2, 3], word: ([i, , t, c]) => (i + t) * channels + c };
     const weights: Operand = { axes: [2, 3, 1], word: ([, o, t, c]) => (positions + taps - 1) * channels + (t * channels + c) * results + o };
     const simulated = simulate(extents, [data, weights], nest, cacheBytes);
-    expect(counted / simulated).toBeGreaterThan(0.95);
-    expect(counted / simulated).toBeLessThan(1.5);
+    expect(total(moved) / simulated).toBeGreaterThan(0.95);
+    expect(total(moved) / simulated).toBeLessThan(1.5);
   });
 });
 
@@ -163,6 +197,19 @@ describe('a launch', () => {
     // Side by side, where a step of both stays.
     expect(traffic(bytes, 64)).toEqual({ idealBytes: 3 * bytes, bytesRead: bytes, bytesWritten: 2 * bytes });
     expect(traffic(bytes / 256, 64)).toEqual({ idealBytes: 3 * bytes, bytesRead: 2 * bytes, bytesWritten: 2 * bytes });
+  });
+
+  it('of a map and a long sum on a GPU counts what both read once where the sum goes on as far as the map in a step', () => {
+    const b = new ProgramBuilder('p');
+    const x = b.source('x', 'data', 'f32', [size], origin);
+    b.output('y', double(x, b, 2));
+    b.output('z', b.comprehension('f32', [], { op: 'sum', extents: [size] }, b.read(x, [index(0)]), origin));
+    const target: TargetOptions = { ...options, target: 'wgsl' };
+    const kernels = fuse(b.build(), { ...options, target: 'wgsl', disabled: ['siblings', 'epilogues', 'late epilogues'] });
+    const traffic = (cacheBytes: number) => trafficOf(kernels, [[0, 1]], { ...machineOf(target, kernels.program), cacheBytes })[0];
+    // A quarter of the map's workgroups run at a time.
+    expect(traffic(bytes)).toEqual({ idealBytes: 2 * bytes + 4, bytesRead: bytes, bytesWritten: bytes + 4 });
+    expect(traffic(bytes / 4)).toEqual({ idealBytes: 2 * bytes + 4, bytesRead: 2 * bytes, bytesWritten: bytes + 4 });
   });
 
   it('writes what nobody needs after it, which the ideal does not', () => {

@@ -44,6 +44,7 @@ const programs: readonly (readonly [string, () => KernelProgram])[] = [
   ['similarity reduced, whole blocks', () => similarity('reduce', 64, 16)],
   ['similarity weighing, wide, batched, with two scores and products', () => similarity('contract', 70, 130, 2, 2, 2)],
   ['similarity weighing, batched, with two scores', () => similarity('contract', 9, 11, 2, 2)],
+  ['similarity weighing, in tiles of 64 x 128', () => similarity('contract', 20, 66, 410)],
   ['attention and its gradients', () => fuse(attention(2, 2, 9, 17, 4), softwareOptions)],
   ['attention of one head and its gradients', () => fuse(attention(2, 1, 9, 10, 4), softwareOptions)],
   ['attention of one example and its gradients', () => fuse(attention(1, 2, 12, 9, 5), softwareOptions)],
@@ -54,7 +55,7 @@ describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reaso
   afterAll(() => device.close());
   for (const [schedules, options] of [['software', softwareOptions], ['lanes', lanesOptions], ['gpu', gpuOptions], ['subgroup', subgroupOptions]] as const) {
     // lavapipe takes many seconds to compile a tiled online kernel; one of each kind is run, the null backend checks the others.
-    const tiled = ['similarity reduced', 'similarity weighing, wide, batched, with two scores and products'];
+    const tiled = ['similarity reduced', 'similarity weighing, wide, batched, with two scores and products', 'similarity weighing, in tiles of 64 x 128'];
     const chosen = programs.filter(([name]) => {
       switch (schedules) {
         case 'software': return !name.includes('tiles');

@@ -73,8 +73,9 @@ function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonl
     case 'lanes': return [own, { ...own, own: 4 }, { ...own, own: 1 }, { ...own, shared: 2, columns: Math.min(own.columns, 8) }];
     case 'tiles': {
       // Smaller blocks always fit where larger ones do. Without a second product there are no columns to have more of.
-      const columns = own.blockRows === 64 || kernel.combine.kind === 'reduce' ? [64] : [64, 128];
-      return [own, ...columns.map((blockColumns): OnlineSchedule => ({ kind: 'tiles', blockRows: 16, blockColumns }))];
+      const columns = kernel.combine.kind === 'reduce' ? [64] : [64, 128];
+      const narrower = own.blockRows === 64 && own.blockColumns === 128 ? [{ ...own, blockColumns: 64 }] : [];
+      return [own, ...narrower, ...columns.map((blockColumns): OnlineSchedule => ({ kind: 'tiles', blockRows: 16, blockColumns }))];
     }
   }
 }

@@ -145,5 +145,5 @@ export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): On
   const components = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length * 2 : 0;
   if (components * 1024 + 5120 > limits.maxWorkgroupStorageBytes) return registers;
   const blockRows = roomy && components <= 4 && rows * sizeAlong(kernel.batch, kernel.extents) >= 8192 ? 64 : 16;
-  return { kind: 'tiles', blockRows, blockColumns: columns <= 64 || blockRows === 64 ? 64 : 128 };
+  return { kind: 'tiles', blockRows, blockColumns: columns <= 64 ? 64 : 128 };
 }

@@ -149,7 +149,7 @@ function splitLaunch(launch: readonly number[], entry: WgslEntry, options: WgslO
     if (staysAlone(body, options)) return false;
     const waiting = waits(body);
     const home = open.find((h) => {
-      if (h.alone || (part.kernels.some((k) => k.kind === 'contract') && !goTogether([...h.parts, part], entry, machine))) return false;
+      if (h.alone || (part.kernels.some((k) => k.kind === 'contract' || k.kind === 'online') && !goTogether([...h.parts, part], entry, machine))) return false;
       const threads = h.threads ?? (waiting ? body.threads : null);
       if (threads !== null && (waiting ? body.threads !== threads || h.most > threads : body.threads > threads)) return false;
       const shared = [...h.shared, body.shared];
