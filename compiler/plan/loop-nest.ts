@@ -43,12 +43,25 @@ export function inStep(nest: LoopNest, extents: Ranges, count: number): LoopNest
 /** Tasks of a nest. */
 export const tasksOf = (nest: LoopNest, extents: Ranges): number => nest.tasks.reduce((n, { axes, step }) => n * Math.ceil(pointsOf(axes, extents) / step), 1);
 
+/** A loop over one axis. Its rounds are counted as often as they begin, and as often as they are whole: the last ones may be shorter. */
+interface AxisLoop {
+  readonly axis: number;
+  readonly step: number;
+  readonly begun: number;
+  readonly whole: number;
+}
+
 /** A loop over several axes as loops over one each: what fits into a step of the last ones is no loop. */
-function loopsOf({ axes, step }: Loop, extents: Ranges): readonly { readonly axis: number; readonly step: number }[] {
-  const loops: { axis: number; step: number }[] = [];
+function loopsOf({ axes, step }: Loop, extents: Ranges): readonly AxisLoop[] {
+  const loops: AxisLoop[] = [];
   let rest = step;
-  for (const axis of [...axes].reverse()) {
-    if (rest < extents[axis]) loops.unshift({ axis, step: rest });
+  for (let i = axes.length - 1; i >= 0; i--) {
+    const axis = axes[i];
+    if (rest < extents[axis]) {
+      // Steps may go on over the end of an axis into the next index of those before it.
+      const begun = loops.length > 0 ? extents[axis] : Math.ceil(pointsOf(axes, extents) / step) / pointsOf(axes.slice(0, i), extents);
+      loops.unshift({ axis, step: rest, begun, whole: extents[axis] / rest });
+    }
     rest = Math.max(1, Math.floor(rest / extents[axis]));
   }
   return loops;
@@ -70,11 +83,24 @@ export function inPart(nest: LoopNest, extents: Ranges, parts: number): Ranges {
 /** The axis along which loops go on last; null where there is one round. */
 export const outermostAxis = (loops: readonly Loop[], extents: Ranges): number | null => loops.flatMap((loop) => loopsOf(loop, extents))[0]?.axis ?? null;
 
-/** Bytes of lines of each tensor that the accesses touch; no more than it has, and what two of them touch once. */
-export function touched(accesses: readonly Access[], ranges: Ranges): ReadonlyMap<TensorId, number> {
+/** Bytes of lines of each tensor that the accesses touch in rounds of their own; what two of them touch counts once, and no more than all of a tensor a round. */
+export function touched(accesses: readonly Access[], ranges: Ranges, rounds: (a: Access) => number = () => 1): ReadonlyMap<TensorId, number> {
+  const byTensor = new Map<TensorId, Access[]>();
+  for (const a of accesses) {
+    const known = byTensor.get(a.tensor);
+    if (known === undefined) byTensor.set(a.tensor, [a]); else known.push(a);
+  }
   const bytes = new Map<TensorId, number>();
-  const apart = new Map(accesses.map((a) => [placeOf(a, ranges), a]));
-  for (const a of apart.values()) bytes.set(a.tensor, Math.min(sizeOf(a.shape) * a.elementBytes, (bytes.get(a.tensor) ?? 0) + lineBytesOf(a, ranges)));
+  for (const [tensor, all] of byTensor) {
+    const apart = all.length === 1 ? all : new Map(all.map((a) => [placeOf(a, ranges), a])).values();
+    let [sum, most] = [0, 0];
+    for (const a of apart) {
+      const times = rounds(a);
+      sum += lineBytesOf(a, ranges) * times;
+      most = Math.max(most, sizeOf(a.shape) * a.elementBytes * times);
+    }
+    bytes.set(tensor, Math.min(sum, most));
+  }
   return bytes;
 }
 
@@ -107,29 +133,20 @@ export function transfersOf(nest: LoopNest, { inner, late, writes, once }: Touch
     return total(touched([...inner, ...last], inside)) + Math.min(next, total(touched(inner.filter((a) => a.axes.includes(axis)), further))) <= room;
   };
   let ranges = extents;
-  let rounds = 1;
-  let outside = once;
   let depth = 0;
-  const enter = (): void => {
-    const { axis, step } = loops[depth++];
-    const inside = at(ranges, axis, step);
-    rounds *= Math.ceil(ranges[axis] / inside[axis]);
-    ranges = inside;
+  const enter = (): void => { ranges = at(ranges, loops[depth].axis, loops[depth].step); depth++; };
+  /** What the rounds of the loops entered so far touch. */
+  const inRounds = (accesses: readonly Access[]): ReadonlyMap<TensorId, number> => {
+    const rounds = (a: Access): number => loops.slice(0, depth).reduce((n, l) => n * (a.axes.includes(l.axis) ? l.whole : l.begun), 1);
+    return touched(accesses, ranges, rounds);
   };
   while (depth < tasks.length) {
-    if (fits([...late, ...writes], ranges, depth)) return scaled(outside, rounds);
+    if (fits([...late, ...writes], ranges, depth)) return depth === 0 ? once : inRounds(all);
     enter();
-    outside = touched(all, ranges);
   }
   // A task is too much: its results and what they need once have their turn when its loops are done.
-  const moved = new Map(scaled(touched(late, ranges), rounds));
-  let within = touched(inner, ranges);
-  while (depth < loops.length && !fits([], ranges, depth)) {
-    enter();
-    within = touched(inner, ranges);
-  }
-  for (const [t, n] of scaled(within, rounds)) moved.set(t, (moved.get(t) ?? 0) + n);
+  const moved = new Map(inRounds(late));
+  while (depth < loops.length && !fits([], ranges, depth)) enter();
+  for (const [t, n] of inRounds(inner)) moved.set(t, (moved.get(t) ?? 0) + n);
   return moved;
 }
-
-const scaled = (bytes: ReadonlyMap<TensorId, number>, rounds: number): ReadonlyMap<TensorId, number> => new Map([...bytes].map(([t, n]) => [t, n * rounds]));

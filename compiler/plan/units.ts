@@ -34,6 +34,10 @@ export interface Part {
   readonly extents: Ranges;
   readonly reads: Reads;
   readonly writes: readonly Access[];
+  /** What tells apart the elements that each access comes by, and all that it reads and writes so. */
+  readonly keys: ReadonlyMap<Access, string>;
+  readonly readPatterns: Patterns;
+  readonly writePatterns: Patterns;
 }
 
 /** Sets of elements of tensors, by what tells them apart (`patternOf`), and their bytes. */
@@ -60,11 +64,11 @@ export interface Unit {
 export const allOf = ({ inner, late }: Reads): readonly Access[] => [...inner, ...late];
 
 export function partOf(program: Program, kernel: Kernel): Part {
-  return { kernel, extents: loopExtents(kernel), reads: readAccesses(program, kernel), writes: writeAccesses(program, kernel) };
-}
-
-function patternsOf(accesses: readonly Access[], extents: Ranges): Patterns {
-  return new Map(accesses.map((a) => [patternOf(a, extents), { tensor: a.tensor, bytes: lineBytesOf(a, extents) }]));
+  const extents = loopExtents(kernel);
+  const [reads, writes] = [readAccesses(program, kernel), writeAccesses(program, kernel)];
+  const keys = new Map([...allOf(reads), ...writes].map((a) => [a, patternOf(a, extents)]));
+  const patternsOf = (accesses: readonly Access[]): Patterns => new Map(accesses.map((a) => [keys.get(a) ?? '', { tensor: a.tensor, bytes: lineBytesOf(a, extents) }]));
+  return { kernel, extents, reads, writes, keys, readPatterns: patternsOf(allOf(reads)), writePatterns: patternsOf(writes) };
 }
 
 /** Bytes of each tensor in the patterns, no more than it has. */
@@ -81,16 +85,19 @@ export function aloneUnit(program: Program, part: Part, machine: StepMachine): U
   return unitOf(program, part, inStep(machine.nestOf(part.kernel), part.extents, machine.sideBySide), machine);
 }
 
-function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest: LoopNest, { cacheBytes, steps, within }: StepMachine): Unit {
+function unitOf(program: Program, { kernel, reads, writes, extents, keys, readPatterns: patterns, writePatterns }: Part, nest: LoopNest, { cacheBytes, steps, within }: StepMachine): Unit {
   const all = allOf(reads);
-  const patterns = patternsOf(all, extents);
   const shared = nest.shared ?? { bytes: 0, reads: 0, parts: 1, from: new Set<TensorId>() };
-  const bytesWithin = (ranges: Ranges): number => nest.scratchBytes + total(touched([...all.filter((a) => !shared.from.has(a.tensor)), ...writes], ranges));
+  // First tasks read what they make it of, and nobody else does.
+  const byAll = (accesses: readonly Access[]): readonly Access[] => accesses.filter((a) => !shared.from.has(a.tensor));
+  const bytesWithin = (ranges: Ranges): number => nest.scratchBytes + total(touched([...byAll(all), ...writes], ranges));
   // What first tasks make is kept where there is room for it beside a task, at least for a part of it at a time; else it is read again.
   const task = bytesWithin(inTask(nest, extents));
   const kept = shared.bytes + task <= cacheBytes;
   const sharedReads = kept ? 0 : shared.bytes * (shared.bytes / shared.parts + task <= cacheBytes ? 1 : shared.reads);
-  const moves = transfersOf(nest, { ...reads, writes, once: byTensor(program, patterns) }, extents, cacheBytes - nest.scratchBytes - (kept ? shared.bytes : 0));
+  const once = byTensor(program, patterns);
+  const [before, rest] = [true, false].map((first) => new Map([...once].filter(([t]) => shared.from.has(t) === first)));
+  const moves = new Map([...before, ...transfersOf(nest, { inner: byAll(reads.inner), late: byAll(reads.late), writes, once: rest }, extents, cacheBytes - nest.scratchBytes - (kept ? shared.bytes : 0))]);
   // Each item of a segmented sum adds to elements that are not there, where the result does not fit.
   const scattered = kernel.kind === 'scatter' && !kernel.sorted && total(touched(writes, inTask(nest, extents))) > cacheBytes
     ? sizeOf(kernel.reduceExtents) * total(touched(writes, extents.map((n, a) => (kernel.keys.some((k) => k.axis === a) ? 1 : n)))) : 0;
@@ -99,13 +106,13 @@ function unitOf(program: Program, { kernel, reads, writes, extents }: Part, nest
   const axis = outermostAxis([...stepNest.tasks, ...(within ? stepNest.inner : [])], extents);
   const ways = new Map<string, Way>();
   for (const a of all) {
-    const key = patternOf(a, extents);
+    const key = keys.get(a) ?? '';
     const along = a.places.findIndex((p) => axis !== null && p.axes.includes(axis));
-    const way: Way = lineBytesOf(a, step) >= lineBytesOf(a, extents) ? 'all' : along < 0 ? 'otherwise' : along;
+    const way: Way = lineBytesOf(a, step) >= (patterns.get(key)?.bytes ?? 0) ? 'all' : along < 0 ? 'otherwise' : along;
     ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
   }
   return {
-    reads: patterns, writes: patternsOf(writes, extents), ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? shared.bytes : 0) + bytesWithin(step),
+    reads: patterns, writes: writePatterns, ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? shared.bytes : 0) + bytesWithin(step),
     moreRead: scattered + sharedReads, moreWritten: scattered + shared.bytes,
   };
 }

@@ -138,7 +138,7 @@ describe('a product in a cache', () => {
   });
 
   it('in any blocks and cache: as simulated', () => {
-    const block = fc.constantFrom(8, 16, 32, 64);
+    const block = fc.constantFrom(8, 16, 24, 32, 40, 56, 64, 72, 112);
     const any = fc.record({ rows: block, columns: block, depth: fc.constantFrom(8, 16, 32), columnsFirst: fc.boolean(), cacheBytes: fc.integer({ min: 6, max: 220 }).map((n) => n << 10) });
     const ratios: number[] = [];
     fc.assert(fc.property(any, ({ rows, columns, depth, columnsFirst: second, cacheBytes }) => {
@@ -149,6 +149,20 @@ describe('a product in a cache', () => {
     expect(Math.min(...ratios)).toBeGreaterThan(0.95);
     expect(ratios.reduce((a, b) => a + b) / ratios.length).toBeLessThan(1.1);
   }, 60_000);
+
+  it('in steps that go on over the end of an axis: rounds as often as they begin', () => {
+    const c = new ProgramBuilder('p');
+    const [pictures, width] = [[2, 64], 64];
+    const data = c.source('data', 'data', 'f32', [...pictures, width], origin);
+    const weights = c.source('weights', 'data', 'f32', [width, width], origin);
+    c.output('y', c.comprehension('f32', [...pictures, width], { op: 'sum', extents: [width] }, mul(c.read(data, [index(0), index(1), index(3)]), c.read(weights, [index(3), index(2)])), origin));
+    const fused = fuse(c.build(), options);
+    const own = readAccesses(fused.program, fused.kernels[0]);
+    const sizes = loopExtents(fused.kernels[0]);
+    const moved = transfersOf({ tasks: [{ axes: [0, 1], step: 44 }], inner: [], scratchBytes: 0, partialBytes: 0 }, { ...own, writes: [], once: touched(own.inner, sizes) }, sizes, 8 << 10);
+    expect(moved.get(data)).toBeCloseTo(4 * 2 * 64 * width, 5);
+    expect(moved.get(weights)).toBeCloseTo(3 * 4 * width * width, 5);
+  });
 
   it('moves all of both operands once where they fit', () => {
     const once = touched(reads.inner, extents);
