@@ -1,12 +1,11 @@
 /**
  * What a chain of slices makes for itself alone: tensors that only its later members read. Of such a tensor a task needs its own slices,
- * which lie in a worker's memory; the whole of it is never anywhere. Addresses in it are those of the whole tensor behind where the task's first
- * slice lies, so that it must not be larger than what surely lies before the workers' memory: another tensor of the chain.
+ * which lie in a worker's memory; the whole of it is never anywhere. Addresses in it are those that the whole tensor would have if the task's
+ * slices were where they are: it may begin before all memory, whose addresses wrap, but nothing else of it is touched.
  */
-import { bytesOf, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
-import { readersOf, tensorsTouched } from './draft.js';
+import { readersOf } from './draft.js';
 import { pinnedTensors } from './inline-maps.js';
 import type { Chain, Kernel } from './kernel.js';
 import { sumsSlices } from './slices-of-task.js';
@@ -19,16 +18,13 @@ export function withOwnTensors(program: Program, kernels: readonly Kernel[], cha
   return chains.map((chain) => {
     if (chain.cut !== 'slices') return chain;
     const inside = new Set(chain.members.map((m) => kernels[m.kernel]));
-    const bytes = (id: TensorId): number => sizeOf(program.tensors[id].shape) * bytesOf(program.tensors[id].element);
-    const candidates = chain.members.flatMap((member): readonly TensorId[] => {
+    const own = chain.members.flatMap((member): readonly TensorId[] => {
       const kernel = kernels[member.kernel];
       // A task's slices must lie side by side.
       const first = kernel.extents.flatMap((n, a) => (n > 1 ? [a] : [])).slice(0, member.outer.length + member.inner.length);
       if (sumsSlices({ kernel, member }) || [...member.outer, ...member.inner].join() !== first.join()) return [];
       return kernel.stores.map((s) => s.tensor).filter((id) => program.tensors[id].kind === 'comprehension' && !pinned.has(id) && (readers.get(id) ?? []).every((k) => inside.has(k)));
     });
-    const others = [...inside].flatMap((k) => [...tensorsTouched(k)].filter((id) => !candidates.includes(id)));
-    const most = Math.max(0, ...others.map(bytes));
-    return { ...chain, own: candidates.filter((id) => bytes(id) <= most) };
+    return { ...chain, own };
   });
 }

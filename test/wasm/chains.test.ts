@@ -117,6 +117,22 @@ function pooled(rows: number, width: number): ProgramBuilder {
   return b;
 }
 
+/** Pictures of one channel, convolved twice and averaged: what lies between is many times what goes in and comes out. */
+function embedded(pictures: number, size: number, channels: number): ProgramBuilder {
+  const b = new ProgramBuilder('embedded');
+  const x = b.source('x', 'data', 'f32', [pictures, size, size, 1], origin);
+  const layer = (of: TensorId, from: number, to: number): TensorId => {
+    const w = b.source(`w${to}`, 'data', 'f32', [3, 3, from, to], origin);
+    const tap = (at: number, k: number): Scalar => sub(add(index(at), index(k)), int(1));
+    const y = b.comprehension('f32', [pictures, size, size, to], { op: 'sum', extents: [3, 3, from] },
+      mul(b.read(of, [index(0), tap(1, 4), tap(2, 5), index(6)], float(0)), b.read(w, [index(4), index(5), index(6), index(3)])), origin);
+    return b.comprehension('f32', [pictures, size, size, to], null, heavy(b.identity(y)), origin);
+  };
+  const y = layer(layer(x, 1, channels), channels, channels + 4);
+  b.output('y', b.comprehension('f32', [pictures, channels + 4], { op: 'sum', extents: [size, size] }, b.read(y, [index(0), index(2), index(3), index(1)]), origin));
+  return b;
+}
+
 const cuts = (k: KernelProgram): string[] => k.chains.map((c) => `${c.cut} ${c.members.map((m) => k.kernels[m.kernel].kind).join(' ')}`);
 
 describe('chains', () => {
@@ -142,6 +158,14 @@ describe('chains', () => {
     const kernels = fuse(build().build(), options);
     expect(cuts(kernels)).toEqual(expected);
     expect(kernels.launches).toHaveLength(1);
+    await expectAgreement(kernels, numbers(kernels.program), 1e-4);
+  });
+
+  // The second has more between than there is memory before a worker's own.
+  it.each([[40, 6, 8], [300, 8, 12]])('keep what only they read in a worker\'s memory: %i pictures of %i pixels and %i channels', async (pictures, size, channels) => {
+    const kernels = fuse(embedded(pictures, size, channels).build(), options);
+    expect(cuts(kernels)).toEqual(['slices contract contract reduce']);
+    expect(kernels.chains[0].own.map((id) => kernels.program.tensors[id].shape)).toEqual([[pictures, size, size, channels], [pictures, size, size, channels + 4]]);
     await expectAgreement(kernels, numbers(kernels.program), 1e-4);
   });
 
@@ -178,7 +202,7 @@ describe('chains', () => {
   }, 120_000);
 
   it('give the same bits on one thread and on three', async () => {
-    for (const build of [() => rows(301, 70), () => picture(258, 9, 7), () => statistics(2, 501, 20), () => product(2, 403, 44, 50), () => convolved(2, 70, 6, 8, 24), () => convolved(2, 35, 8, 16, 24, 1), () => interleaved(97, 5, 30)]) {
+    for (const build of [() => rows(301, 70), () => picture(258, 9, 7), () => statistics(2, 501, 20), () => product(2, 403, 44, 50), () => convolved(2, 70, 6, 8, 24), () => convolved(2, 35, 8, 16, 24, 1), () => interleaved(97, 5, 30), () => embedded(300, 8, 12)]) {
       const kernels = fuse(build().build(), options);
       const results = await Promise.all([1, 3].map(async (threads) => {
         const device = await openCpuDevice({ threads, exact: true });

@@ -23,6 +23,9 @@ interface Split {
   readonly terms: readonly (readonly [Node, number])[];
 }
 
+/** What can be read in place of an address that means nothing: there is room before the first tensor. */
+const safeAddress = 0;
+
 const freshScope = (): Scope => ({ scalars: new Map(), vectors: new Map(), words: new Map() });
 
 export class Expressions {
@@ -187,7 +190,7 @@ export class Expressions {
       case 'load': {
         const guard = node.args.length > 1 ? node.args[1] : null;
         this.scalar(node.args[0]);
-        if (guard !== null) { f.get(node.value); this.scalar(guard); f.op(op.select); }
+        if (guard !== null) { f.i32(safeAddress); this.scalar(guard); f.op(op.select); }
         this.loadOne(node.element);
         if (guard !== null) { this.scalar(node.args[2]); this.scalar(guard); f.op(op.select); }
         return;
@@ -292,7 +295,7 @@ export class Expressions {
     if (stride === bytes || stride === 0) {
       this.scalar(address);
       if (guard !== undefined) {
-        f.get(node.value);
+        f.i32(safeAddress);
         if (guardVaries) { this.vector(guard); f.simd(simd.anyTrue); } else this.scalar(guard);
         f.op(op.select);
       }
@@ -311,7 +314,7 @@ export class Expressions {
       const addresses = f.local(V128);
       this.vector(address);
       if (guard !== undefined) {
-        f.get(node.value).simd(simd.i32splat);
+        f.i32x4([safeAddress]);
         if (guardVaries) { this.vector(guard); f.simd(simd.bitselect); } else { this.scalar(guard); f.op(op.select); }
       }
       f.set(addresses);

@@ -26,7 +26,7 @@ export interface Node {
   readonly type: ScalarType;
   /** load: address [, guard, otherwise]; philox: counter 0..2, key 0..1; linear: the terms. */
   readonly args: readonly Node[];
-  /** const: the value; variable: its number; base: the parameter; linear: the constant; load: the parameter with a safe address; philox: the lane. */
+  /** const: the value; variable: its number; base: the parameter; linear: the constant; philox: the lane. */
   readonly value: number;
   readonly coefficients: readonly number[];
   readonly element: ElementType;
@@ -270,8 +270,8 @@ export class Graph {
     return this.node('cast', type, x.type === 'bool' ? { args: [x], low: 0, high: 1 } : { args: [x] });
   }
 
-  /** A load at a byte address. With a guard, `otherwise` where it does not hold; `safe` is a parameter with an address fit to be read instead. */
-  load(element: ElementType, address: Node, guarded: { guard: Node; otherwise: Node; safe: Local } | null): Node {
+  /** A load at a byte address. With a guard, `otherwise` where it does not hold, whatever the address is there. */
+  load(element: ElementType, address: Node, guarded: { guard: Node; otherwise: Node } | null): Node {
     const type = scalarTypeOf(element);
     if (guarded !== null && guarded.guard.op === 'const') {
       if (guarded.guard.value === 0) return guarded.otherwise;
@@ -279,7 +279,7 @@ export class Graph {
     }
     const range = element === 'u8' ? { low: 0, high: 255 } : {};
     return this.node('load', type, {
-      args: guarded === null ? [address] : [address, guarded.guard, guarded.otherwise], value: guarded?.safe ?? 0, element,
+      args: guarded === null ? [address] : [address, guarded.guard, guarded.otherwise], element,
       ...(guarded === null || guarded.otherwise.op === 'const' && guarded.otherwise.value >= 0 && guarded.otherwise.value < 256 ? range : {}),
     });
   }

@@ -69,7 +69,7 @@ export function lowerScalar(graph: Graph, memory: Memory, environment: Environme
           stride *= size;
         }
         const address = graph.linear([...terms, [addressOf(graph, memory, s.tensor), 1]]);
-        return graph.load(slot.element, address, s.otherwise === null ? null : { guard, otherwise: lower(s.otherwise), safe: parameterOf(memory, s.tensor) });
+        return graph.load(slot.element, address, s.otherwise === null ? null : { guard, otherwise: lower(s.otherwise) });
       }
     }
   };

@@ -21,7 +21,7 @@ export function selectLoad(graph: Graph, condition: Node, a: Node, b: Node): Nod
   const [from, to] = [rest(a.args[0]), rest(b.args[0])];
   const address = graph.linear([[graph.select(condition, from, to), 1], ...common]);
   if (otherwise === null) return graph.load(a.element, address, null);
-  return graph.load(a.element, address, { guard: graph.select(condition, guard(a), guard(b)), otherwise, safe: (a.args.length > 1 ? a : b).value });
+  return graph.load(a.element, address, { guard: graph.select(condition, guard(a), guard(b)), otherwise });
 }
 
 function termsOf(address: Node): ReadonlyMap<Node, number> {
