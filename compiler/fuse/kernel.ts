@@ -165,7 +165,12 @@ export interface Chain {
   readonly members: readonly Member[];
   /** Tensors made for later members alone, which never lie in memory whole: a worker, or a workgroup, has its slices of them. */
   readonly own: readonly TensorId[];
+  /** Windows of all of those, that members read them through, and what each is of. */
+  readonly windows?: ReadonlyMap<TensorId, TensorId>;
 }
+
+/** Tensors that are a chain's own, windows among them. */
+export const ownTensors = ({ own, windows = new Map() }: Chain): readonly TensorId[] => [...own, ...windows.keys()];
 
 /**
  * A program as kernels in execution order. Updates have become stores into their sources (in place where that is

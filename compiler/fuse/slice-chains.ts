@@ -24,6 +24,9 @@ const mostColumns = 1024;
 const fewestRows = 256;
 /** Elements of the operand that every task goes through: more, or four times as many points of it, would not stay in the cache from task to task. */
 const mostOperand = 1 << 20;
+/** Sums of more points than this are of this many elements each at least, or tasks write and read about as much in parts of them as they sum. */
+const mostParts = 1 << 12;
+const fewestSummed = 512;
 
 const isWide = (n: number): boolean => n > 1;
 
@@ -136,7 +139,8 @@ function isWorthCutting(kernel: Kernel, member: Member): boolean {
     const operand = sizeOf(extents) / sizeAlong(rows, extents);
     return sizeAlong(rows, extents) >= fewestRows * leading && sizeAlong(kernel.columns, extents) <= mostColumns && operand <= mostOperand && sizeOf(kernel.reduceExtents) <= 2 * sizeAlong(rows, extents);
   }
-  // Sums of whole rows have few points each: reductions by themselves do those.
-  if (kernel.kind === 'reduce' && sumsSlices({ kernel, member })) return kernel.extents.some((n, a) => isWide(n) && !member.outer.includes(a));
-  return true;
+  if (kernel.kind !== 'reduce' || !sumsSlices({ kernel, member })) return true;
+  // Sums of whole rows have few points each: reductions by themselves do those. Each task leaves a part of every sum, which must be small or of many elements.
+  const points = sizeOf(kernel.extents);
+  return kernel.extents.some((n, a) => isWide(n) && !member.outer.includes(a)) && (points * kernel.reductions.length <= mostParts || sizeOf(kernel.reduceExtents) >= fewestSummed);
 }

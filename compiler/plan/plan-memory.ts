@@ -5,6 +5,7 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { KernelProgram } from '../fuse/kernel.js';
+import { ownTensors } from '../fuse/kernel.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Allocations } from './lifetimes.js';
 import { findAllocations, tensorBytes } from './lifetimes.js';
@@ -83,7 +84,7 @@ const nowhere: Place = { arena: 0, offset: 0 };
 function slotOf(entry: KernelProgram, allocations: Allocations, owners: ReadonlyMap<TensorId, Place>, id: TensorId): Slot {
   const tensor = entry.program.tensors[id];
   const { owner, byteOffset } = allocations.locate(id);
-  const place = entry.chains.some((c) => c.own.includes(id)) ? nowhere : owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
+  const place = entry.chains.some((c) => ownTensors(c).includes(id)) ? nowhere : owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
   return { arena: place.arena, offset: place.offset + byteOffset, bytes: tensorBytes(entry.program, id), element: tensor.element, shape: tensor.shape };
 }
 

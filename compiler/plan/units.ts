@@ -3,7 +3,9 @@
  * size, and how it comes by what it reads, which decides what it can share with the others of its launch (`traffic.ts`).
  */
 import { loopExtents } from '../fuse/inline-maps.js';
+import { basesOf } from '../fuse/draft.js';
 import type { Chain, Kernel } from '../fuse/kernel.js';
+import { ownTensors } from '../fuse/kernel.js';
 import type { Sliced } from '../fuse/slices-of-task.js';
 import type { Program } from '../tensor/program.js';
 import { bytesOf, sizeOf } from '../tensor/program.js';
@@ -120,7 +122,11 @@ function unitOf(program: Program, { kernel, reads, writes, extents, keys, readPa
 /** What a part touches in memory, when some tensors lie in workgroups' own. */
 function withoutTensors(part: Part, own: ReadonlySet<TensorId>): Part {
   const outside = (list: readonly Access[]): readonly Access[] => list.filter((a) => !own.has(a.tensor));
-  return { ...part, reads: { inner: outside(part.reads.inner), late: outside(part.reads.late) }, writes: outside(part.writes) };
+  const patterns = (all: Patterns): Patterns => new Map([...all].filter(([, p]) => !own.has(p.tensor)));
+  return {
+    ...part, reads: { inner: outside(part.reads.inner), late: outside(part.reads.late) }, writes: outside(part.writes),
+    readPatterns: patterns(part.readPatterns), writePatterns: patterns(part.writePatterns),
+  };
 }
 
 /** A chain as one unit where what a task of all its kernels touches stays in the cache; else its kernels one after the other. */
@@ -134,11 +140,13 @@ export function chainUnits(program: Program, chain: Chain, all: readonly Part[],
   });
   const task = nests.reduce((n, nest) => n + nest.scratchBytes, total(inCache));
   const units = parts.map((part, i) => unitOf(program, part, nests[i], machine));
-  if (task > machine.cacheBytes) return units.map((u) => ({ ...u, writes: new Map([...u.writes].filter(([, p]) => !chain.own.includes(p.tensor))) }));
+  const own = new Set(ownTensors(chain));
+  if (task > machine.cacheBytes) return units.map((u) => ({ ...u, writes: new Map([...u.writes].filter(([, p]) => !own.has(p.tensor))) }));
   const made = new Set<TensorId>();
+  const isMade = (id: TensorId): boolean => basesOf(program, id).every((b) => made.has(b.id));
   // What a member changes in place it has read before, or an earlier one has.
   const reads: Patterns = new Map(units.flatMap((u, i) => {
-    const outside = [...u.reads].filter(([, p]) => !made.has(p.tensor));
+    const outside = [...u.reads].filter(([, p]) => !isMade(p.tensor));
     for (const s of parts[i].kernel.stores) made.add(s.tensor);
     return outside;
   }));
@@ -147,13 +155,13 @@ export function chainUnits(program: Program, chain: Chain, all: readonly Part[],
   const ways = new Map<string, Way>();
   for (const u of units) {
     const once = byTensor(program, u.reads);
-    for (const [t, n] of u.moves) if (!made.has(t)) again.set(t, Math.max(again.get(t) ?? 0, n - (once.get(t) ?? 0)));
+    for (const [t, n] of u.moves) if (!isMade(t)) again.set(t, Math.max(again.get(t) ?? 0, n - (once.get(t) ?? 0)));
     for (const [key, way] of u.ways) ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
   }
   const sum = (of: (u: Unit) => number): number => units.reduce((n, u) => n + of(u), 0);
   return [{
     // What is made for the chain alone lies in workers' memory.
-    reads, writes: new Map(units.flatMap((u) => [...u.writes]).filter(([, p]) => !chain.own.includes(p.tensor))), ways, moves: new Map([...byTensor(program, reads)].map(([t, n]) => [t, n + (again.get(t) ?? 0)])),
+    reads, writes: new Map(units.flatMap((u) => [...u.writes]).filter(([, p]) => !own.has(p.tensor))), ways, moves: new Map([...byTensor(program, reads)].map(([t, n]) => [t, n + (again.get(t) ?? 0)])),
     moreRead: sum((u) => u.moreRead), moreWritten: sum((u) => u.moreWritten), partialBytes: sum((u) => u.partialBytes), stepBytes: sum((u) => u.stepBytes),
   }];
 }

@@ -118,7 +118,7 @@ function pooled(rows: number, width: number): ProgramBuilder {
 }
 
 /** Pictures of one channel, convolved twice and averaged: what lies between is many times what goes in and comes out. */
-function embedded(pictures: number, size: number, channels: number): ProgramBuilder {
+function embedded(pictures: number, size: number, channels: number, flat = false): ProgramBuilder {
   const b = new ProgramBuilder('embedded');
   const x = b.source('x', 'data', 'f32', [pictures, size, size, 1], origin);
   const layer = (of: TensorId, from: number, to: number): TensorId => {
@@ -128,7 +128,14 @@ function embedded(pictures: number, size: number, channels: number): ProgramBuil
       mul(b.read(of, [index(0), tap(1, 4), tap(2, 5), index(6)], float(0)), b.read(w, [index(4), index(5), index(6), index(3)])), origin);
     return b.comprehension('f32', [pictures, size, size, to], null, heavy(b.identity(y)), origin);
   };
-  const y = layer(layer(x, 1, channels), channels, channels + 4);
+  const between = layer(x, 1, channels);
+  const y = layer(between, channels, channels + 4);
+  if (flat) {
+    // Pixels of both layers in a row, which reads them through windows.
+    const [first, second] = [[between, channels], [y, channels + 4]].map(([of, to]) => b.window(of as TensorId, 0, [pictures, size * size * to], origin));
+    const length = size * size * channels;
+    b.output('row', b.comprehension('f32', [pictures, 2 * length], null, heavy(select(binary('lt', index(1), int(length)), b.read(first, [index(0), index(1)], float(0)), b.read(second, [index(0), sub(index(1), int(length))], float(0)))), origin));
+  }
   b.output('y', b.comprehension('f32', [pictures, channels + 4], { op: 'sum', extents: [size, size] }, b.read(y, [index(0), index(2), index(3), index(1)]), origin));
   return b;
 }
@@ -161,10 +168,11 @@ describe('chains', () => {
     await expectAgreement(kernels, numbers(kernels.program), 1e-4);
   });
 
-  // The second has more between than there is memory before a worker's own.
-  it.each([[40, 6, 8], [300, 8, 12]])('keep what only they read in a worker\'s memory: %i pictures of %i pixels and %i channels', async (pictures, size, channels) => {
-    const kernels = fuse(embedded(pictures, size, channels).build(), options);
-    expect(cuts(kernels)).toEqual(['slices contract contract reduce']);
+  // The second and third have more between than there is memory before a worker's own.
+  it.each([[40, 6, 8, false], [300, 8, 12, false], [250, 8, 12, true]])('keep what only they read in a worker\'s memory: %i pictures of %i pixels and %i channels, through windows: %s', async (pictures, size, channels, flat) => {
+    const kernels = fuse(embedded(pictures, size, channels, flat).build(), options);
+    expect(cuts(kernels)).toEqual([`slices contract contract ${flat ? 'map ' : ''}reduce`]);
+    expect(kernels.chains[0].windows?.size ?? 0).toBe(flat ? 2 : 0);
     expect(kernels.chains[0].own.map((id) => kernels.program.tensors[id].shape)).toEqual([[pictures, size, size, channels], [pictures, size, size, channels + 4]]);
     await expectAgreement(kernels, numbers(kernels.program), 1e-4);
   });

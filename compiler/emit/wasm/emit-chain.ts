@@ -63,7 +63,9 @@ export function emitChain(chain: Chain, links: readonly Link[]): EmittedChain {
   const [from, to] = [f.local(I32), f.local(I32)];
   const areas = chain.own.map((id): Area => {
     const sliceBytes = bytesOfSlice(links, id);
-    const area = { address: context.memory.parameters.get(id) ?? bug(`tensor ${id} has no address`), at: needs.scratch, sliceBytes };
+    const seenAs = [...(chain.windows ?? [])].flatMap(([window, of]) => (of === id ? [window] : []));
+    const addresses = [id, ...seenAs].map((t) => context.memory.parameters.get(t) ?? bug(`tensor ${t} has no address`));
+    const area = { addresses, at: needs.scratch, sliceBytes };
     needs.scratch += roundUp(block * sliceBytes, keepBytes);
     return area;
   });
@@ -74,7 +76,10 @@ export function emitChain(chain: Chain, links: readonly Link[]): EmittedChain {
   const run = (): void => {
     // The first slice of the task: (task / blocks) * slices + (task % blocks) * block.
     if (areas.length > 0) f.get(task).i32(blocks).op(op.i32divU).i32(slices).op(op.i32mul).get(task).i32(blocks).op(op.i32remU).i32(block).op(op.i32mul).op(op.i32add).set(from);
-    for (const { address, at, sliceBytes } of areas) pushWorkerMemory(f, at).get(from).i32(sliceBytes).op(op.i32mul).op(op.i32sub).set(address);
+    for (const { addresses: [first, ...others], at, sliceBytes } of areas) {
+      pushWorkerMemory(f, at).get(from).i32(sliceBytes).op(op.i32mul).op(op.i32sub).set(first);
+      for (const address of others) f.get(first).set(address);
+    }
     for (const part of parts) callPart(context, f, part, task, from, to);
   };
   f.count(0, () => f.get(1), 1, () => {
@@ -88,7 +93,7 @@ export function emitChain(chain: Chain, links: readonly Link[]): EmittedChain {
 
 /** Where a worker keeps a task's slices of what the chain makes for itself. The kernels see the address that the whole tensor would have. */
 interface Area {
-  readonly address: Local;
+  readonly addresses: readonly Local[];
   readonly at: number;
   readonly sliceBytes: number;
 }

@@ -75,7 +75,7 @@ export function emitWasm(entries: readonly WasmEntry[], arenas: readonly Arena[]
       const own = members.map((m) => kernels.kernels[m.kernel]);
       const signatures = own.map((kernel) => signatureOf(kernel, placements));
       const tensors = [...new Set(signatures.flatMap((s) => s.tensors))];
-      const key = `${entrySchedules.indexOf(schedules)} ${chain?.cut ?? ''} ${chain?.own.map((t) => tensors.indexOf(t)).join() ?? ''} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
+      const key = `${entrySchedules.indexOf(schedules)} ${chain?.cut ?? ''} ${chain?.own.map((t) => tensors.indexOf(t)).join() ?? ''} ${[...(chain?.windows ?? [])].flat().map((t) => tensors.indexOf(t)).join()} ${members.map((m, i) => `${m.outer.join()} ${m.inner.join()} ${signatures[i].tensors.map((t) => tensors.indexOf(t)).join()} ${signatures[i].text}`).join(' ')}`;
       // Where partial results lie, and what counts who has made them, is written into the code of those who keep some.
       const placed = `${partials} ${members.map((m) => launch.indexOf(m.kernel)).join()} ${key}`;
       const known = shared.get(key) ?? shared.get(placed);
