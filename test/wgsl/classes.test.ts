@@ -1,5 +1,7 @@
 /** Kernels of every class on a software adapter, against the float64 interpreter. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { shapeKey } from '../../compiler/emit/measured-schedule.js';
+import { candidateLabels } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { fuse } from '../../compiler/fuse/fuse.js';
 import type { KernelProgram } from '../../compiler/fuse/kernel.js';
 import type { Device } from '../../runtime/device/device.js';
@@ -70,4 +72,14 @@ describe.skipIf(typeof opened === 'string')(`kernel classes on an adapter${reaso
       expect.assertions(kernels.program.outputs.length);
     });
   }
+
+  it.each(['reduce', 'contract'] as const)('gpu schedules: similarity in tiles of 32 rows, %s', async (kind) => {
+    const kernels = similarity(kind, 20, 66, 410);
+    const [kernel] = kernels.kernels;
+    if (kernel.kind !== 'online') throw new Error('no streamed product');
+    const label = candidateLabels(kernel, gpuOptions).find((l) => l.includes('"blockRows":32'));
+    expect(label).toBeDefined();
+    const schedules = { [shapeKey(kernel, (id) => kernels.program.tensors[id].element)]: label ?? '' };
+    await expectAgreement(device, kernels, numbers(kernels.program, 7), { ...gpuOptions, schedules }, 1e-4);
+  });
 });

@@ -80,8 +80,9 @@ export function contractBlocks(kernel: ContractKernel, cut: SlicesCut | null, sc
   const operandBytes = 4 * K * (reachOf(left, rows, extents.length, extents) + reachOf(right, columns, extents.length, extents));
   const partsFor = (blocks: number): number => {
     if (cut !== null) return 1;
-    const near = blocks === B ? 1 : Math.min(Math.ceil(operandBytes / partBytes), Math.floor(operandBytes / (leastOperands * 8 * M * N)));
-    return Math.max(1, Math.min(Math.max(blocks < 8 ? Math.ceil(12 / blocks) : 1, near), Math.floor(depthBlocks / 2)));
+    const most = Math.min(Math.floor(operandBytes / (leastOperands * 8 * M * N)), Math.floor(depthBlocks / 2));
+    const near = blocks === B ? 1 : Math.ceil(operandBytes / partBytes);
+    return Math.max(1, Math.min(Math.max(blocks < 8 ? Math.ceil(12 / blocks) : 1, near), most));
   };
   const tasksFor = (m: number, n: number): number => blocksFor(m, n) * partsFor(blocksFor(m, n));
   if (B * M * N * K > 1 << 18 && cut === null) {

@@ -74,7 +74,7 @@ function onlineCandidates(kernel: OnlineKernel, limits: ScheduleLimits): readonl
     case 'tiles': {
       // Smaller blocks always fit where larger ones do. Without a second product there are no columns to have more of.
       const columns = kernel.combine.kind === 'reduce' ? [64] : [64, 128];
-      const narrower = own.blockRows === 64 && own.blockColumns === 128 ? [{ ...own, blockColumns: 64 }] : [];
+      const narrower = own.blockRows === 64 ? [{ ...own, blockRows: 32 }, ...(own.blockColumns === 128 ? [{ ...own, blockColumns: 64 }] : [])] : [];
       return [own, ...narrower, ...columns.map((blockColumns): OnlineSchedule => ({ kind: 'tiles', blockRows: 16, blockColumns }))];
     }
   }

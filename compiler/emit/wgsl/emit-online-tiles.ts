@@ -15,11 +15,11 @@ import { ofProduct } from './names.js';
 import type { OnlineSchedule } from './schedule.js';
 import type { BlockEnds, OwnPlaces } from './skip-masked.js';
 import { skipProduct, skipReductions } from './skip-masked.js';
+import { streamedBlock } from './schedule.js';
 import type { StagedOperand } from './stage.js';
 import { countFrame, loadStage, planStage, stepCount, storeStage } from './stage.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
-export const streamedBlock = 64;
 const depth = 16;
 const across = 16;
 const four = [0, 1, 2, 3] as const;

@@ -8,9 +8,8 @@ import { inStep } from '../../plan/loop-nest.js';
 import { routineRank, sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { ElementOf } from '../measured-schedule.js';
 import { chooseContract, chooseOnline, chooseReduce } from './choose-schedule.js';
-import { streamedBlock } from './emit-online-tiles.js';
 import type { ScheduleLimits } from './schedule.js';
-import { mapThreads, scatterThreads } from './schedule.js';
+import { mapThreads, scatterThreads, streamedBlock } from './schedule.js';
 import { blockOf } from './schedule-matrices.js';
 
 const upTo = (n: number): readonly number[] => Array.from({ length: n }, (_, a) => a);

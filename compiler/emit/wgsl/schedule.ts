@@ -5,6 +5,7 @@
  */
 import type { TargetOptions } from '../../api.js';
 import type { ContractKernel, OnlineKernel, ReduceKernel } from '../../fuse/kernel.js';
+import { loopExtents } from '../../fuse/inline-maps.js';
 import { sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { LanesSchedule, OnlineLanesSchedule } from './schedule-lanes.js';
 import { scheduleLanes, scheduleOnlineLanes } from './schedule-lanes.js';
@@ -55,6 +56,9 @@ export type OnlineSchedule =
   /** A workgroup takes blockRows rows and streams 64 columns at a time, 4 x 4 scores a thread; of a second product it has blockColumns columns. */
   | { readonly kind: 'tiles'; readonly blockRows: number; readonly blockColumns: number }
   | OnlineLanesSchedule;
+
+/** Columns that a workgroup streams at a time. */
+export const streamedBlock = 64;
 
 /** Threads a workgroup for elementwise kernels. */
 export function mapThreads(points: number, limits: ScheduleLimits): number {
@@ -144,6 +148,12 @@ export function scheduleOnline(kernel: OnlineKernel, limits: ScheduleLimits): On
   const roomy = limits.maxWorkgroupInvocations >= 256 && limits.maxWorkgroupStorageBytes >= 32768;
   const components = kernel.combine.kind === 'reduce' ? kernel.combine.reductions.length * 2 : 0;
   if (components * 1024 + 5120 > limits.maxWorkgroupStorageBytes) return registers;
-  const blockRows = roomy && components <= 4 && rows * sizeAlong(kernel.batch, kernel.extents) >= 8192 ? 64 : 16;
-  return { kind: 'tiles', blockRows, blockColumns: columns <= 64 ? 64 : 128 };
+  // A block's rows are read again for every block of what is streamed: those of the workgroups that run at a time should stay in the cache.
+  const depth = Math.max(...kernel.scores.map((s) => sizeAlong(s.inner, loopExtents(kernel))));
+  const stays = (block: number): boolean => sizeOf(kernel.streamedExtents) <= streamedBlock || 128 * 4 * block * depth <= 8 << 20;
+  const large = roomy && components <= 4 && rows * sizeAlong(kernel.batch, kernel.extents) >= 8192;
+  const blockRows = large ? [64, 32].find(stays) ?? 16 : 16;
+  // A thread keeps the sums of all products.
+  const products = kernel.combine.kind === 'contract' ? kernel.combine.products.length : 0;
+  return { kind: 'tiles', blockRows, blockColumns: columns <= 64 || blockRows * products > 64 ? 64 : 128 };
 }
