@@ -6,7 +6,8 @@
  * are moved whole. Kernels of a chain run task by task. The parts of a launch go side by side in steps,
  * each doing as large a share of its tasks in a step; tasks of a part run in their order, on a GPU `sideBySide` workgroups at a time and in
  * step. What is touched again before so much else went through the cache that it is gone counts once (`transfersOf`).
- * Everything stored is moved, needed or not; partial results are moved twice where they do not stay.
+ * Everything stored is moved, needed or not; partial results are moved twice where they do not stay. What lies in no tensor is not moved where
+ * all of a launch stays: the next one puts its own there.
  */
 import { basesOf, tensorsRead } from '../fuse/draft.js';
 import type { KernelProgram } from '../fuse/kernel.js';
@@ -96,20 +97,30 @@ function idealOf(program: Program, parts: readonly Part[], needed: (id: TensorId
 }
 
 /** What the kernels `beside` one another move, and those `behind` them. */
-function movedIn(program: Program, beside: readonly number[], behind: readonly number[], unitsOf: (k: number, cache: Pick<Machine, 'cacheBytes'>) => readonly Unit[], machine: StepMachine): Moved {
+function movedIn(program: Program, beside: readonly number[], behind: readonly number[], unitsOf: UnitsOf, machine: StepMachine): Moved {
   const { cacheBytes } = machine;
   const own = new Map(beside.map((k) => [k, unitsOf(k, machine)]));
   const units = [...own.values()].flat();
   const last = behind.flatMap((k) => unitsOf(k, machine));
-  const everything: Patterns = new Map([...units, ...last].flatMap((u) => [...u.reads, ...u.writes]));
-  if (machine.steps === 1 || units.length === 1 || total(byTensor(program, everything)) <= cacheBytes) return inTurn(program, [...units, ...last], cacheBytes);
-  const stepBytes = units.reduce((n, u) => n + u.stepBytes, 0);
-  if (stepBytes > cacheBytes) return sumOf([...units.map((u) => movedBy(program, u, () => false, cacheBytes)), inTurn(program, last, cacheBytes)]);
+  const touched = total(byTensor(program, new Map([...units, ...last].flatMap((u) => [...u.reads, ...u.writes]))));
+  const transient = [...units, ...last].reduce((n, u) => n + u.transientBytes, 0);
+  const { bytesRead, bytesWritten } = machine.steps === 1 || units.length === 1 || touched <= cacheBytes
+    ? inTurn(program, [...units, ...last], cacheBytes) : sumOf([...inSteps(program, own, unitsOf, cacheBytes), inTurn(program, last, cacheBytes)]);
+  return { bytesRead, bytesWritten: touched + transient <= cacheBytes ? bytesWritten - transient : bytesWritten };
+}
+
+/** The units of a kernel, or of the chain that begins with it, with a cache of this size. */
+type UnitsOf = (kernel: number, cache: Pick<Machine, 'cacheBytes'>) => readonly Unit[];
+
+/** What units of kernels move that go through their tasks side by side, step by step. */
+function inSteps(program: Program, own: ReadonlyMap<number, readonly Unit[]>, unitsOf: UnitsOf, cacheBytes: number): readonly Moved[] {
+  const stepBytes = [...own.values()].flat().reduce((n, u) => n + u.stepBytes, 0);
+  if (stepBytes > cacheBytes) return [...own.values()].flat().map((u) => movedBy(program, u, () => false, cacheBytes));
   // What a step of the others keeps in the cache, one has no room for.
   const squeezed = [...own].flatMap(([k, list]) => (list.length === 0 ? [] : unitsOf(k, { cacheBytes: cacheBytes - stepBytes + list.reduce((n, u) => n + u.stepBytes, 0) })));
   // By pattern, and by tensor where all of it is touched.
   const met = new Map<string | TensorId, Set<Way>>();
-  const moved = squeezed.map((unit) => {
+  return squeezed.map((unit) => {
     const wayOf = (key: string): Way => unit.ways.get(key) ?? 'otherwise';
     const near = (key: string, tensor: TensorId): boolean => [key, tensor].some((k) => [...(met.get(k) ?? [])].some((way) => together(way, wayOf(key))));
     const result = movedBy(program, unit, near, cacheBytes);
@@ -118,7 +129,6 @@ function movedIn(program: Program, beside: readonly number[], behind: readonly n
     }
     return result;
   });
-  return sumOf([...moved, inTurn(program, last, cacheBytes)]);
 }
 
 /** Whether two units that go in step come by the same elements at the same time. */

@@ -59,6 +59,8 @@ export interface Unit {
   readonly moreWritten: number;
   /** Partial results: written, and read again from memory where they do not stay. */
   readonly partialBytes: number;
+  /** Partial results and what first tasks make: in memory that is no tensor's, and done with after the launch. */
+  readonly transientBytes: number;
   /** What one of the steps beside other parts keeps in the cache. */
   readonly stepBytes: number;
 }
@@ -115,7 +117,7 @@ function unitOf(program: Program, { kernel, reads, writes, extents, keys, readPa
   }
   return {
     reads: patterns, writes: writePatterns, ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? shared.bytes : 0) + bytesWithin(step),
-    moreRead: scattered + sharedReads, moreWritten: scattered + shared.bytes,
+    moreRead: scattered + sharedReads, moreWritten: scattered + shared.bytes, transientBytes: nest.partialBytes + shared.bytes,
   };
 }
 
@@ -162,6 +164,6 @@ export function chainUnits(program: Program, chain: Chain, all: readonly Part[],
   return [{
     // What is made for the chain alone lies in workers' memory.
     reads, writes: new Map(units.flatMap((u) => [...u.writes]).filter(([, p]) => !own.has(p.tensor))), ways, moves: new Map([...byTensor(program, reads)].map(([t, n]) => [t, n + (again.get(t) ?? 0)])),
-    moreRead: sum((u) => u.moreRead), moreWritten: sum((u) => u.moreWritten), partialBytes: sum((u) => u.partialBytes), stepBytes: sum((u) => u.stepBytes),
+    moreRead: sum((u) => u.moreRead), moreWritten: sum((u) => u.moreWritten), partialBytes: sum((u) => u.partialBytes), transientBytes: sum((u) => u.transientBytes), stepBytes: sum((u) => u.stepBytes),
   }];
 }

@@ -226,6 +226,20 @@ describe('a launch', () => {
     expect(traffic(bytes / 4)).toEqual({ idealBytes: 2 * bytes + 4, bytesRead: 2 * bytes, bytesWritten: bytes + 4 });
   });
 
+  it('of a product in parts moves what they leave only where not all of it stays', () => {
+    const b = new ProgramBuilder('p');
+    const [sums, side] = [8192, 32];
+    const [x, y] = ['x', 'y'].map((name) => b.source(name, 'data', 'f32', [sums, side], origin));
+    b.output('z', b.comprehension('f32', [side, side], { op: 'sum', extents: [sums] }, mul(b.read(x, [index(2), index(0)]), b.read(y, [index(2), index(1)])), origin));
+    const kernels = fuse(b.build(), options);
+    const [operands, results] = [2 * 4 * sums * side, 4 * side * side];
+    const { partialBytes } = machineOf(options, kernels.program).nestOf(kernels.kernels[0]);
+    expect(partialBytes).toBeGreaterThan(results);
+    const traffic = (cacheBytes: number) => trafficOf(kernels, kernels.launches, machine(kernels.program, cacheBytes))[0];
+    expect(traffic(2 * operands)).toEqual({ idealBytes: operands + results, bytesRead: operands, bytesWritten: results });
+    expect(traffic(operands + results)).toEqual({ idealBytes: operands + results, bytesRead: operands + partialBytes, bytesWritten: results + partialBytes });
+  });
+
   it('writes what nobody needs after it, which the ideal does not', () => {
     const b = new ProgramBuilder('p');
     const x = b.source('x', 'data', 'f32', [256, 256], origin);
