@@ -23,8 +23,8 @@ export interface LoopNest {
   readonly scratchBytes: number;
   /** Partial results that tasks leave in memory for the last of them to read. */
   readonly partialBytes: number;
-  /** What the first tasks make, of tensors that only they read, for all others, which go through it so many times, one of its parts after the other. */
-  readonly shared?: { readonly bytes: number; readonly reads: number; readonly parts: number; readonly from: ReadonlySet<TensorId> };
+  /** What some tasks make, of tensors that only they read, for others, which go through it so many times, one of its parts after the other: all of it first, or each part before it is read. */
+  readonly shared?: { readonly bytes: number; readonly reads: number; readonly parts: number; readonly made: 'first' | 'by parts'; readonly from: ReadonlySet<TensorId> };
 }
 
 const pointsOf = (axes: readonly number[], extents: Ranges): number => axes.reduce((n, a) => n * extents[a], 1);

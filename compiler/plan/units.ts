@@ -91,17 +91,18 @@ export function aloneUnit(program: Program, part: Part, machine: StepMachine): U
 
 function unitOf(program: Program, { kernel, reads, writes, extents, keys, readPatterns: patterns, writePatterns }: Part, nest: LoopNest, { cacheBytes, steps, within }: StepMachine): Unit {
   const all = allOf(reads);
-  const shared = nest.shared ?? { bytes: 0, reads: 0, parts: 1, from: new Set<TensorId>() };
+  const shared = nest.shared ?? { bytes: 0, reads: 0, parts: 1, made: 'first', from: new Set<TensorId>() };
+  const sharedAtOnce = shared.made === 'first' ? shared.bytes : shared.bytes / shared.parts;
   // First tasks read what they make it of, and nobody else does.
   const byAll = (accesses: readonly Access[]): readonly Access[] => accesses.filter((a) => !shared.from.has(a.tensor));
   const bytesWithin = (ranges: Ranges): number => nest.scratchBytes + total(touched([...byAll(all), ...writes], ranges));
   // What first tasks make is kept where there is room for it beside a task, at least for a part of it at a time; else it is read again.
   const task = bytesWithin(inTask(nest, extents));
-  const kept = shared.bytes + task <= cacheBytes;
+  const kept = sharedAtOnce + task <= cacheBytes;
   const sharedReads = kept ? 0 : shared.bytes * (shared.bytes / shared.parts + task <= cacheBytes ? 1 : shared.reads);
   const once = byTensor(program, patterns);
   const [before, rest] = [true, false].map((first) => new Map([...once].filter(([t]) => shared.from.has(t) === first)));
-  const moves = new Map([...before, ...transfersOf(nest, { inner: byAll(reads.inner), late: byAll(reads.late), writes, once: rest }, extents, cacheBytes - nest.scratchBytes - (kept ? shared.bytes : 0))]);
+  const moves = new Map([...before, ...transfersOf(nest, { inner: byAll(reads.inner), late: byAll(reads.late), writes, once: rest }, extents, cacheBytes - nest.scratchBytes - (kept ? sharedAtOnce : 0))]);
   // Each item of a segmented sum adds to elements that are not there, where the result does not fit.
   const scattered = kernel.kind === 'scatter' && !kernel.sorted && total(touched(writes, inTask(nest, extents))) > cacheBytes
     ? sizeOf(kernel.reduceExtents) * total(touched(writes, extents.map((n, a) => (kernel.keys.some((k) => k.axis === a) ? 1 : n)))) : 0;
@@ -116,7 +117,7 @@ function unitOf(program: Program, { kernel, reads, writes, extents, keys, readPa
     ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
   }
   return {
-    reads: patterns, writes: writePatterns, ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? shared.bytes : 0) + bytesWithin(step),
+    reads: patterns, writes: writePatterns, ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? sharedAtOnce : 0) + bytesWithin(step),
     moreRead: scattered + sharedReads, moreWritten: scattered + shared.bytes, transientBytes: nest.partialBytes + shared.bytes,
   };
 }

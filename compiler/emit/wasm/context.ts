@@ -84,20 +84,24 @@ export function whenLast(context: Context, f: FunctionBuilder, pushIndex: () => 
   });
 }
 
-/** Counts one of the parties that others wait for. */
-export function arrive(context: Context, f: FunctionBuilder, counter: number): void {
-  f.i32(context.countersBase + 4 * counter).i32(1).atomicAdd().op(op.drop);
+/** Counts one of the parties that others wait for; `pushIndex` as above. */
+export function arrive(context: Context, f: FunctionBuilder, pushIndex: () => void): void {
+  pushIndex();
+  f.i32(4).op(op.i32mul).i32(context.countersBase).op(op.i32add).i32(1).atomicAdd().op(op.drop);
 }
 
 /**
- * Waits until `parties` have arrived, and sees all that they wrote. Tasks are taken in order, so a task may wait for tasks of lower
+ * Waits until as many parties as `pushParties` pushes have arrived, and sees all that they wrote. Tasks are taken in order, so a task may wait for tasks of lower
  * numbers that wait for nothing: some thread is at them. Whoever knows that nobody waits any more sets the counter back.
  */
-export function awaitAll(context: Context, f: FunctionBuilder, counter: number, parties: number): void {
-  const address = context.countersBase + 4 * counter;
-  const seen = f.local(I32);
+export function awaitAll(context: Context, f: FunctionBuilder, pushIndex: () => void, pushParties: () => void): void {
+  const [address, parties, seen] = [f.local(I32), f.local(I32), f.local(I32)];
+  pushIndex();
+  f.i32(4).op(op.i32mul).i32(context.countersBase).op(op.i32add).set(address);
+  pushParties();
+  f.set(parties);
   f.block(() => f.loop(() => {
-    f.i32(address).atomicLoad().tee(seen).i32(parties).op(op.i32eq).brIf(1);
-    f.i32(address).get(seen).atomicWait(20_000).br(0);
+    f.get(address).atomicLoad().tee(seen).get(parties).op(op.i32eq).brIf(1);
+    f.get(address).get(seen).atomicWait(20_000).br(0);
   }));
 }

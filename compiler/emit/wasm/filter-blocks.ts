@@ -3,7 +3,7 @@ import type { ContractKernel } from '../../fuse/kernel.js';
 import { loopExtents } from '../../fuse/inline-maps.js';
 import { sizeAlong } from '../../tensor/program.js';
 import type { Operand } from './filter-operand.js';
-import { mostSlots } from './filter-points.js';
+import { mostSlots, pointCount } from './filter-points.js';
 import { tilesOfLine } from './line-filter.js';
 import type { Filter } from './minimal-filter.js';
 import type { SlicesCut } from './nest.js';
@@ -15,6 +15,9 @@ import { cutPieces } from './tile-data.js';
 
 /** Columns of products that are mapped back at a time: they stay in the second cache with the points of the data. */
 const usualColumns = 128;
+/** Points that stay in a cache of 16 MiB with what else is at work, of weights or of data; and columns whose weights a task maps for itself. */
+const mostPoints = 10 << 20;
+const fewColumns = 32;
 /** Channels of a block of a gradient. Its sums are more than the second cache holds, but go by once a piece; smaller blocks map tiles again for each other. */
 const usualChannels = 128;
 
@@ -33,6 +36,8 @@ export interface FilterBlocks {
   /** Columns of a task, and columns multiplied at a time. */
   readonly columnBlock: number;
   readonly productColumns: number;
+  /** Pieces whose data is mapped before the weights are, by each task for its columns; null where the weights come first, for all tasks. */
+  readonly groupPieces: number | null;
 }
 
 /** `cut` as in `contractBlocks`. */
@@ -48,11 +53,14 @@ export function filterBlocks(kernel: ContractKernel, filter: Filter, cut: Slices
   const span = cut === null ? pictures : Math.min(pictures, cut.block * pictures / sizeAlong(cut.slices, all));
   const pieces = cutPieces(filter, span, few ? schedule.tiles / 2 : schedule.tiles);
   const tile = chooseTile(pieces.tiles, N);
-  // A task of a chain does all columns of its rows.
-  const columnBlock = cut === null ? even(N, usualColumns, tile.columns) : roundUp(N, tile.columns);
+  const points = 4 * pointCount(filter.lines) * mostSlots(filter.lines) * sizeAlong(filter.dataChannels, all);
+  const dataFirst = cut === null && points * roundUp(N, tile.columns) > mostPoints;
+  // A task of a chain does all columns of its rows; one that maps weights, as many as stay beside the data.
+  const columnBlock = cut === null ? even(N, dataFirst ? fewColumns : usualColumns, tile.columns) : roundUp(N, tile.columns);
   return {
     pictureAxes, lead, span, spans: Math.ceil(pictures / span), pieces, tile, columnBlock,
     rowsOfTask: pieces.pictures * pieces.height * width, productColumns: even(columnBlock, usualColumns, tile.columns),
+    groupPieces: dataFirst ? Math.min(pieces.count, Math.max(1, Math.floor(mostPoints / (points * pieces.tiles)))) : null,
   };
 }
 

@@ -7,7 +7,7 @@ import { loopExtents } from '../../fuse/inline-maps.js';
 import type { Chain, ContractKernel, Kernel, OnlineKernel, ReduceKernel, ScatterKernel } from '../../fuse/kernel.js';
 import type { Loop, LoopNest } from '../../plan/loop-nest.js';
 import { bytesOf, routineRank, sizeAlong, sizeOf } from '../../tensor/program.js';
-import type { Scalar } from '../../tensor/scalar.js';
+import type { Scalar, TensorId } from '../../tensor/scalar.js';
 import { affineOf, visit } from '../../tensor/scalar.js';
 import type { Sliced } from '../../fuse/slices-of-task.js';
 import { wordTypes } from './accumulators.js';
@@ -106,15 +106,30 @@ const sliceLoops = (cut: SlicesCut): readonly Loop[] => [...each(cut.lead), { ax
 function filterNest(kernel: ContractKernel, filter: Filter, cut: SlicesCut | null, schedule: FilterSchedule): LoopNest {
   const b = filterBlocks(kernel, filter, cut, schedule);
   const all = loopExtents(kernel);
-  const channels = sizeAlong(filter.dataChannels, all);
+  const [channels, others] = [filter.dataChannels, filter.otherChannels].map((axes) => sizeAlong(axes, all));
   const [down, across] = filter.stencil.reaches;
   const rows: Loop = { axes: [...b.pictureAxes, down.position, across.position], step: b.rowsOfTask };
+  const columns: Loop = { axes: filter.otherChannels, step: b.columnBlock };
+  const products = pointCount(filter.lines) * b.pieces.tiles * b.productColumns + b.rowsOfTask * b.columnBlock;
+  const dataPoints = pointCount(filter.lines) * mostSlots(filter.lines) * channels * b.pieces.tiles;
+  const weightPoints = (count: number): number => 4 * productsOf(filter.lines) * channels * roundUp(count, b.tile.columns);
+  const [ofData, ofWeights] = [filter.stencil.data, filter.stencil.other].map((s) => tensorsIn([s]));
+  const from = (own: ReadonlySet<TensorId>, other: ReadonlySet<TensorId>): ReadonlySet<TensorId> => {
+    const more = tensorsIn(kernel.stores.map((s) => s.value));
+    return new Set([...own].filter((t) => !other.has(t) && !more.has(t)));
+  };
+  if (b.groupPieces !== null) {
+    return {
+      tasks: [{ ...rows, step: b.groupPieces * b.rowsOfTask }, columns], inner: [rows],
+      scratchBytes: 4 * products + weightPoints(b.columnBlock), partialBytes: 0,
+      shared: { bytes: 4 * dataPoints * b.pieces.count, reads: Math.ceil(others / b.columnBlock), parts: Math.ceil(b.pieces.count / b.groupPieces), made: 'by parts', from: from(ofData, ofWeights) },
+    };
+  }
   return {
-    tasks: cut === null ? [{ axes: filter.otherChannels, step: b.columnBlock }, rows] : sliceLoops(cut), inner: cut === null ? [] : [rows],
+    tasks: cut === null ? [columns, rows] : sliceLoops(cut), inner: cut === null ? [] : [rows],
     // Points of the tiles and of their products; results.
-    scratchBytes: 4 * (pointCount(filter.lines) * b.pieces.tiles * (mostSlots(filter.lines) * channels + b.productColumns) + b.rowsOfTask * b.columnBlock),
-    partialBytes: 0,
-    shared: { bytes: 4 * productsOf(filter.lines) * channels * roundUp(sizeAlong(filter.otherChannels, all), b.tile.columns), reads: sizeAlong(b.lead, all) * b.spans * b.pieces.count, parts: Math.ceil(sizeAlong(filter.otherChannels, all) / b.columnBlock), from: tensorsIn([filter.stencil.other]) },
+    scratchBytes: 4 * (dataPoints + products), partialBytes: 0,
+    shared: { bytes: weightPoints(others), reads: sizeAlong(b.lead, all) * b.spans * b.pieces.count, parts: Math.ceil(others / b.columnBlock), made: 'first', from: from(ofWeights, ofData) },
   };
 }
 
