@@ -1,6 +1,7 @@
 /** Convolutions and their gradients by minimal filtering on the CPU target: what is recognised, and how exact it is. */
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { filterBlocks } from '../../compiler/emit/wasm/filter-blocks.js';
 import { findFilter } from '../../compiler/emit/wasm/minimal-filter.js';
 import { scheduleContract } from '../../compiler/emit/wasm/schedule.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
@@ -8,6 +9,7 @@ import type { ContractKernel, KernelProgram } from '../../compiler/fuse/kernel.j
 import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { Scalar } from '../../compiler/tensor/scalar.js';
 import { accumulator, add, binary, float, index, int, mul, sub } from '../../compiler/tensor/scalar.js';
+import type { Device } from '../../runtime/device/device.js';
 import { openCpuDevice } from '../../runtime/device/cpu/open-cpu-device.js';
 import { handMade, numbers, origin } from '../kernels/tools.js';
 import { convolution } from '../wgsl/kernels.js';
@@ -138,6 +140,27 @@ describe('minimal filtering', () => {
       expect((await errors(kernels)).filtered).toBeLessThan(bound);
     }), { numRuns: 24, seed: 1 });
   }, 120_000);
+
+  // Weights of 12 MiB in points: the data comes first, in one group of pieces, and in two of which the second is smaller and its last piece too.
+  it.each([['forward', 90, 1], ['input', 301, 2], ['forward', 301, 2]] as const)('maps weights by task where they are many: %s of %i pictures, in %i groups', async (kind, pictures, groups) => {
+    const kernels = stencil(kind, { pictures, height: 4, width: 4, input: 288, output: 292, padding: 1 }, false);
+    const [kernel] = kernels.kernels;
+    const filter = filterOf(kernels);
+    if (kernel.kind !== 'contract' || filter === null) throw new Error('no filter');
+    const { groupPieces, pieces } = filterBlocks(kernel, filter, null, { kind: 'filter', tiles: 32 });
+    expect(Math.ceil(pieces.count / (groupPieces ?? 0))).toBe(groups);
+    const inputs = numbers(kernels.program, 5);
+    const out = async (on: Device, disabled: readonly string[]): Promise<Float32Array> => {
+      const found = (await runOn(on, kernels, inputs, { ...exactOptions, disabled })).get('out');
+      if (!(found instanceof Float32Array)) throw new Error('no result');
+      return found;
+    };
+    const [one, two, direct] = [await out(await testDevice(), []), await out(device, []), await out(device, ['filters'])];
+    expect(Buffer.compare(Buffer.from(one.buffer), Buffer.from(two.buffer))).toBe(0);
+    const [largest, error] = [direct.reduce((most, x) => Math.max(most, Math.abs(x)), 0), direct.reduce((most, x, at) => Math.max(most, Math.abs(x - one[at])), 0)];
+    expect(error).toBeGreaterThan(0);
+    expect(error).toBeLessThan(2e-5 * largest);
+  }, 60_000);
 
   it.each(['forward', 'weights'] as const)('gives the same bits whatever the number of threads: %s', async (kind) => {
     const kernels = stencil(kind, { pictures: 9, height: 8, width: 12, input: 64, output: 64, padding: 1 }, false);

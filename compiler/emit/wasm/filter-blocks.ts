@@ -15,8 +15,9 @@ import { cutPieces } from './tile-data.js';
 
 /** Columns of products that are mapped back at a time: they stay in the second cache with the points of the data. */
 const usualColumns = 128;
-/** Points that stay in a cache of 16 MiB with what else is at work, of weights or of data; and columns whose weights a task maps for itself. */
+/** Bytes of points that stay in a cache of 16 MiB with what else is at work, of weights or of data, and of data in all; columns whose weights a task maps for itself. */
 const mostPoints = 10 << 20;
+const mostShared = 40 << 20;
 const fewColumns = 32;
 /** Channels of a block of a gradient. Its sums are more than the second cache holds, but go by once a piece; smaller blocks map tiles again for each other. */
 const usualChannels = 128;
@@ -54,7 +55,7 @@ export function filterBlocks(kernel: ContractKernel, filter: Filter, cut: Slices
   const pieces = cutPieces(filter, span, few ? schedule.tiles / 2 : schedule.tiles);
   const tile = chooseTile(pieces.tiles, N);
   const points = 4 * pointCount(filter.lines) * mostSlots(filter.lines) * sizeAlong(filter.dataChannels, all);
-  const dataFirst = cut === null && points * roundUp(N, tile.columns) > mostPoints;
+  const dataFirst = cut === null && points * roundUp(N, tile.columns) > mostPoints && points * pieces.tiles * pieces.count <= mostShared;
   // A task of a chain does all columns of its rows; one that maps weights, as many as stay beside the data.
   const columnBlock = cut === null ? even(N, dataFirst ? fewColumns : usualColumns, tile.columns) : roundUp(N, tile.columns);
   return {
