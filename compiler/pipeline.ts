@@ -139,7 +139,8 @@ export function transientBytes(program: Program, target: TargetOptions): number 
 
 const fusing = ({ name }: Program, target: TargetOptions): FuseOptions => ({
   disabled: target.disabled, maxBindings: target.maxBindings, target: target.target, half: target.precision === 'f16' && trainingSteps.includes(name),
-  manyCores: target.target === 'wgsl' && !target.software, workgroup: { bytes: target.maxWorkgroupStorageBytes, threads: target.maxWorkgroupInvocations },
+  manyCores: target.target === 'wgsl' && !target.software,
+  workgroup: { bytes: target.maxWorkgroupStorageBytes, threads: target.maxWorkgroupInvocations, matrices: target.matrixUnits?.shapes.some((s) => s.element === 'f32') ?? false },
 });
 
 interface Planned {

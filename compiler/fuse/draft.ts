@@ -20,8 +20,8 @@ export interface FuseContext {
   readonly target: 'wasm' | 'wgsl';
   /** Keep large intermediate tensors in 16 bits. */
   readonly half?: boolean;
-  /** What a workgroup of a GPU has, for kernels that follow one another in it. */
-  readonly workgroup?: { readonly bytes: number; readonly threads: number };
+  /** What a workgroup of a GPU has, for kernels that follow one another in it, and whether units multiply matrices of f32, which products had better have to themselves. */
+  readonly workgroup?: { readonly bytes: number; readonly threads: number; readonly matrices: boolean };
   /** A GPU proper: it has far more cores than a software adapter, which small results with long sums leave idle. */
   readonly manyCores?: boolean;
 }

@@ -39,20 +39,20 @@ const mostMembers = 32;
 
 const isWide = (n: number): boolean => n > 1;
 
-/** Whether a workgroup can do slices of the kernel. */
-function canBeSliced(program: Program, kernel: Kernel): boolean {
-  return (kernel.kind === 'map' || kernel.kind === 'reduce' || (kernel.kind === 'contract' && kernel.half !== true)) && sizeOf(kernel.extents) > 0 && kernel.stores.every((s) => s.row === undefined && program.tensors[s.tensor].element !== 'u8');
+/** Whether a workgroup can do slices of the kernel, where products may have units that multiply `matrices`. */
+function canBeSliced(program: Program, kernel: Kernel, matrices: boolean): boolean {
+  return (kernel.kind === 'map' || kernel.kind === 'reduce' || (kernel.kind === 'contract' && kernel.half !== true && !matrices)) && sizeOf(kernel.extents) > 0 && kernel.stores.every((s) => s.row === undefined && program.tensors[s.tensor].element !== 'u8');
 }
 
 /** The chain that a kernel may join as its last member. */
 export function workgroupChainWith(program: Program, kernels: readonly Kernel[], at: number, { chains, writer, launchOf }: Pick<ChainSearch, 'chains' | 'writer' | 'launchOf'>, { maxBindings, workgroup }: FuseContext): Chain | null {
   const kernel = kernels[at];
-  if (workgroup === undefined || workgroup.threads < workgroupThreads || !canBeSliced(program, kernel)) return null;
+  if (workgroup === undefined || workgroup.threads < workgroupThreads || !canBeSliced(program, kernel, workgroup.matrices)) return null;
   const writers = new Set([...tensorsRead(kernel)].flatMap((id) => basesOf(program, id).flatMap((b) => writer(b.id) ?? [])));
   const last = Math.max(-1, ...[...writers].map(launchOf));
   const makers = new Set([...writers].filter((w) => launchOf(w) === last).map((w) => chains.get(w) ?? w));
   const members = [...makers].flatMap((m): readonly Member[] => (typeof m === 'number' ? [{ kernel: m, outer: [], inner: firstSlices(kernels[m], kernels[m].extents.flatMap((n, a) => (isWide(n) ? [a] : []))) }] : m.members));
-  if (members.length === 0 || members.length >= mostMembers || members.some((m) => !canBeSliced(program, kernels[m.kernel]))) return null;
+  if (members.length === 0 || members.length >= mostMembers || members.some((m) => !canBeSliced(program, kernels[m.kernel], workgroup.matrices))) return null;
   const slices = slicesRead(program, kernels, members, kernel);
   const joined: readonly Member[] = [...members, { kernel: at, outer: [], inner: firstSlices(kernel, slices.map((v) => v.variable)) }].sort((a, b) => a.kernel - b.kernel);
   const beside = kernel.kind === 'contract' ? productsBeside(program, kernels, members, at, { launchOf, writer }) : [];

@@ -43,15 +43,17 @@ export function tunables(programs: Readonly<Record<string, KernelProgram>>, targ
   const memory = planMemory(all, { alignment: 256, arenaLimit: target.target === 'wgsl' ? target.maxBindingBytes : null });
   const found = new Map<string, { readonly alone: Alone; readonly work: number }>();
   all.forEach((program, i) => {
-    for (const kernel of program.kernels) {
-      if (!isTunable(kernel, target)) continue;
+    // A workgroup's chain has the schedules that suit all its members, some of whose tensors are nowhere else.
+    const inWorkgroups = new Set(program.chains.flatMap((c) => (c.cut === 'workgroups' ? c.members.map((m) => m.kernel) : [])));
+    program.kernels.forEach((kernel, k) => {
+      if (inWorkgroups.has(k) || !isTunable(kernel, target)) return;
       const labels = candidateLabels(kernel, target);
-      if (labels.length < 2) continue;
+      if (labels.length < 2) return;
       const key = shapeKey(kernel, (id) => program.program.tensors[id].element);
       const kernels: KernelProgram = { ...program, kernels: [kernel], launches: [[0]], chains: [], tails: [] };
       const [{ flops, idealBytes }] = costLaunches(kernels, kernels.launches, target);
       if (!found.has(key)) found.set(key, { work: flops + idealBytes, alone: { kernels, kernel, key, labels, placements: memory.entries[i].placements, memory } });
-    }
+    });
   });
   const total = [...found.values()].reduce((n, f) => n + f.work, 0);
   return [...found.values()].filter((f) => f.work >= least * total).sort((a, b) => b.work - a.work).map(({ alone }) => {

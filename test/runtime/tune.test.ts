@@ -7,12 +7,15 @@ import { shapeKey } from '../../compiler/emit/measured-schedule.js';
 import { isTunable } from '../../compiler/emit/wgsl/choose-schedule.js';
 import { tunables, type Tunable } from '../../compiler/plan/tuning.js';
 import type { Plan } from '../../compiler/plan/plan.js';
+import { fuse } from '../../compiler/fuse/fuse.js';
+import { ProgramBuilder } from '../../compiler/tensor/builder.js';
 import type { ElementType } from '../../compiler/tensor/scalar.js';
+import { index, mul } from '../../compiler/tensor/scalar.js';
 import { DeviceError, type Device, type Session } from '../../runtime/device/device.js';
 import { readSchedules, scheduleCache, writeSchedules } from '../../runtime/tune/schedule-cache.js';
 import { measureByClock, tuneKernels, type Tuned, type TuneOptions } from '../../runtime/tune/tune-kernels.js';
 import { interpretKernels } from '../../compiler/fuse/interpret-kernels.js';
-import { expectClose, numbers } from '../kernels/tools.js';
+import { expectClose, numbers, origin } from '../kernels/tools.js';
 import { exactOptions, planOf as cpuPlan, runOn, testDevice as cpuDevice } from '../wasm/harness.js';
 import { expectAgreement, gpuOptions, lanesOptions, openTestDevice, planOf, softwareOptions, subgroupOptions } from '../wgsl/harness.js';
 import { convolution, product, reduction, similarity } from '../wgsl/kernels.js';
@@ -64,6 +67,16 @@ describe('what there is to measure', () => {
     expect(keyOf({ ...made.product, name: 'other', kernels: made.product.kernels.map((k) => ({ ...k, name: '17_other' })) })).toBe(keyOf(made.product));
     expect(keyOf(product(1, 64, 64, 65, 'nn'))).not.toBe(keyOf(made.product));
     expect(keyOf(product(1, 64, 64, 64, 'nt'))).not.toBe(keyOf(made.product));
+  });
+
+  it('does not measure by itself what follows another in a workgroup', () => {
+    const b = new ProgramBuilder('rows');
+    const x = b.source('x', 'data', 'f32', [300, 400], origin('x'));
+    const sum = b.comprehension('f32', [300], { op: 'sum', extents: [400] }, b.read(x, [index(0), index(1)]), origin('sum'));
+    b.output('y', b.comprehension('f32', [300, 400], null, mul(b.read(x, [index(0), index(1)]), b.read(sum, [index(0)])), origin('y')));
+    const rows = (disabled: readonly string[]) => fuse(b.build(), { disabled, maxBindings: 8, target: 'wgsl', manyCores: true, workgroup: { bytes: 32768, threads: 256, matrices: false } });
+    expect(tunables({ rows: rows(['chains']) }, gpuOptions)).not.toEqual([]);
+    expect(tunables({ rows: rows([]) }, gpuOptions)).toEqual([]);
   });
 
   it('gives a chosen schedule to the kernel, and passes over what it does not know', () => {

@@ -15,6 +15,8 @@ const programs: readonly (readonly [string, () => Program])[] = [
   ['rows sorted', () => sorting([3, 5, 37])],
   ['integers sorted', () => sorting([4, 129], 'i32')],
   ['a long row of integers sorted', () => sorting([5000], 'i32')],
+  ['long rows sorted', () => sorting([3, 700])],
+  ['a power of two of integers sorted', () => sorting([2, 256], 'i32')],
   ['runs of rows', () => runs(5, 23, [])],
   ['sums over runs', () => runs(1, 40, [6])],
   ['sums of numbers over runs', () => runs(1, 300, [])],

@@ -1,38 +1,24 @@
 /**
- * Routines on GPUs. Sorting counts, a thread an element, how many come before it; in a sorted row a thread searches for the first equal element. A factorisation is a workgroup a matrix,
+ * Routines on GPUs. Sorting counts, a thread an element, how many come before it, but for rows that a workgroup has room for; in a sorted row a thread searches for the first equal element. A factorisation is a workgroup a matrix,
  * column by column; substitution a thread a right side.
  */
 import type { RoutineKernel } from '../../fuse/kernel.js';
-import { routineRank, sizeOf } from '../../tensor/program.js';
+import { sizeOf } from '../../tensor/program.js';
 import type { Emitter } from './kernel-text.js';
-import type { Block, Frame, KernelWriter } from './writer.js';
+import { emitSortedRow, sortsInWorkgroup } from './emit-sorted-row.js';
+import { batchFrame, ownFrame } from './routine-frames.js';
+import type { Block, Frame } from './writer.js';
 
 export const emitRoutine: Emitter<RoutineKernel> = (kernel, writer, limits) => {
   switch (kernel.op) {
-    case 'argsort': return emitArgsort(kernel, writer, limits);
+    case 'argsort': return sortsInWorkgroup(kernel.ownExtents[0], limits) ? emitSortedRow(kernel, writer, limits) : emitCountedRow(kernel, writer, limits);
     case 'first_equal': return emitFirstEqual(kernel, writer, limits);
     case 'cholesky': return emitCholesky(kernel, writer, limits);
     case 'solve': case 'solve_transposed': return emitSolve(kernel, writer, limits);
   }
 };
 
-/** Binds the leading axes, counted by `batch`. */
-function batchFrame(kernel: RoutineKernel, writer: KernelWriter, block: Block): Frame {
-  const axes = kernel.extents.slice(0, kernel.extents.length - routineRank(kernel.op)).map((_, axis) => axis);
-  const extents = axes.map((axis) => kernel.extents[axis]);
-  const frame = writer.frame(block, { name: 'batch', axes, extents });
-  writer.bindDecoded(frame, 'batch', axes, extents, 'i');
-  return frame;
-}
-
-/** Binds own axes of the operands to names. */
-function ownFrame(kernel: RoutineKernel, writer: KernelWriter, block: Block, names: readonly (string | null)[]): Frame {
-  const frame = writer.frame(block);
-  names.forEach((name, i) => { if (name !== null) frame.axes.set(kernel.extents.length + i, name); });
-  return frame;
-}
-
-const emitArgsort: Emitter<RoutineKernel> = (kernel, writer, limits) => {
+const emitCountedRow: Emitter<RoutineKernel> = (kernel, writer, limits) => {
   const [n] = kernel.ownExtents;
   const [operand] = kernel.operands;
   const points = sizeOf(kernel.extents);

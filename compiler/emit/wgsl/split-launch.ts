@@ -2,7 +2,7 @@
  * A launch as one dispatch or several. Kernels share a dispatch, each with workgroups of its own, as long as they bind few enough
  * tensors and the module stays short. Those whose threads wait for one another share one only with kernels of as many threads, so that
  * all threads of a workgroup reach every barrier; short reductions take the number of threads of the products beside them. Workgroup
- * memory is laid over one another's: a workgroup runs one kernel. Small kernels of one workgroup each, one after the other, are stages of a
+ * memory is laid over one another's: a workgroup runs one kernel, or its slices of a chain (`write-chain.ts`). Small kernels of one workgroup each, one after the other, are stages of a
  * dispatch: what a workgroup has stored it can read behind a barrier.
  */
 import { tensorsTouched } from '../../fuse/draft.js';
