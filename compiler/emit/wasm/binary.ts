@@ -69,13 +69,18 @@ function signed(n: number): number[] {
 /** One function under construction. */
 export class FunctionBuilder {
   readonly bytes: number[] = [];
-  private readonly locals: ValueType[] = [];
+  /** How many locals of a type follow one another, and the type. */
+  private readonly runs: [number, ValueType][] = [];
+  private nextLocal: Local;
 
-  constructor(readonly parameters: readonly ValueType[], readonly results: readonly ValueType[]) {}
+  constructor(readonly parameters: readonly ValueType[], readonly results: readonly ValueType[]) {
+    this.nextLocal = parameters.length;
+  }
 
   local(type: ValueType): Local {
-    this.locals.push(type);
-    return this.parameters.length + this.locals.length - 1;
+    const last = this.runs.at(-1);
+    if (last?.[1] === type) last[0]++; else this.runs.push([1, type]);
+    return this.nextLocal++;
   }
 
   op(code: number): this { this.bytes.push(code); return this; }
@@ -171,12 +176,11 @@ export class FunctionBuilder {
 
   /** The function's bytes, in pieces. */
   encode(): readonly (readonly number[])[] {
-    const runs: [number, ValueType][] = [];
-    for (const type of this.locals) {
-      const last = runs.at(-1);
-      if (last !== undefined && last[1] === type) last[0]++; else runs.push([1, type]);
+    const head = unsigned(this.runs.length);
+    for (const [n, type] of this.runs) {
+      putUnsigned(head, n);
+      head.push(type);
     }
-    const head = [...unsigned(runs.length), ...runs.flatMap(([n, type]) => [...unsigned(n), type])];
     return [[...unsigned(head.length + this.bytes.length + 1), ...head], this.bytes, [0x0b]];
   }
 }
@@ -241,19 +245,21 @@ export class Module {
   }
 }
 
-const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const alphabet = new TextEncoder().encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
+const padding = '='.charCodeAt(0);
 
 /** Base64 without a platform's help, so that plans are the same everywhere. */
 export function base64(bytes: Uint8Array): string {
-  const pairs = Array.from({ length: 4096 }, (_, n) => alphabet[n >> 6] + alphabet[n & 63]);
-  let text = '';
-  let i = 0;
-  for (; i + 2 < bytes.length; i += 3) {
-    const n = (bytes[i] << 16) | (bytes[i + 1] << 8) | bytes[i + 2];
-    text += pairs[n >> 12] + pairs[n & 4095];
+  const text = new Uint8Array(Math.ceil(bytes.length / 3) * 4).fill(padding);
+  let at = 0;
+  for (let i = 0; i < bytes.length; i += 3) {
+    const left = bytes.length - i;
+    const n = (bytes[i] << 16) | (left > 1 ? bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
+    text[at] = alphabet[n >> 18];
+    text[at + 1] = alphabet[(n >> 12) & 63];
+    if (left > 1) text[at + 2] = alphabet[(n >> 6) & 63];
+    if (left > 2) text[at + 3] = alphabet[n & 63];
+    at += 4;
   }
-  const left = bytes.length - i;
-  if (left === 1) text += `${pairs[bytes[i] << 4]}==`;
-  if (left === 2) text += `${pairs[(bytes[i] << 4) | (bytes[i + 1] >> 4)]}${alphabet[(bytes[i + 1] & 15) << 2]}=`;
-  return text;
+  return new TextDecoder().decode(text);
 }

@@ -11,7 +11,7 @@ import type { Node } from './graph.js';
 import type { Environment } from './lower-scalar.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import type { Cut, Group, Lowering, PointPlan } from './nest.js';
-import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable, tasksOf } from './nest.js';
+import { decodeGroup, emitPoints, laneCost, mergeGroups, oncePerGroups, planPoints, product, reachable, tasksOf } from './nest.js';
 
 /** Variables for groups, and the axes they make up; axes of size 1 are 0. */
 export function axesOf(graph: Graph, groups: readonly Group[], extents: readonly number[]): { variables: Node[]; axes: Node[] } {
@@ -62,12 +62,12 @@ export function emitMap(context: Context, name: string, kernel: MapKernel, cut: 
       element: slotOf(context.memory, s.tensor).element,
     }));
   };
-  const lower: Lowering = (groups) => {
+  const lower = oncePerGroups((groups) => {
     const graph = new Graph();
     const { variables, axes } = axesOf(graph, groups, extents);
     const items = lowerStores(graph, axes);
-    return { variables, roots: items.map((s) => s.value), addresses: items.map((s) => ({ node: s.address, bytes: bytesOf(s.element) })) };
-  };
+    return { graph, axes, items, variables, roots: items.map((s) => s.value), addresses: items.map((s) => ({ node: s.address, bytes: bytesOf(s.element) })) };
+  });
   // Rows are written as wholes: one test says whether a point of the first axis is one.
   const first: Group[] = row !== undefined ? [[0]] : cut === null ? [] : [cutAxes(cut)];
   const groups = [...first, ...mergeGroups(ownAxes(extents).filter(([a]) => first.every((g) => !g.includes(a))), (g) => lower([...first, ...g]), first.length)];
@@ -75,10 +75,9 @@ export function emitMap(context: Context, name: string, kernel: MapKernel, cut: 
   const lanes = chooseLanes(groups, extents, lowered);
   const plan = cut === null ? planPoints(groups, extents, row !== undefined && lanes === 0 ? null : lanes, reachable(lowered.roots).size) : planCut(cut, groups, extents, lanes);
   taskFunction(context, name, ({ f, task }) => {
-    const graph = new Graph();
+    // Most often the loops are those looked at last.
+    const { graph, variables, axes, items } = lower(plan.groups);
     const e = new Expressions(f, graph, context.math);
-    const { variables, axes } = axesOf(graph, plan.groups, extents);
-    const items = lowerStores(graph, axes);
     const rowNode = row === undefined ? null : lowerScalar(graph, context.memory, { axes, accumulators: [] }, row);
     const rows = slotOf(context.memory, stores[0].tensor).shape[0];
     emitPoints(e, plan, variables, () => f.get(task), 1, () => items.flatMap((s) => [s.value, s.address]), () => {

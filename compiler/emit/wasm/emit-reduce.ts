@@ -18,7 +18,7 @@ import { Graph } from './graph.js';
 import type { Node } from './graph.js';
 import { lowerScalar, slotOf, storeAddress } from './lower-scalar.js';
 import type { Cut, Group, Lowering, Pass, PointPlan } from './nest.js';
-import { decodeGroup, emitPoints, laneCost, mergeGroups, planPoints, product, reachable } from './nest.js';
+import { decodeGroup, emitPoints, laneCost, mergeGroups, oncePerGroups, planPoints, product, reachable } from './nest.js';
 
 /** Parts that few points with many elements are cut into, all together. */
 export const mostChunks = 24;
@@ -38,12 +38,12 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
     const memo = new Map();
     return reductions.map((r) => lowerScalar(graph, context.memory, { axes, accumulators: [] }, r.body, memo));
   };
-  const lower: Lowering = (groups) => {
+  const lower = oncePerGroups<ReturnType<Lowering>>((groups) => {
     const graph = new Graph();
     const { variables, axes } = axesOf(graph, groups, all);
     const roots = lowerBodies(graph, axes);
     return { variables, roots, addresses: stores.map((s) => ({ node: storeAddress(graph, context.memory, s.tensor, extents, axes.slice(0, p)), bytes: bytesOf(slotOf(context.memory, s.tensor).element) })) };
-  };
+  });
   // Parallel and reduced axes merge among themselves only: the position is what keeps them apart.
   const separate = ownAxes(all);
   const [pointAxes, reducedAxes] = [separate.filter(([a]) => a < p), separate.filter(([a]) => a >= p)];

@@ -12,21 +12,40 @@ import type { MathFunctions } from './math.js';
 import { Strides } from './strides.js';
 import { scalarOperation, vectorOperation } from './operations.js';
 
-interface Scope {
-  readonly scalars: Map<Node, Local>;
-  readonly vectors: Map<Node, Local>;
-  readonly words: Map<string, readonly Local[]>;
-}
-
 interface Split {
   readonly inner: Node;
-  readonly terms: readonly (readonly [Node, number])[];
+  readonly terms: readonly Node[];
+  readonly coefficients: readonly number[];
 }
 
 /** What can be read in place of an address that means nothing: there is room before the first tensor. */
 const safeAddress = 0;
 
-const freshScope = (): Scope => ({ scalars: new Map(), vectors: new Map(), words: new Map() });
+/** What the scopes around hold of one kind, innermost last; a scope that holds none has no map. */
+class Scoped<K, V> {
+  private readonly scopes: (Map<K, V> | null)[] = [null];
+
+  enter(): void {
+    this.scopes.push(null);
+  }
+
+  leave(): void {
+    this.scopes.pop();
+  }
+
+  get(key: K): V | undefined {
+    for (let i = this.scopes.length - 1; i >= 0; i--) {
+      const found = this.scopes[i]?.get(key);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  set(key: K, value: V): void {
+    const last = this.scopes.length - 1;
+    (this.scopes[last] ??= new Map()).set(key, value);
+  }
+}
 
 export class Expressions {
   private readonly bindings = new Map<number, Local>();
@@ -34,7 +53,9 @@ export class Expressions {
   /** Variables bound to vectors. */
   private varying = 0;
   private strides = new Strides(null, 0);
-  private scopes: Scope[] = [freshScope()];
+  private readonly scalars = new Scoped<Node, Local>();
+  private readonly vectors = new Scoped<Node, Local>();
+  private readonly words = new Scoped<string, readonly Local[]>();
   private readonly splits = new Map<Node, Split>();
 
   constructor(readonly f: FunctionBuilder, readonly graph: Graph, readonly math: MathFunctions) {}
@@ -67,9 +88,10 @@ export class Expressions {
   }
 
   scope(body: () => void): void {
-    this.scopes.push(freshScope());
+    const kinds = [this.scalars, this.vectors, this.words];
+    for (const kind of kinds) kind.enter();
     body();
-    this.scopes.pop();
+    for (const kind of kinds) kind.leave();
   }
 
   /** Counts `variable` from the value in its local; what `roots` need that does not depend on it is computed before. */
@@ -119,7 +141,7 @@ export class Expressions {
       } else if (node.op === 'linear') {
         const { inner, terms } = this.split(node);
         walk(inner, false);
-        for (const [t] of terms) walk(t, varies && this.strideOf(t) === null);
+        for (const t of terms) walk(t, varies && this.strideOf(t) === null);
       } else for (const a of node.args) walk(a, varies);
     };
     for (const r of roots) walk(r, false);
@@ -137,17 +159,13 @@ export class Expressions {
   private splitAnew(node: Node): Split {
     const rank = (n: Node): number => 32 - Math.clz32(n.variables);
     const top = Math.max(...node.args.map(rank));
-    const terms = node.args.map((a, i) => [a, node.coefficients[i]] as const);
-    const inner = this.graph.linear(terms.filter(([a]) => rank(a) < top), node.value);
-    return { inner, terms: terms.filter(([a]) => rank(a) === top) };
-  }
-
-  private find<K, V>(key: K, of: (s: Scope) => Map<K, V>): V | undefined {
-    for (let i = this.scopes.length - 1; i >= 0; i--) {
-      const found = of(this.scopes[i]).get(key);
-      if (found !== undefined) return found;
-    }
-    return undefined;
+    const [terms, coefficients]: [Node[], number[]] = [[], []];
+    node.args.forEach((a, i) => {
+      if (rank(a) < top) return;
+      terms.push(a);
+      coefficients.push(node.coefficients[i]);
+    });
+    return { inner: this.graph.some(node, (a) => rank(a) < top), terms, coefficients };
   }
 
   /** Pushes one value (of lane 0, when lanes are on and the node has a stride). bool is i32 0 or 1. */
@@ -162,22 +180,23 @@ export class Expressions {
       f.get(this.bindings.get(node.value) ?? bug('a variable is used outside its loop'));
       return;
     }
-    const known = this.find(node, (s) => s.scalars);
+    const known = this.scalars.get(node);
     if (known !== undefined) { f.get(known); return; }
     this.computeScalar(node);
     const local = f.local(node.type === 'f32' ? F32 : I32);
     f.tee(local);
-    this.scopes[this.scopes.length - 1].scalars.set(node, local);
+    this.scalars.set(node, local);
   }
 
   private computeScalar(node: Node): void {
     const { f } = this;
     switch (node.op) {
       case 'linear': {
-        const { inner, terms } = this.split(node);
+        const { inner, terms, coefficients } = this.split(node);
         const empty = inner.op === 'const' && inner.value === 0;
         if (!empty) this.scalar(inner);
-        terms.forEach(([t, k], i) => {
+        terms.forEach((t, i) => {
+          const k = coefficients[i];
           this.scalar(t);
           if (k !== 1) {
             const shift = Math.log2(k);
@@ -226,13 +245,13 @@ export class Expressions {
   private word(node: Node, push: (a: Node) => void): Local {
     const { f } = this;
     const key = `${node.args.map((a) => a.id).join()} ${this.strideOf(node) === null}`;
-    const known = this.find(key, (s) => s.words);
+    const known = this.words.get(key);
     if (known !== undefined) return known[node.value];
     for (const a of node.args) push(a);
     f.call(this.math.philox());
     const locals = [0, 1, 2, 3].map(() => f.local(V128));
     for (const l of [...locals].reverse()) f.set(l);
-    this.scopes[this.scopes.length - 1].words.set(key, locals);
+    this.words.set(key, locals);
     return locals[node.value];
   }
 
@@ -245,7 +264,7 @@ export class Expressions {
     }
     const stride = this.strideOf(node);
     if (node.op === 'variable' && stride === null) { this.scalar(node); return; }
-    const known = this.find(node, (s) => s.vectors);
+    const known = this.vectors.get(node);
     if (known !== undefined) { f.get(known); return; }
     if (stride === null) this.computeVector(node);
     else {
@@ -257,7 +276,7 @@ export class Expressions {
     }
     const local = f.local(V128);
     f.tee(local);
-    this.scopes[this.scopes.length - 1].vectors.set(node, local);
+    this.vectors.set(node, local);
   }
 
   private computeVector(node: Node): void {
@@ -265,11 +284,10 @@ export class Expressions {
     switch (node.op) {
       case 'linear': {
         // Terms with strides together as a scalar ramp, the others as vectors.
-        const terms = node.args.map((a, i) => [a, node.coefficients[i]] as const);
-        const ramp = this.graph.linear(terms.filter(([a]) => this.strideOf(a) !== null), node.value);
-        this.vector(ramp);
-        for (const [a, k] of terms) {
+        this.vector(this.graph.some(node, (a) => this.strideOf(a) !== null));
+        for (const [i, a] of node.args.entries()) {
           if (this.strideOf(a) !== null) continue;
+          const k = node.coefficients[i];
           this.vector(a);
           if (k !== 1) {
             const shift = Math.log2(k);

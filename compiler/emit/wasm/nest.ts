@@ -40,6 +40,17 @@ export function decodeGroup(graph: Graph, group: Group, extents: readonly number
 /** How a set of groups looks to the code: the roots under a fresh graph. */
 export type Lowering = (groups: readonly Group[]) => { readonly variables: readonly Node[]; readonly roots: readonly Node[]; readonly addresses: readonly { readonly node: Node; readonly bytes: number }[] };
 
+/** What `lower` gives for each set of groups, made once. */
+export function oncePerGroups<T>(lower: (groups: readonly Group[]) => T): (groups: readonly Group[]) => T {
+  const known = new Map<string, T>();
+  return (groups) => {
+    const key = groups.map((g) => `${g.join()};`).join('');
+    const lowered = known.get(key) ?? lower(groups);
+    known.set(key, lowered);
+    return lowered;
+  };
+}
+
 const isDivision = (n: Node): boolean => n.type === 'i32' && (n.op === 'idiv' || n.op === 'mod');
 
 const nodesOf = ({ roots, addresses }: ReturnType<Lowering>): ReadonlySet<Node> => reachable([...roots, ...addresses.map((a) => a.node)]);

@@ -26,8 +26,8 @@ export class Strides {
       case 'variable': return node === this.variable ? 1 : null;
       case 'linear': {
         let sum = 0;
-        for (const [i, a] of node.args.entries()) {
-          const s = this.of(a);
+        for (let i = 0; i < node.args.length; i++) {
+          const s = this.of(node.args[i]);
           if (s === null) return null;
           sum += s * node.coefficients[i];
         }
