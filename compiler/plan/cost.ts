@@ -24,8 +24,13 @@ export function costLaunches(kernels: KernelProgram, launches: readonly (readonl
 
 /** The kind of the kernel with the most arithmetic, for each launch. */
 export function classesOf({ kernels }: KernelProgram, launches: readonly (readonly number[])[]): readonly Kernel['kind'][] {
-  const flops = kernels.map(flopsOf);
-  return launches.map((launch) => kernels[launch.reduce((best, k) => (flops[k] > flops[best] ? k : best))].kind);
+  return launches.map((launch) => {
+    const [{ kind }] = launch.map((k) => kernels[k]);
+    // Most launches are of one kind, and their arithmetic need not be counted.
+    if (launch.every((k) => kernels[k].kind === kind)) return kind;
+    const flops = launch.map((k) => flopsOf(kernels[k]));
+    return kernels[launch[flops.indexOf(Math.max(...flops))]].kind;
+  });
 }
 
 /** The sum of costs. */

@@ -55,7 +55,6 @@ function equalLists<T>(a: readonly T[], b: readonly T[]): boolean {
 
 /** What most nodes have none of. */
 const none: readonly never[] = [];
-const one: readonly number[] = [1];
 
 interface Fields { readonly value?: number; readonly coefficients?: readonly number[]; readonly element?: ElementType; readonly low?: number; readonly high?: number; readonly variables?: number }
 
@@ -148,6 +147,8 @@ export class Graph {
   }
 
   add(a: Node, b: Node): Node {
+    if (a.op === 'const' && a.value === 0) return b;
+    if (b.op === 'const' && b.value === 0) return a;
     return this.combine(a, b, 1);
   }
 
@@ -248,15 +249,14 @@ export class Graph {
     if (d === 1) return op === 'idiv' ? a : this.int(0);
     const constant = a.op === 'linear' || a.op === 'const' ? a.value : 0;
     const whole = Math.floor(constant / d);
-    const [terms, factors] = a.op === 'linear' ? [a.args, a.coefficients] : a.op === 'const' ? [none, none] : [[a], one];
-    const rest = this.part(terms, factors, (_, k) => k % d !== 0, 1, constant - whole * d);
+    const rest = a.op === 'linear' ? this.part(a.args, a.coefficients, (_, k) => k % d !== 0, 1, constant - whole * d) : a.op === 'const' ? this.int(constant - whole * d) : a;
     const inside = rest.low >= 0 && rest.high < d;
     if (op === 'mod') {
       if (inside) return rest;
       if (rest.op === 'mod' && rest.args[1].op === 'const' && rest.args[1].value % d === 0) return this.divide('mod', rest.args[0], d);
       return this.node('mod', 'i32', [rest, this.int(d)], { low: 0, high: d - 1 });
     }
-    const quotient = this.part(terms, factors, (_, k) => k % d === 0, d, whole);
+    const quotient = a.op === 'linear' ? this.part(a.args, a.coefficients, (_, k) => k % d === 0, d, whole) : this.int(whole);
     if (inside) return quotient;
     if (rest.op === 'idiv' && rest.args[1].op === 'const' && rest.args[1].value > 0) {
       return this.add(quotient, this.divide('idiv', rest.args[0], rest.args[1].value * d));
