@@ -42,6 +42,8 @@ function inlineRead(read: ReadScalar, body: Scalar, program: Program, extentOf: 
 const zeroOutside = (s: ReadScalar): Scalar => readOf(s.tensor, s.at, s.type, constant(s.type, 0));
 
 function isData(s: Scalar): boolean {
+  // Most indices are plain.
+  if (s.kind === 'index' || s.kind === 'const') return false;
   let found = (s.holds & (holds.read | holds.draw)) !== 0;
   if (found) return true;
   visit(s, (n) => { if (n.kind === 'cast' && n.x.type === 'f32') found = true; });

@@ -32,12 +32,19 @@ export class KernelGraph {
 
   private forReads(kernel: Kernel, f: (readers: Set<number>) => void): void {
     for (const id of tensorsRead(kernel)) {
-      for (const seen of [id, ...basesOf(this.program, id).map((b) => b.id)]) {
-        const set = this.readers.get(seen) ?? new Set();
-        this.readers.set(seen, set);
-        f(set);
-      }
+      f(this.readersOf(id));
+      const { kind } = this.program.tensors[id];
+      if (kind === 'window' || kind === 'pack') for (const base of basesOf(this.program, id)) f(this.readersOf(base.id));
     }
+  }
+
+  private readersOf(id: TensorId): Set<number> {
+    let set = this.readers.get(id);
+    if (set === undefined) {
+      set = new Set();
+      this.readers.set(id, set);
+    }
+    return set;
   }
 
   /** Puts a kernel's rank above those it needs, and so on for those that need it. */
@@ -70,32 +77,41 @@ export class KernelGraph {
     return this.needs[i];
   }
 
-  /** Whether kernel `a` needs `b`, directly or through others. */
-  private reaches(starts: readonly number[], target: number): boolean {
+  /** Whether `from` needs `target`, directly or through others, and other than directly where only that is asked. */
+  private reaches(from: number, target: number, directly = true): boolean {
+    // Only kernels of a higher rank can need the target.
+    const rank = this.ranks[target];
+    const stack: number[] = [];
+    for (const n of this.needs[from]) {
+      if (n === target) { if (directly) return true; } else if (this.ranks[n] > rank) stack.push(n);
+    }
+    if (stack.length === 0) return false;
     const seen = new Set<number>();
-    const stack = [...starts];
     for (let i = stack.pop(); i !== undefined; i = stack.pop()) {
-      if (i === target) return true;
-      if (this.ranks[i] <= this.ranks[target] || seen.has(i)) continue;
+      if (seen.has(i)) continue;
       seen.add(i);
-      stack.push(...this.needs[i]);
+      for (const n of this.needs[i]) {
+        if (n === target) return true;
+        if (this.ranks[n] > rank) stack.push(n);
+      }
     }
     return false;
   }
 
   /** Whether `a` and `b` can be one kernel: no third kernel must run between them. */
   canMerge(a: number, b: number): boolean {
-    return !this.reaches([...this.needs[a]].filter((x) => x !== b), b) && !this.reaches([...this.needs[b]].filter((x) => x !== a), a);
+    return !this.reaches(a, b, false) && !this.reaches(b, a, false);
   }
 
   /** Whether one of the two needs the other. */
   related(a: number, b: number): boolean {
-    return this.reaches([...this.needs[a]], b) || this.reaches([...this.needs[b]], a);
+    return this.reaches(a, b) || this.reaches(b, a);
   }
 
   /** Whether a kernel other than these reads the tensor. */
   isReadOutside(tensor: TensorId, inside: readonly number[]): boolean {
-    return [...(this.readers.get(tensor) ?? [])].some((i) => !inside.includes(i));
+    for (const i of this.readers.get(tensor) ?? []) if (!inside.includes(i)) return true;
+    return false;
   }
 
   /** Puts `merged` in the place of kernel `into`, and removes `gone`. */
@@ -139,5 +155,7 @@ function homesOf(program: Program): ReadonlyMap<TensorId, TensorId> {
 /** Memory ranges a kernel binds once updates are in place: a new value shares the range of its source. */
 export function bindingsOf(program: Program, kernel: Kernel, without: ReadonlySet<TensorId> = new Set()): number {
   const homes = homesOf(program);
-  return new Set([...tensorsTouched(kernel)].filter((t) => !without.has(t)).map((t) => homes.get(t) ?? t)).size;
+  const bound = new Set<TensorId>();
+  for (const t of tensorsTouched(kernel)) if (!without.has(t)) bound.add(homes.get(t) ?? t);
+  return bound.size;
 }

@@ -29,7 +29,7 @@ export function chooseLanes(groups: readonly Group[], extents: readonly number[]
   groups.forEach((g, i) => {
     const size = product(g.map((a) => extents[a]));
     if (size < 4) return;
-    const cost = laneCost(lowered.variables[i], size, lowered.roots, lowered.addresses, nodes);
+    const cost = laneCost(lowered.variables[i], size, lowered.addresses, nodes);
     if (cost <= least) { least = cost; best = i; }
   });
   return best;

@@ -56,6 +56,8 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
   const lowered = lower(groups);
   const size = (g: Group): number => product(g.map((a) => all[a]));
   const chunkOfCut = summed === null ? null : summed.block * size(inner[0]) / size(summed.slices);
+  const summedNodes = reachable(lowered.roots);
+  const allNodes = reachable([...lowered.roots, ...lowered.addresses.map((a) => a.node)]);
   let lanes: number | null = null;
   let least = Infinity;
   groups.forEach((g, i) => {
@@ -63,13 +65,13 @@ export function emitReduce(context: Context, name: string, kernel: ReduceKernel,
     const reduced = i >= pointGroups.length;
     // Slices begin where they begin.
     if (i === pointGroups.length && chunkOfCut !== null && chunkOfCut % 4 !== 0) return;
-    const cost = laneCost(lowered.variables[i], size(g), lowered.roots, reduced ? [] : lowered.addresses) + (reduced ? 16 / size(g) : 0);
+    const cost = laneCost(lowered.variables[i], size(g), reduced ? [] : lowered.addresses, reduced ? summedNodes : allNodes) + (reduced ? 16 / size(g) : 0);
     if (cost <= least) { least = cost; lanes = i; }
   });
   const laneGroup: number | null = lanes;
   const lanesReduced = laneGroup !== null && laneGroup >= pointGroups.length;
   const count = product(reduceExtents);
-  const work = reachable(lowered.roots).size;
+  const work = summedNodes.size;
   const points = product(extents);
 
   // Cut the reduction when its points alone make few tasks.

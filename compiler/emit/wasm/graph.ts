@@ -149,20 +149,21 @@ export class Graph {
   add(a: Node, b: Node): Node {
     if (a.op === 'const' && a.value === 0) return b;
     if (b.op === 'const' && b.value === 0) return a;
-    return this.combine(a, b, 1);
-  }
-
-  private combine(a: Node, b: Node, k: number): Node {
-    const nodes: Node[] = [];
-    const factors: number[] = [];
-    const constant = addTerm(nodes, factors, a, 1) + addTerm(nodes, factors, b, k);
-    return this.normal(nodes, factors, constant);
+    return this.combine(a, 1, b, 1);
   }
 
   scale(a: Node, k: number): Node {
+    return this.combine(a, k, null, 0);
+  }
+
+  /** j * a + k * b */
+  private combine(a: Node, j: number, b: Node | null, k: number): Node {
     const nodes: Node[] = [];
     const factors: number[] = [];
-    const constant = addTerm(nodes, factors, a, k);
+    // From 0 on, so that no sum is -0.
+    let constant = 0;
+    constant += addTerm(nodes, factors, a, j);
+    if (b !== null) constant += addTerm(nodes, factors, b, k);
     return this.normal(nodes, factors, constant);
   }
 
@@ -268,7 +269,7 @@ export class Graph {
     if (type === 'i32') {
       switch (op) {
         case 'add': return this.add(a, b);
-        case 'sub': return this.combine(a, b, -1);
+        case 'sub': return this.combine(a, 1, b, -1);
         case 'mul': {
           if (a.op === 'const') return this.scale(b, a.value);
           if (b.op === 'const') return this.scale(a, b.value);

@@ -65,8 +65,10 @@ export function signatureOf(kernel: Kernel, placements: ReadonlyMap<TensorId, Sl
       return;
     }
     // By name: kernels made in different ways have their fields in different orders.
-    for (const [name, field] of Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const fields: Readonly<Record<string, unknown>> = { ...value };
+    for (const name of Object.keys(fields).sort()) {
       if (value === kernel && (name === 'name' || name === 'origins')) continue;
+      const field = fields[name];
       parts.push(name);
       if (name === 'tensor') tensor(field as TensorId); else walk(field);
     }

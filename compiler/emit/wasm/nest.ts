@@ -94,8 +94,8 @@ function runsOn(nodes: ReadonlySet<Node>, outer: Node, inner: Node): boolean {
   return true;
 }
 
-/** Cost of running four lanes along a variable: loads and stores that are not contiguous, divisions, a ragged end. */
-export function laneCost(variable: Node, extent: number, roots: readonly Node[], addresses: readonly { readonly node: Node; readonly bytes: number }[], nodes: ReadonlySet<Node> = reachable([...roots, ...addresses.map((a) => a.node)])): number {
+/** Cost of running four lanes along a variable: loads and stores that are not contiguous, divisions, a ragged end. `nodes`: all that are computed. */
+export function laneCost(variable: Node, extent: number, addresses: readonly { readonly node: Node; readonly bytes: number }[], nodes: ReadonlySet<Node>): number {
   const strides = new Strides(variable, 0);
   let cost = 2;
   for (const n of nodes) {

@@ -53,8 +53,9 @@ export const tableBytes = (length: number): number => mostTables * roundUp(lengt
 /** Copies `value` over two loops to `address`; lanes run along whichever loop reads and writes with fewer detours. */
 export function pack(e: Expressions, value: Node, address: Node, outer: PackLoop, inner: PackLoop, tables: PackTables | null = null): void {
   const addresses = [{ node: address, bytes: 4 }];
-  const outerCost = laneCost(outer.variable, outer.extent, [value], addresses);
-  const innerCost = laneCost(inner.variable, inner.extent, [value], addresses);
+  const nodes = reachable([value, address]);
+  const outerCost = laneCost(outer.variable, outer.extent, addresses, nodes);
+  const innerCost = laneCost(inner.variable, inner.extent, addresses, nodes);
   const innerLanes = innerCost <= outerCost;
   if (tables !== null) value = keepInTables(e, value, inner, innerLanes, tables);
   const roots = [value, address];
