@@ -54,8 +54,20 @@ const numbers: readonly number[] = [0, 1, -1, 2, -2];
 /** Taps at a distance of the stride that the numbers suffice for. */
 const mostTaps = numbers.length + 2 - tileResults;
 
-/** The filter of `taps` taps for `size` results; null where filtering saves nothing or loses too many bits. */
+const made = new Map<string, LineFilter | null>();
+
+/** The filter of `taps` taps for `size` results; null where filtering saves nothing or loses too many bits. Each is made once. */
 export function lineFilter(size: number, taps: number, stride: number): LineFilter | null {
+  const key = `${size} ${taps} ${stride}`;
+  let line = made.get(key);
+  if (line === undefined) {
+    line = makeLine(size, taps, stride);
+    made.set(key, line);
+  }
+  return line;
+}
+
+function makeLine(size: number, taps: number, stride: number): LineFilter | null {
   const longest = Math.ceil(taps / stride);
   if (taps === 1) return stride === 1 ? single(size) : null;
   if (longest < 2 || longest > mostTaps) return null;

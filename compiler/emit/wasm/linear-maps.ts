@@ -53,8 +53,9 @@ export class LinearMaps {
     const { f } = this;
     const entries = [matrix[0].length, matrix.length];
     const steps = (line: number): readonly (number | null)[] => [source, target].map(({ at }, n) => {
-      const found = new Set(Array.from({ length: entries[n] }, (_, entry) => at(line + 1, entry) - at(line, entry)));
-      return found.size === 1 ? [...found][0] : null;
+      const step = at(line + 1, 0) - at(line, 0);
+      for (let entry = 1; entry < entries[n]; entry++) if (at(line + 1, entry) - at(line, entry) !== step) return null;
+      return step;
     });
     const map = (first: number, from: Local, to: Local): void => {
       const x = matrix[0].map((_, entry) => {
