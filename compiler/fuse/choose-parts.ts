@@ -86,15 +86,16 @@ function reductionSeconds(kernel: ReduceKernel): (pieces: number) => number {
   };
 }
 
-/** Whether most reads have the last parallel axis as their fastest index. */
+/** Whether most reads have the last parallel axis as their fastest index: that which moves least along memory. */
 function resultsAreNeighbours({ extents, reductions }: ReduceKernel): boolean {
   let balance = 0;
   for (const { body } of reductions) {
     visit(body, (s) => {
       if (s.kind !== 'read' || s.at.length === 0) return;
-      const variables = affineOf(s.at[s.at.length - 1])?.coefficients;
-      if (variables?.has(extents.length - 1) === true) balance++;
-      else if (variables !== undefined && [...variables.keys()].some((v) => v >= extents.length)) balance--;
+      const [fastest] = [...(affineOf(s.at[s.at.length - 1])?.coefficients ?? [])].sort(([, a], [, b]) => Math.abs(a) - Math.abs(b));
+      if (fastest === undefined) return;
+      if (fastest[0] === extents.length - 1) balance++;
+      else if (fastest[0] >= extents.length) balance--;
     });
   }
   return balance > 0;

@@ -21,10 +21,12 @@ const cpu: TargetOptions = {
 /** What Dawn offers on a discrete GPU. */
 const gpu: TargetOptions = { ...cpu, target: 'wgsl', maxBindingBytes: 2 ** 31, maxBindings: 10, subgroups: true };
 
-type Inputs = readonly { readonly name: string; readonly element: 'u8' | 'f32'; readonly shape: readonly number[] }[];
+type Inputs = readonly { readonly name: string; readonly element: 'u8' | 'f32' | 'i32'; readonly shape: readonly number[] }[];
 
 const u8 = (shape: readonly number[], ...names: string[]): Inputs => names.map((name) => ({ name, element: 'u8', shape }));
 const views = (...shape: number[]): Inputs => ['a', 'b'].map((name) => ({ name, element: 'f32', shape }));
+
+const words: Inputs = [['word'], ['context'], ['noise', 5]].map(([name, ...shape]) => ({ name: String(name), element: 'i32', shape: shape.map(Number) }));
 
 /** Models that do not read pictures `x` of one channel, or not those alone. */
 const others: Readonly<Record<string, Inputs>> = {
@@ -43,6 +45,7 @@ const models: readonly Work[] = [
   ['mlp', 'bench/works/mlp.ssl', views(784), { batch: '256' }],
   ['resnet18', 'bench/works/resnet18.ssl', views(32, 32, 3), { batch: '64' }],
   ['vit_tiny', 'bench/works/vit_tiny.ssl', views(32, 32, 3), { batch: '32' }],
+  ...['embedding', 'embedding_lazy', 'embedding_lazy_adam'].map((name): Work => [name, `bench/works/${name}.ssl`, words, { batch: '4096' }]),
   ...bundled,
 ];
 
@@ -60,6 +63,8 @@ const operations: readonly (readonly [name: string, call: string, inputs: Readon
   ['NT-Xent 4096', 'contrast', rows(4096), true, {}],
   ['NT-Xent 16384', 'contrast', rows(16384), true, {}],
   ['attention 2x6x1024x64', 'attention', { q: heads, k: heads, v: heads, pull: heads }, true, {}],
+  ['causal attention 2x6x1024x64', 'causal_attention', { q: heads, k: heads, v: heads, pull: heads }, true, {}],
+  ...([[512, 512, 512], [1024, 1024, 1024], [256, 128, 256], [512, 512, 10000]] as const).map(([m, k, n]) => [`product ${m}x${k}x${n}`, 'product', { a: f32(m, k), b: f32(k, n) }, false, {}] as const),
   ['AdamW 25 M', 'adamw', { w: f32(25e6), g: f32(25e6) }, false, { rate: '0.001', decay: '0.01' }],
   ['augmentation', 'augmentation', { x: { element: 'u8', shape: [256, 32, 32, 3] } }, false, {}],
 ];

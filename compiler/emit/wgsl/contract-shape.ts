@@ -22,6 +22,16 @@ export function shapeOf(kernel: ContractKernel): ContractShape {
   };
 }
 
+/** Whether neighbouring workgroups go down the rows first: they go through the smaller operand, which stays in the cache, so that the larger one comes once. */
+export const rowsFirst = ({ rows, columns }: Pick<ContractShape, 'rows' | 'columns'>): boolean => rows < columns;
+
+/** The block of rows and the one of columns that workgroup `group` has, as WGSL. */
+export function blockTexts(shape: ContractShape, rowBlocks: number, columnBlocks: number): { readonly row: string; readonly column: string } {
+  return rowsFirst(shape)
+    ? { row: `(group % ${rowBlocks})`, column: `((group / ${rowBlocks}) % ${columnBlocks})` }
+    : { row: `((group / ${columnBlocks}) % ${rowBlocks})`, column: `(group % ${columnBlocks})` };
+}
+
 /** The row-major place of a parallel point, as a scalar of its axes. */
 export function pointOf(extents: readonly number[]): Scalar {
   let stride = 1;

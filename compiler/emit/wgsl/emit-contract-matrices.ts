@@ -5,7 +5,7 @@
  */
 import type { ContractKernel } from '../../fuse/kernel.js';
 import type { ContractShape } from './contract-shape.js';
-import { pick, pointOf } from './contract-shape.js';
+import { blockTexts, pick, pointOf } from './contract-shape.js';
 import type { KernelText } from './kernel-text.js';
 import { writeStores } from './kernel-text.js';
 import type { ScheduleLimits } from './schedule.js';
@@ -29,8 +29,9 @@ export function emitContractMatrices(kernel: ContractKernel, writer: KernelWrite
   const columnTiles = Math.ceil(shape.columns / block.columns);
   const stepAxis = kernel.extents.length + kernel.reduceExtents.length - 1;
   const body = writer.root.body;
+  const place = blockTexts(shape, rowTiles, columnTiles);
   body.items.push(
-    `let row_base = ((group / ${columnTiles}) % ${rowTiles}) * ${block.rows};`, `let column_base = (group % ${columnTiles}) * ${block.columns};`,
+    `let row_base = ${place.row} * ${block.rows};`, `let column_base = ${place.column} * ${block.columns};`,
     `let unit_row = (i32(subgroup) / ${across}) * ${rows * unit.rows};`, `let unit_column = (i32(subgroup) % ${across}) * ${columns * unit.columns};`,
   );
   const batch = countFrame(writer, body, 'batch', `group / ${rowTiles * columnTiles}`, null, kernel.batch, pick(kernel.extents, kernel.batch));

@@ -4,7 +4,7 @@
  */
 import type { ContractKernel } from '../../fuse/kernel.js';
 import type { ContractShape } from './contract-shape.js';
-import { pick } from './contract-shape.js';
+import { blockTexts, pick } from './contract-shape.js';
 import type { KernelText } from './kernel-text.js';
 import { declareSums, finishTile } from './register-sums.js';
 import type { TilesSchedule } from './schedule.js';
@@ -24,8 +24,9 @@ export function emitContractTiles(kernel: ContractKernel, writer: KernelWriter, 
   const columnTiles = Math.ceil(shape.columns / blockColumns);
   const rank = kernel.extents.length;
   const body = writer.root.body;
+  const place = blockTexts(shape, rowTiles, columnTiles);
   body.items.push(
-    `let row_base = ((group / ${columnTiles}) % ${rowTiles}) * ${blockRows};`, `let column_base = (group % ${columnTiles}) * ${blockColumns};`,
+    `let row_base = ${place.row} * ${blockRows};`, `let column_base = ${place.column} * ${blockColumns};`,
     `let across = thread % ${across};`, `let down = (thread / ${across}) % ${down};`,
   );
   if (split > 1) body.items.push(`let team = thread / ${team};`);

@@ -10,6 +10,7 @@ import type { ElementOf } from '../measured-schedule.js';
 import { chooseContract, chooseOnline, chooseReduce } from './choose-schedule.js';
 import type { ScheduleLimits } from './schedule.js';
 import { mapThreads, scatterThreads, streamedBlock } from './schedule.js';
+import { rowsFirst, shapeOf } from './contract-shape.js';
 import { blockOf } from './schedule-matrices.js';
 
 const upTo = (n: number): readonly number[] => Array.from({ length: n }, (_, a) => a);
@@ -46,21 +47,25 @@ function reduceNest(kernel: ReduceKernel, limits: ScheduleLimits, elementOf: Ele
   return { ...plain, tasks: [{ axes: upTo(rank), step: points }], inner: lanes === 1 ? each(sums) : [{ axes: sums, step: lanes }] };
 }
 
-/** Blocks of rows and columns, columns fastest. */
+/** Blocks of rows and columns, in the order of `blockTexts` where tiles are staged, else columns fastest. */
 function contractNest(kernel: ContractKernel, limits: ScheduleLimits, elementOf: ElementOf): LoopNest {
   const schedule = chooseContract(kernel, limits, elementOf);
   const sums = kernel.reduceExtents.map((_, i) => kernel.extents.length + i);
   const blocks = (rows: number, columns: number): readonly Loop[] => [{ axes: kernel.batch, step: 1 }, { axes: kernel.rows, step: rows }, { axes: kernel.columns, step: columns }];
+  const staged = (rows: number, columns: number): readonly Loop[] => {
+    const [batch, ...both] = blocks(rows, columns);
+    return [batch, ...(rowsFirst(shapeOf(kernel)) ? both.reverse() : both)];
+  };
   switch (schedule.kind) {
     case 'registers': {
       // A thread a tile: a workgroup has neighbouring ones.
       const across = Math.min(schedule.threads, Math.ceil(sizeAlong(kernel.columns, kernel.extents) / schedule.columns));
       return { ...plain, tasks: blocks(schedule.rows * Math.max(1, Math.floor(schedule.threads / across)), schedule.columns * across), inner: each(sums) };
     }
-    case 'tiles': return { ...plain, tasks: blocks(schedule.blockRows, schedule.blockColumns), inner: [{ axes: sums, step: schedule.depth }] };
+    case 'tiles': return { ...plain, tasks: staged(schedule.blockRows, schedule.blockColumns), inner: [{ axes: sums, step: schedule.depth }] };
     case 'matrices': {
       const block = blockOf(schedule);
-      return { ...plain, tasks: blocks(block.rows, block.columns), inner: [{ axes: sums, step: schedule.depth }] };
+      return { ...plain, tasks: staged(block.rows, block.columns), inner: [{ axes: sums, step: schedule.depth }] };
     }
     case 'lanes': {
       const [rows, columns] = schedule.spread === 'columns' ? [schedule.shared, schedule.own] : [schedule.own, schedule.shared];
