@@ -12,7 +12,7 @@ import { relaxedSimdSupported } from './relaxed-simd.js';
 export interface CpuDeviceOptions {
   /** Threads, the main thread included; default all the machine has. */
   readonly threads?: number;
-  /** No fused multiply-add: the same bits on every machine, about a fifth slower. */
+  /** No fused multiply-add: the same bits on every machine, products at less than half the speed, since their tiles are those of the fused one. */
   readonly exact?: boolean;
 }
 
