@@ -73,6 +73,11 @@ function keepable(text: string, module: Module): Uint8Array | null {
 function treeOf(bytes: Uint8Array, text: string): Module | null {
   const end = Buffer.byteLength(text);
   if (bytes[end] !== 0 || textOf(bytes.subarray(0, end)) !== text) return null;
-  const tree: Module = JSON.parse(textOf(bytes.subarray(end + 1)));
-  return tree;
+  try {
+    const tree: Module = JSON.parse(textOf(bytes.subarray(end + 1)));
+    return tree;
+  } catch {
+    // A file that a machine did not finish to write.
+    return null;
+  }
 }

@@ -53,6 +53,15 @@ it('are not kept of files with mistakes, nor of numbers that JSON does not hold'
   }
 });
 
+it('are parsed anew where a machine has not finished to write them', () => {
+  const first = openTrees(path(), 'reader-AbCd_123.cjs');
+  first.parse(example);
+  first.save();
+  const kept = readFileSync(path());
+  writeFileSync(path(), kept.fill(0, kept.length - 20));
+  expect(openTrees(path(), 'reader-AbCd_123.cjs').parse(example)).toEqual(parse(example));
+});
+
 it('are kept for the bundled program alone', () => {
   expect(thisChunk).toBeNull();
 });
