@@ -5,7 +5,7 @@
  */
 import { bytesOf, sizeAlong, sizeOf } from '../tensor/program.js';
 import type { Program } from '../tensor/program.js';
-import { affineOf, visit } from '../tensor/scalar.js';
+import { voteOfReads } from './vote-of-reads.js';
 import { innerScalarsOf, tensorsIn } from './draft.js';
 import type { ContractKernel, Kernel, ReduceKernel } from './kernel.js';
 
@@ -88,15 +88,9 @@ function reductionSeconds(kernel: ReduceKernel): (pieces: number) => number {
 
 /** Whether most reads have the last parallel axis as their fastest index: that which moves least along memory. */
 function resultsAreNeighbours({ extents, reductions }: ReduceKernel): boolean {
-  let balance = 0;
-  for (const { body } of reductions) {
-    visit(body, (s) => {
-      if (s.kind !== 'read' || s.at.length === 0) return;
-      const [fastest] = [...(affineOf(s.at[s.at.length - 1])?.coefficients ?? [])].sort(([, a], [, b]) => Math.abs(a) - Math.abs(b));
-      if (fastest === undefined) return;
-      if (fastest[0] === extents.length - 1) balance++;
-      else if (fastest[0] >= extents.length) balance--;
-    });
-  }
-  return balance > 0;
+  const vote = (along: ReadonlyMap<number, number>): number => {
+    const [[fastest]] = [...along].sort(([, a], [, b]) => Math.abs(a) - Math.abs(b));
+    return fastest === extents.length - 1 ? 1 : fastest >= extents.length ? -1 : 0;
+  };
+  return reductions.reduce((sum, { body }) => sum + voteOfReads(body, vote), 0) > 0;
 }

@@ -172,6 +172,9 @@ export interface Chain {
 /** Tensors that are a chain's own, windows among them. */
 export const ownTensors = ({ own, windows = new Map() }: Chain): readonly TensorId[] => [...own, ...windows.keys()];
 
+/** Tensors that are some chain's own. */
+export const tensorsOfChains = (chains: readonly Chain[]): ReadonlySet<TensorId> => new Set(chains.flatMap(ownTensors));
+
 /**
  * A program as kernels in execution order. Updates have become stores into their sources (in place where that is
  * safe, else through a copy kernel at the end). `program` still describes every tensor; `materialized` lists

@@ -63,16 +63,17 @@ const toSlots = (s: Scalar, slots: readonly number[]): Scalar => rewriteAccumula
 
 /** Both kernels' products in one, or null when they stream different things. */
 function besides(first: OnlineKernel, second: OnlineKernel): Kernel | null {
-  if (first.combine.kind !== 'contract' || second.combine.kind !== 'contract' || first.columns.join() !== second.columns.join()) return null;
+  const [{ combine: before }, { combine: after }] = [first, second];
+  if (before.kind !== 'contract' || after.kind !== 'contract' || first.columns.join() !== second.columns.join()) return null;
   const common = commonScores(first, second, equality());
   if (common === null) return null;
-  const { scores, slots } = common;
-  const own = second.combine.products.length;
-  const moved = first.stores.map((s) => ({ tensor: s.tensor, value: toSlots(s.value, first.combine.kind === 'contract' ? first.combine.products.map((_, m) => own + m) : []) }));
-  const products = [...second.combine.products, ...first.combine.products.map((m) => ({ weight: toSlots(m.weight, slots), value: m.value }))];
-  return { ...second, origins: mergeOrigins(first.origins, second.origins), scores, combine: { kind: 'contract', products }, stores: [...second.stores, ...moved] };
+  const behind = before.products.map((_, m) => after.products.length + m);
+  const products = [...after.products, ...before.products.map((m) => ({ weight: toSlots(m.weight, common.slots), value: m.value }))];
+  return {
+    ...second, origins: mergeOrigins(first.origins, second.origins), scores: common.scores, combine: { kind: 'contract', products },
+    stores: [...second.stores, ...first.stores.map((s) => ({ tensor: s.tensor, value: toSlots(s.value, behind) }))],
+  };
 }
-
 
 /** `second` is `first`'s result plus its own: both in one kernel, or null when they stream different things. */
 function sumOf(first: OnlineKernel, second: OnlineKernel, partial: TensorId, draft: Draft): Kernel | null {

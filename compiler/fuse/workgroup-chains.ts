@@ -20,7 +20,7 @@ import type { ChainSearch } from './find-chains.js';
 import { loopExtents } from './inline-maps.js';
 import type { Chain, Kernel, Member } from './kernel.js';
 import type { Sliced } from './slices-of-task.js';
-import { ownTensors, placeOwn } from './workgroup-memory.js';
+import { tensorsOfMembers, placeOwn } from './workgroup-memory.js';
 import { slicesOfWorkgroup, workgroupThreads, workgroupsOf } from './workgroup-slices.js';
 
 /** What kernels need of a workgroup's memory beside what the chain keeps there: states of reductions that threads merge, and tiles of products. */
@@ -175,7 +175,7 @@ function largeOutside(program: Program, kernels: readonly Kernel[], members: rea
 export function withWorkgroupMemory(program: Program, kernels: readonly Kernel[], chains: readonly Chain[], bytes: number): { readonly chains: readonly Chain[] } | { readonly apart: readonly number[] } {
   const readers = readersOf(kernels);
   const fits = (members: readonly Member[]): readonly TensorId[] | null => {
-    const own = ownTensors(program, kernels, members, readers);
+    const own = tensorsOfMembers(program, kernels, members, readers);
     const others = members.some((m) => kernels[m.kernel].kind === 'contract') ? bytesOfProducts : bytesOfReductions;
     return 4 * placeOwn(own, kernels, members).words <= Math.max(0, bytes - others) ? own : null;
   };

@@ -20,7 +20,7 @@ export interface WorkgroupMemory {
 const wordBytes = 4;
 
 /** The tensors that only members read, those made first before. */
-export function ownTensors(program: Program, kernels: readonly Kernel[], members: readonly Member[], readers = readersOf(kernels)): readonly TensorId[] {
+export function tensorsOfMembers(program: Program, kernels: readonly Kernel[], members: readonly Member[], readers = readersOf(kernels)): readonly TensorId[] {
   const inside = new Set(members.map((m) => kernels[m.kernel]));
   const pinned = pinnedTensors(program);
   return [...inside].flatMap((k) => k.stores.map((s) => s.tensor)).filter((id) => {

@@ -6,7 +6,7 @@
 import { bug } from '../../grammar/diagnostics/report.js';
 import { tensorsTouched } from '../fuse/draft.js';
 import type { KernelProgram } from '../fuse/kernel.js';
-import { ownTensors } from '../fuse/kernel.js';
+import { tensorsOfChains } from '../fuse/kernel.js';
 import type { Program } from '../tensor/program.js';
 import { bytesOf, isComputed, sizeOf } from '../tensor/program.js';
 import type { TensorId } from '../tensor/scalar.js';
@@ -42,7 +42,7 @@ export function findAllocations(kernels: KernelProgram): Allocations {
   const { program } = kernels;
   const packOf = new Map<TensorId, Location>();
   // What a chain makes for itself lies in the workers' memory.
-  const own = new Set(kernels.chains.flatMap(ownTensors));
+  const own = tensorsOfChains(kernels.chains);
   const used = new Set(kernels.materialized.filter((id) => !own.has(id)));
   for (const t of program.tensors) {
     if (t.kind === 'pack' && used.has(t.id)) t.parts.forEach((part, i) => packOf.set(part, { owner: t.id, byteOffset: t.offsets[i] * bytesOf(t.element) }));

@@ -5,7 +5,7 @@
  */
 import { bug } from '../../grammar/diagnostics/report.js';
 import type { KernelProgram } from '../fuse/kernel.js';
-import { ownTensors } from '../fuse/kernel.js';
+import { tensorsOfChains } from '../fuse/kernel.js';
 import type { TensorId } from '../tensor/scalar.js';
 import type { Allocations } from './lifetimes.js';
 import { findAllocations, tensorBytes } from './lifetimes.js';
@@ -68,12 +68,15 @@ export function planMemory(entries: readonly KernelProgram[], options: MemoryOpt
   const peaks = entries.map((_, e) => placeTransients(arenas, firstTransient, found[e], owners[e], options));
   return {
     arenas: arenas.map((a) => ({ bytes: a.bytes, persistent: a.persistent })),
-    entries: entries.map((entry, e) => ({
-      name: entry.name,
-      placements: new Map(entry.materialized.map((id) => [id, slotOf(entry, found[e], owners[e], id)])),
-      peakBytes: peaks[e],
-      liveBytes: liveBound(found[e].transients, options.alignment),
-    })),
+    entries: entries.map((entry, e) => {
+      const own = tensorsOfChains(entry.chains);
+      return {
+        name: entry.name,
+        placements: new Map(entry.materialized.map((id) => [id, slotOf(entry, found[e], owners[e], own, id)])),
+        peakBytes: peaks[e],
+        liveBytes: liveBound(found[e].transients, options.alignment),
+      };
+    }),
     sources: Object.fromEntries([...sources].sort(([a], [b]) => (a < b ? -1 : 1))),
   };
 }
@@ -81,10 +84,10 @@ export function planMemory(entries: readonly KernelProgram[], options: MemoryOpt
 /** What a chain makes for itself alone has a shape and no place. */
 const nowhere: Place = { arena: 0, offset: 0 };
 
-function slotOf(entry: KernelProgram, allocations: Allocations, owners: ReadonlyMap<TensorId, Place>, id: TensorId): Slot {
+function slotOf(entry: KernelProgram, allocations: Allocations, owners: ReadonlyMap<TensorId, Place>, own: ReadonlySet<TensorId>, id: TensorId): Slot {
   const tensor = entry.program.tensors[id];
   const { owner, byteOffset } = allocations.locate(id);
-  const place = entry.chains.some((c) => ownTensors(c).includes(id)) ? nowhere : owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
+  const place = own.has(id) ? nowhere : owners.get(owner) ?? bug(`${tensor.origin.name} has no memory`);
   return { arena: place.arena, offset: place.offset + byteOffset, bytes: tensorBytes(entry.program, id), element: tensor.element, shape: tensor.shape };
 }
 

@@ -3,7 +3,7 @@
  * memory. `sslc compile --report` prints the text or, with `--json`, the same as data.
  */
 import type { KernelProgram } from '../fuse/kernel.js';
-import { ownTensors } from '../fuse/kernel.js';
+import { tensorsOfChains } from '../fuse/kernel.js';
 import { isComputed, sizeOf } from '../tensor/program.js';
 import { excessOf, totalCost } from './cost.js';
 import type { Entry, LaunchCost, Plan } from './plan.js';
@@ -84,7 +84,8 @@ function reportEntry(entry: Entry, kernels: KernelProgram | undefined): Reported
   const total = totalCost(entry.launches.map((l) => l.cost));
   const heads = new Set(kernels?.chains.map((c) => c.members[0].kernel));
   const chained = entry.launches.filter((_, i) => kernels?.launches[i]?.some((k) => heads.has(k)) ?? false);
-  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => isComputed(kernels.program.tensors[id]) && !kernels.chains.some((c) => ownTensors(c).includes(id)));
+  const own = tensorsOfChains(kernels?.chains ?? []);
+  const computed = kernels === undefined ? [] : kernels.materialized.filter((id) => isComputed(kernels.program.tensors[id]) && !own.has(id));
   const largest = kernels === undefined ? [] : [...computed]
     .sort((a, b) => tensorBytes(kernels.program, b) - tensorBytes(kernels.program, a) || a - b)
     .slice(0, 8)

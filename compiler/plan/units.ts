@@ -114,12 +114,17 @@ function unitOf(program: Program, { kernel, reads, writes, extents, keys, readPa
     const key = keys.get(a) ?? '';
     const along = a.places.findIndex((p) => axis !== null && p.axes.includes(axis));
     const way: Way = lineBytesOf(a, step) >= (patterns.get(key)?.bytes ?? 0) ? 'all' : along < 0 ? 'otherwise' : along;
-    ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
+    addWay(ways, key, way);
   }
   return {
     reads: patterns, writes: writePatterns, ways, moves, partialBytes: nest.partialBytes, stepBytes: (kept ? sharedAtOnce : 0) + bytesWithin(step),
     moreRead: scattered + sharedReads, moreWritten: scattered + shared.bytes, transientBytes: nest.partialBytes + shared.bytes,
   };
+}
+
+/** Elements that are come by in two ways are come by otherwise. */
+function addWay(ways: Map<string, Way>, key: string, way: Way): void {
+  ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
 }
 
 /** What a part touches in memory, when some tensors lie in workgroups' own. */
@@ -159,7 +164,7 @@ export function chainUnits(program: Program, chain: Chain, all: readonly Part[],
   for (const u of units) {
     const once = byTensor(program, u.reads);
     for (const [t, n] of u.moves) if (!isMade(t)) again.set(t, Math.max(again.get(t) ?? 0, n - (once.get(t) ?? 0)));
-    for (const [key, way] of u.ways) ways.set(key, ways.has(key) && ways.get(key) !== way ? 'otherwise' : way);
+    for (const [key, way] of u.ways) addWay(ways, key, way);
   }
   const sum = (of: (u: Unit) => number): number => units.reduce((n, u) => n + of(u), 0);
   return [{

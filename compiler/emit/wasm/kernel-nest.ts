@@ -8,7 +8,7 @@ import type { Chain, ContractKernel, Kernel, OnlineKernel, ReduceKernel, Scatter
 import type { Loop, LoopNest } from '../../plan/loop-nest.js';
 import { bytesOf, routineRank, sizeAlong, sizeOf } from '../../tensor/program.js';
 import type { Scalar, TensorId } from '../../tensor/scalar.js';
-import { affineOf, visit } from '../../tensor/scalar.js';
+import { voteOfReads } from '../../fuse/vote-of-reads.js';
 import type { Sliced } from '../../fuse/slices-of-task.js';
 import { wordTypes } from './accumulators.js';
 import { contractBlocks, depthBlock } from './contract-blocks.js';
@@ -83,16 +83,8 @@ function reduceNest(kernel: ReduceKernel): LoopNest {
 
 /** Whether most reads have neighbours along `axis`. */
 function neighbours(bodies: readonly Scalar[], axis: number): boolean {
-  let balance = 0;
   const seen = new Set<Scalar>();
-  for (const body of bodies) {
-    visit(body, (s) => {
-      if (s.kind !== 'read' || s.at.length === 0) return;
-      const form = affineOf(s.at[s.at.length - 1]);
-      if (form !== null && form.coefficients.size > 0) balance += form.coefficients.has(axis) ? 1 : -1;
-    }, seen);
-  }
-  return balance > 0;
+  return bodies.reduce((sum, body) => sum + voteOfReads(body, (along) => (along.has(axis) ? 1 : -1), seen), 0) > 0;
 }
 
 /** `cut` as in `contractBlocks`. */

@@ -6,7 +6,7 @@
 import type { ReduceKernel } from '../../fuse/kernel.js';
 import { sizeOf } from '../../tensor/program.js';
 import type { Scalar } from '../../tensor/scalar.js';
-import { affineOf, visit } from '../../tensor/scalar.js';
+import { voteOfReads } from '../../fuse/vote-of-reads.js';
 import type { Component } from './accumulators.js';
 import { accumulatorRule } from './accumulators.js';
 import { chooseReduce } from './choose-schedule.js';
@@ -126,15 +126,6 @@ export function linearIndex(extents: readonly number[]): string {
 
 /** Whether most reads have the reduction's last axis, rather than the last parallel axis, as their fastest index. */
 function reductionIsContiguous(bodies: readonly Scalar[], reduceAxis: number, parallelAxis: number): boolean {
-  let balance = 0;
   const seen = new Set<Scalar>();
-  for (const body of bodies) {
-    visit(body, (s) => {
-      if (s.kind !== 'read' || s.at.length === 0) return;
-      const form = affineOf(s.at[s.at.length - 1]);
-      if (form?.coefficients.has(reduceAxis) === true) balance++;
-      else if (parallelAxis >= 0 && form?.coefficients.has(parallelAxis) === true) balance--;
-    }, seen);
-  }
-  return balance >= 0;
+  return bodies.reduce((sum, body) => sum + voteOfReads(body, (along) => (along.has(reduceAxis) ? 1 : along.has(parallelAxis) ? -1 : 0), seen), 0) >= 0;
 }

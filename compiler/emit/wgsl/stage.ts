@@ -5,7 +5,7 @@
  * neighbouring steps or neighbouring rows, whichever lie side by side in memory.
  */
 import type { Scalar } from '../../tensor/scalar.js';
-import { affineOf, visit } from '../../tensor/scalar.js';
+import { voteOfReads } from '../../fuse/vote-of-reads.js';
 import type { Block, Frame, KernelWriter } from './writer.js';
 
 /** One operand: `axes` are the index variables that its rows count, `base` the name of the block's first row, `tile` the array it is staged in. */
@@ -60,14 +60,7 @@ export function countFrame(writer: KernelWriter, block: Block, name: string, tex
 
 /** Whether neighbouring steps, rather than neighbouring rows (or columns), lie side by side in an operand's memory. */
 export function stepsAreContiguous(operand: Scalar, stepAxis: number, otherAxis: number | undefined): boolean {
-  let balance = 0;
-  visit(operand, (s) => {
-    if (s.kind !== 'read' || s.at.length === 0) return;
-    const form = affineOf(s.at[s.at.length - 1]);
-    if (form?.coefficients.has(stepAxis) === true) balance++;
-    else if (otherAxis !== undefined && form?.coefficients.has(otherAxis) === true) balance--;
-  });
-  return balance > 0;
+  return voteOfReads(operand, (along) => (along.has(stepAxis) ? 1 : otherAxis !== undefined && along.has(otherAxis) ? -1 : 0)) > 0;
 }
 
 /** Plans the staging of an operand by `threads` threads; declares its rows at the end of `block`. Without a layout, vectors of rows lie close. */
